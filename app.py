@@ -1,0 +1,56 @@
+"""The front door: language, pages, sidebar. Run it with ``streamlit run app.py``."""
+
+from __future__ import annotations
+
+import logging
+
+import streamlit as st
+
+from model.errors import UserError
+from viz import reading, session, uploads
+from viz.language import language_switch, show_error, t
+from viz.sidebar import sidebar
+
+PAGES = {  # file: icon, whether it shows the chosen recording
+    "overview": (":material/lightbulb:", True),
+    "state_norms": (":material/show_chart:", True),
+    "state_map": (":material/bubble_chart:", True),
+    "passkey": (":material/key:", False),
+    "compare": (":material/compare_arrows:", False),
+    "documents": (":material/folder_open:", False),
+}
+
+with st.sidebar:
+    language_switch()
+st.set_page_config(page_title=t("app.name"), page_icon=":material/memory:", layout="wide")
+
+uploads.collect()
+reading.collect()
+page = st.navigation(
+    [
+        st.Page(
+            f"viz/app_pages/{name}.py",
+            title=t(f"app.{name}"),
+            icon=icon,
+            url_path=name,
+            help=t(f"app.{name}_help"),
+            default=name == "overview",
+        )
+        for name, (icon, _) in PAGES.items()
+    ],
+    position="top",
+)
+name = page.url_path or "overview"
+with st.sidebar:
+    sidebar(with_uploader=name != "documents")
+reading.show_failure()
+reading.live_panel()
+try:
+    if PAGES[name][1]:
+        session.choose_recording()
+    page.run()
+except UserError as error:
+    show_error(error)
+except Exception:
+    logging.getLogger(__name__).exception("The page %s failed", name)
+    st.error(t("app.unexpected"), icon=":material/error:")

@@ -1,0 +1,166 @@
+"""The scan in chunk-parallel PyTorch: matrix products inside a chunk, a short loop over chunks.
+
+The recurrence is that of :mod:`kernels.types`, for one decay per head (the SSD form of Mamba-2, Dao & Gu 2024,
+arXiv 2405.21060). With g_i the running sum of log_decay within a chunk and h_0 the state at its start:
+
+    y_i = sum_{j <= i} exp(g_i - g_j) (C_i . B_j) x_j  +  exp(g_i) h_0 C_i
+    h_chunk = exp(g_last) h_0 + sum_j exp(g_last - g_j) x_j B_j^T
+
+It is differentiable, takes any length and any initial state, and is the path of training and of every CPU.
+Two choices carry its speed. Decay is scaled to base two, because ``exp2`` stays fast where ``exp`` underflows. And
+the state lies as (d_state, nheads * headdim) while it is worked on, so that all heads of a group share one product.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
+
+LOG2_E = 1.4426950408889634
+
+
+class Chunks(NamedTuple):
+    """A segment cut into chunks; ``rows`` is batch * nchunks * ngroups, ``width`` is (nheads / ngroups) * headdim.
+
+    ``x`` (rows, chunk, width); ``B``, ``C`` (rows, chunk, d_state); ``decay`` (rows, chunk, heads of a group): running
+    sum of log2 decay within the chunk.
+    """
+
+    x: Tensor
+    B: Tensor
+    C: Tensor
+    decay: Tensor
+
+
+def chunked_scan(
+    inputs: ScanInputs, memory: Memory, token_norms: bool = False, *, chunk: int = CHUNK
+) -> ScanOutput:
+    """Run ``inputs`` from ``memory``; see :mod:`kernels.types` for every shape.
+
+    Matrix products run in the dtype of ``inputs.x``; states and sums in float32, or in float64 if x is float64.
+    Raises ValueError for a decay per channel, which this kernel does not do.
+    """
+    batch, seqlen, nheads, headdim = inputs.x.shape
+    ngroups, d_state = inputs.B.shape[2:]
+    if inputs.log_decay.shape != (batch, seqlen, nheads, 1):
+        raise ValueError(f"chunked_scan takes one decay per head, got log_decay of shape {inputs.log_decay.shape}")
+    chunk = min(chunk, seqlen)
+    nchunks = -(-seqlen // chunk)
+    heads = nheads // ngroups
+    compute = inputs.x.dtype
+    state = memory.state
+    chunks = cut(inputs, chunk)
+
+    # 1. What each chunk adds to the state: (batch, nchunks, ngroups, d_state, width).
+    to_end = torch.exp2(chunks.decay[:, -1:] - chunks.decay)
+    additions = torch.bmm(chunks.B.transpose(1, 2), scale_heads(chunks.x, to_end)).to(state.dtype)
+    additions = additions.view(batch, nchunks, ngroups, d_state, heads * headdim)
+
+    # 2. The state at every boundary: the only loop.
+    over_chunk = torch.exp2(chunks.decay[:, -1]).repeat_interleave(headdim, dim=-1)
+    over_chunk = over_chunk.view(batch, nchunks, ngroups, 1, heads * headdim)
+    boundary = pack_state(state, ngroups)
+    boundaries = [boundary]
+    for index in range(nchunks):
+        boundary = torch.addcmul(additions[:, index], boundary, over_chunk[:, index])
+        boundaries.append(boundary)
+    packed = torch.stack(boundaries, dim=1)  # (batch, nchunks + 1, ngroups, d_state, width)
+
+    # 3. Read: within the chunk, and from the state at its start. With norms asked for, B reads beside C.
+    reader = torch.cat([chunks.C, chunks.B], dim=1) if token_norms else chunks.C
+    weights = causal_decay(chunks.decay).unsqueeze(2)  # (rows, heads, 1, chunk, chunk)
+    scores = torch.bmm(reader, chunks.B.transpose(1, 2)).view(-1, 1, reader.shape[1] // chunk, chunk, chunk)
+    mixed = (scores * weights).view(-1, heads, reader.shape[1], chunk).to(compute)
+    x_heads = chunks.x.view(-1, chunk, heads, headdim).transpose(1, 2)
+    inside = torch.matmul(mixed, x_heads).transpose(1, 2)  # (rows, readers, heads, headdim)
+    start = packed[:, :-1].reshape(-1, d_state, heads * headdim).to(compute)
+    from_start = torch.bmm(reader, start).view(-1, reader.shape[1], heads, headdim)
+    from_chunk_start = torch.exp2(chunks.decay)
+    grown = from_chunk_start.repeat(1, reader.shape[1] // chunk, 1)[..., None]
+    read = torch.addcmul(inside.to(state.dtype), from_start.to(state.dtype), grown)
+    y = join_heads(read[:, :chunk], batch, ngroups, seqlen)
+
+    norms = None
+    if token_norms:
+        norms = _token_norms(chunks, read[:, chunk:], start, weights.squeeze(2), from_chunk_start)
+        norms = join_heads(norms[..., None], batch, ngroups, seqlen).squeeze(-1)
+    states = unpack_states(packed, headdim)
+    return ScanOutput(y, states, Memory(states[:, -1]), norms, inputs.log_decay)
+
+
+def _token_norms(chunks: Chunks, read_with_B: Tensor, start: Tensor, weights: Tensor, decay: Tensor) -> Tensor:
+    """The norm of every state without forming one: (rows, chunk, heads).
+
+    With s_i = B_i^T h_i x_i, what B reads from the state dotted with what is written, and w_i = |B_i|^2 |x_i|^2:
+
+        |h_i|^2 = a_i^2 |h_{i-1}|^2 + 2 s_i - w_i
+
+    a scalar recurrence, here as one product with the squared decays and anchored at each chunk's own start.
+    """
+    rows, chunk, heads, headdim = read_with_B.shape
+    x = chunks.x.to(read_with_B.dtype).view(rows, chunk, heads, headdim)
+    written = chunks.B.to(x.dtype).square().sum(-1, keepdim=True) * x.square().sum(-1)
+    gain = 2 * (read_with_B * x).sum(-1) - written
+    anchor = start.to(x.dtype).view(rows, -1, heads, headdim).square().sum((1, 3))
+    squared = torch.matmul(weights.square(), gain.transpose(1, 2)[..., None]).squeeze(-1).transpose(1, 2)
+    return (squared + decay.square() * anchor[:, None]).clamp_min(0).sqrt()
+
+
+def cut(inputs: ScanInputs, chunk: int) -> Chunks:
+    """Cut a segment into chunks; the last is filled up with tokens that write nothing and decay nothing."""
+    batch, seqlen, nheads, headdim = inputs.x.shape
+    ngroups, d_state = inputs.B.shape[2:]
+    fill = -seqlen % chunk
+    x, B, C, log_decay = inputs
+    log_decay = log_decay[..., 0]
+    if fill:
+        x, B, C = (F.pad(tensor, (0, 0, 0, 0, 0, fill)) for tensor in (x, B, C))
+        log_decay = F.pad(log_decay, (0, 0, 0, fill))
+    heads = nheads // ngroups
+
+    def by_group(tensor: Tensor, last: int) -> Tensor:
+        if ngroups == 1:
+            return tensor.reshape(-1, chunk, last)
+        return tensor.reshape(batch, -1, chunk, ngroups, last).transpose(2, 3).reshape(-1, chunk, last)
+
+    decay = by_group(log_decay * LOG2_E, heads).cumsum(1)
+    return Chunks(by_group(x, heads * headdim), by_group(B, d_state), by_group(C, d_state), decay)
+
+
+def causal_decay(decay: Tensor) -> Tensor:
+    """exp(g_i - g_j) for j <= i, zero above: (rows, chunk, heads) -> (rows, heads, chunk, chunk)."""
+    decay = decay.transpose(1, 2).contiguous()
+    chunk = decay.shape[-1]
+    future = torch.ones(chunk, chunk, dtype=torch.bool, device=decay.device).triu(1)
+    return torch.exp2((decay[..., :, None] - decay[..., None, :]).masked_fill(future, -torch.inf))
+
+
+def scale_heads(x: Tensor, factor: Tensor) -> Tensor:
+    """Scale each head of ``x`` (rows, chunk, heads * headdim) by ``factor`` (rows, chunk, heads), in x's dtype."""
+    split = x.view(*factor.shape, -1)
+    return (split * factor[..., None]).to(x.dtype).view(x.shape)
+
+
+def join_heads(tensor: Tensor, batch: int, ngroups: int, seqlen: int) -> Tensor:
+    """(rows, chunk, heads, last) -> (batch, seqlen, nheads, last)."""
+    _, chunk, heads, last = tensor.shape
+    if ngroups > 1:
+        tensor = tensor.reshape(batch, -1, ngroups, chunk, heads, last).transpose(2, 3)
+    return tensor.reshape(batch, -1, ngroups * heads, last)[:, :seqlen]
+
+
+def pack_state(state: Tensor, ngroups: int) -> Tensor:
+    """(batch, nheads, headdim, d_state) -> (batch, ngroups, d_state, heads * headdim)."""
+    batch, nheads, headdim, d_state = state.shape
+    return state.reshape(batch, ngroups, nheads // ngroups * headdim, d_state).transpose(-1, -2)
+
+
+def unpack_states(packed: Tensor, headdim: int) -> Tensor:
+    """(batch, n, ngroups, d_state, heads * headdim) -> (batch, n, nheads, headdim, d_state)."""
+    batch, count, _, d_state, _ = packed.shape
+    return packed.transpose(-1, -2).reshape(batch, count, -1, headdim, d_state)

@@ -1,0 +1,85 @@
+"""Every operator as a plain loop over time: the truth that the fast kernels are tested against.
+
+Nothing here is fast or clever. It runs in any dtype (float64 for tests), on any device, and forms every state.
+The letters and shapes are those of :mod:`kernels.types`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
+
+
+def reference_states(
+    inputs: ScanInputs, state: Tensor, after_step: Callable[[Tensor], Tensor] = lambda state: state
+) -> Tensor:
+    """The state before the first token and after every token.
+
+    ``state`` (batch, nheads, headdim, d_state) -> (batch, seqlen + 1, nheads, headdim, d_state).
+    ``after_step`` replaces the state after each token (for example by one of bounded norm).
+    """
+    x, B, log_decay = inputs.x, inputs.B, inputs.log_decay
+    repeats = x.shape[2] // B.shape[2]
+    B = B.repeat_interleave(repeats, dim=2)  # (batch, seqlen, nheads, d_state)
+    states = [state]
+    for t in range(x.shape[1]):
+        write = x[:, t, :, :, None] * B[:, t, :, None, :]
+        state = after_step(torch.exp(log_decay[:, t, :, None, :]) * state + write)
+        states.append(state)
+    return torch.stack(states, dim=1)
+
+
+def read_states(C: Tensor, states: Tensor) -> Tensor:
+    """``y_t = h_t C_t``: (batch, seqlen, ngroups, d_state), (batch, seqlen, nheads, headdim, d_state) -> y."""
+    C = C.repeat_interleave(states.shape[2] // C.shape[2], dim=2)
+    return torch.einsum("bthn,bthpn->bthp", C, states)
+
+
+def _output(states: Tensor, y: Tensor, chunk: int) -> ScanOutput:
+    seqlen = states.shape[1] - 1
+    boundaries = [*range(0, seqlen, chunk), seqlen]
+    norms = states[:, 1:].square().sum((-1, -2)).sqrt()
+    return ScanOutput(y, states[:, boundaries], Memory(states[:, -1]), norms)
+
+
+def reference_scan(
+    inputs: ScanInputs, memory: Memory, token_norms: bool = True, *, chunk: int = CHUNK
+) -> ScanOutput:
+    """The linear recurrence of :mod:`kernels.types`, token by token (norms always come along)."""
+    states = reference_states(inputs, memory.state)
+    return _output(states, read_states(inputs.C, states[:, 1:]), chunk)
+
+
+def reference_clipped_scan(
+    inputs: ScanInputs, memory: Memory, limit: Tensor, *, chunk: int = CHUNK
+) -> ScanOutput:
+    """The recurrence with each head's state scaled back to the norm ``limit`` (nheads,) after every token."""
+
+    def clip(state: Tensor) -> Tensor:
+        norm = state.square().sum((-1, -2), keepdim=True).sqrt()
+        return state * torch.clamp(limit[:, None, None] / norm.clamp_min(1e-30), max=1)
+
+    states = reference_states(inputs, memory.state, clip)
+    return _output(states, read_states(inputs.C, states[:, 1:]), chunk)
+
+
+def reference_windowed_scan(
+    inputs: ScanInputs, memory: Memory, window: int, *, chunk: int = CHUNK
+) -> ScanOutput:
+    """The state of the last ``window`` inputs alone, for a whole document in one piece.
+
+    The state after token t is that of a scan of tokens t - window + 1 to t from an empty memory; while fewer than
+    ``window`` tokens have been read, from ``memory.state``.
+    """
+    empty = torch.zeros_like(memory.state)
+    states = [memory.state]
+    for t in range(inputs.x.shape[1]):
+        first = t - window + 1
+        start = memory.state if first <= 0 and t + 1 < window else empty
+        states.append(reference_states(inputs.segment(max(first, 0), t + 1), start)[:, -1])
+    stacked = torch.stack(states, dim=1)
+    return _output(stacked, read_states(inputs.C, stacked[:, 1:]), chunk)

@@ -1,0 +1,89 @@
+"""What goes through the one door of all recurrent memory, and the legend of its shapes.
+
+    scan(inputs, memory, token_norms=False) -> ScanOutput
+
+The recurrence, per head, with the letters of Mamba-2 (Dao & Gu 2024, arXiv 2405.21060):
+
+    h_t = a_t h_{t-1} + x_t B_t^T        a_t = exp(log_decay_t)
+    y_t = h_t C_t
+
+Words for sizes: ``batch``, ``seqlen``, ``nheads``, ``headdim`` (P), ``ngroups``, ``d_state`` (N), ``nchunks``.
+``log_decay`` broadcasts over ``d_state``, so one door holds the families:
+
+    Mamba-2             one decay per head          log_decay (batch, seqlen, nheads, 1)
+    GLA, HGRN-2, RWKV-6 one per key channel         log_decay (batch, seqlen, nheads, d_state)
+    Mamba-1             nheads = d_inner, headdim = 1, log_decay (batch, seqlen, d_inner, d_state)
+    LRU                 complex x and log_decay, headdim = 1
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+
+class ScanInputs(NamedTuple):
+    """One layer's inputs for one segment.
+
+    ``x`` (batch, seqlen, nheads, headdim): what is written, step size included (Mamba-2: delta_t x_t).
+    ``B``, ``C`` (batch, seqlen, ngroups, d_state): where it is written, how it is read; nheads % ngroups == 0.
+    ``log_decay`` (batch, seqlen, nheads, 1 or d_state): natural logarithm of the retention, at most 0.
+    x, B and C share one dtype, which is that of the matrix products; log_decay is float32 (float64 if x is).
+    """
+
+    x: Tensor
+    B: Tensor
+    C: Tensor
+    log_decay: Tensor
+
+    def segment(self, start: int, stop: int) -> ScanInputs:
+        """The inputs of tokens ``start`` to ``stop`` (a view)."""
+        return ScanInputs(*(tensor[:, start:stop] for tensor in self))
+
+
+class Memory(NamedTuple):
+    """What a scan carries from one segment to the next.
+
+    ``state`` (batch, nheads, headdim, d_state), float32 (float64 if the inputs are).
+    ``past``: what an operator needs beyond the state, a tuple of tensors (a sliding window: its last inputs);
+    empty for a plain scan. Never changed in place.
+    """
+
+    state: Tensor
+    past: tuple[Tensor, ...] = ()
+
+
+class ScanOutput(NamedTuple):
+    """What a scan returns.
+
+    ``y`` (batch, seqlen, nheads, headdim), in the dtype of the state.
+    ``boundary_states`` (batch, nchunks + 1, nheads, headdim, d_state): first the state before the first token, then
+    the state after every ``chunk`` tokens, last the state after the last token (whose chunk may be shorter).
+    ``memory``: what to pass with the next segment.
+    ``token_norms`` (batch, seqlen, nheads): Frobenius norm of the state after every token, if asked for.
+    ``log_decay`` (batch, seqlen, nheads, 1 or d_state): the decay that was applied, mitigations included.
+    """
+
+    y: Tensor
+    boundary_states: Tensor
+    memory: Memory
+    token_norms: Tensor | None = None
+    log_decay: Tensor | None = None
+
+
+class Scan(Protocol):
+    """The door: a kernel, or a function of one (a mitigation, telemetry)."""
+
+    def __call__(self, inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
+        """Run ``inputs`` from ``memory``."""
+        ...
+
+
+CHUNK = 64
+"""Tokens between two boundary states: long enough for matrix products, short enough for a telling curve."""
+
+
+def boundary_count(seqlen: int, chunk: int = CHUNK) -> int:
+    """Number of boundary states of a segment, the one before its first token included."""
+    return -(-seqlen // chunk) + 1

@@ -1,0 +1,279 @@
+"""The scan of a sliding window: the state of the last R tokens alone, exact to the token and summed without cancelling.
+
+    h_t = sum_{t - R < j <= t} a_t ... a_{j+1} x_j B_j^T
+
+A state less its own delayed copy is the same on paper, but keeps the rounding of whatever has left the window (1e-3
+of the state after a past 1e4 times as loud). Here only what is in the window is ever added. With R = whole * chunk +
+rest, the window of query i of a chunk that starts at token s is
+
+    s + i - R     s + (1 - whole) chunk     s      s + i
+       |  old tokens  |    whole chunks     |  local  |
+       |  past i's    |    a state          |  up to i|
+
+Local tokens are as in :mod:`kernels.chunked`. The whole chunks are a state, by :class:`kernels.window_past.Queue`. The
+old tokens decay to s one by one; from there on every query takes part of them as it takes the state, whatever the
+head, so heads share one product. The state before the document counts as token -1: it is in the window while fewer
+than R tokens have been read.
+
+Letters as in :mod:`kernels.types`. Here tensors are (batch, nchunks, ngroups, ...), with ``heads`` those of one group
+and ``width`` heads * headdim.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kernels.chunked import causal_decay, pack_state, scale_heads, unpack_states
+from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, boundary_count
+from kernels.window_past import Keys, Past, take
+
+
+def windowed_scan(
+    inputs: ScanInputs, memory: Memory, window: int, token_norms: bool = False, *, chunk: int = CHUNK
+) -> ScanOutput:
+    """Run ``inputs`` from ``memory``, remembering the last ``window`` tokens, the initial state as one before them.
+
+    ``memory.past`` is empty at a document's start and from then on what this function returned, for the same window
+    and chunk; it grows with the window, not with the document. Matrix products run in the dtype of ``inputs.x``.
+    Raises ValueError for a decay per channel, a window below one, or a memory of another window.
+    """
+    batch, seqlen, nheads, headdim = inputs.x.shape
+    ngroups = inputs.B.shape[2]
+    if inputs.log_decay.shape != (batch, seqlen, nheads, 1):
+        raise ValueError(f"windowed_scan takes one decay per head, got log_decay of shape {inputs.log_decay.shape}")
+    if window < 1:
+        raise ValueError(f"a window holds at least one token, not {window}")
+    heads = nheads // ngroups
+    past = Past.unpack(memory, inputs, window, chunk)
+    compute, sums = inputs.x.dtype, memory.state.dtype
+
+    # 1. The tokens from the last chunk border on, and those that leave the window as they are read.
+    segment = Segment.of(inputs, past, window, chunk)
+    tokens, edges, nchunks = segment.tokens, segment.edges, segment.nchunks
+    x, B = (windows(tensor, chunk, chunk, nchunks) for tensor in (tokens.x, tokens.B))
+    C = windows(segment.aligned(inputs.C), chunk, chunk, nchunks)
+    decay = (windows(tokens.decay, chunk, chunk, nchunks) - edges[:, :-1, :, None]).to(sums)
+    old, visible = segment.old(past.initial)
+
+    # 2. Before every chunk, the state of the whole chunks that all its tokens see, and that of one chunk more.
+    to_end = torch.exp2(decay[..., -1:, :] - decay)
+    states, one_more, reads = [], [], []
+    complete = (segment.end - segment.start) // chunk
+    for index in range(complete + 1):
+        with_oldest, state = past.queue.states()
+        states.append(state)
+        one_more.append(with_oldest)
+        if index < nchunks:
+            reads.append(torch.matmul(C[:, index], state.to(compute)))
+        if index < complete:
+            scaled = scale_heads(x[:, index], to_end[:, index])
+            past.queue.push(torch.matmul(B[:, index].transpose(-1, -2), scaled).to(sums), edges[:, index + 1])
+
+    # 3. Read: within the chunk, from the state before it, and from the old tokens that are still visible.
+    weights = causal_decay(decay.flatten(0, 2)).unflatten(0, decay.shape[:3])
+    if window < chunk:
+        weights = weights.triu(1 - window)
+    mixed = (torch.matmul(C, B.transpose(-1, -2)).unsqueeze(3) * weights).to(compute)
+    inside = torch.matmul(mixed, split_heads(x, heads)).transpose(3, 4)
+    before = torch.stack(reads, dim=1).to(sums)  # (batch, nchunks, ngroups, chunk, width)
+    before += torch.matmul(torch.matmul(C, old.B.transpose(-1, -2)) * visible, old.x)
+    grown = torch.exp2(decay)
+    read = torch.addcmul(inside.to(sums), before.unflatten(-1, (heads, headdim)), grown[..., None])
+    y = segment.joined(read)
+
+    norms = None
+    if token_norms:
+        start = torch.stack(states[:nchunks], dim=1)
+        norms = window_norms(Seen(x, B), old, visible, start, weights, grown)
+        norms = segment.joined(norms[..., None]).squeeze(-1)
+
+    # 4. The windows at the boundaries, which are those of this piece, and at its end.
+    at_chunks = seqlen // chunk
+    boundaries = state.new_empty(batch, boundary_count(seqlen, chunk), *state.shape[1:])
+    boundaries[:, 0] = pack_state(memory.state, ngroups)
+    borders = Borders(states, one_more, past.initial)
+    segment.write_states(boundaries[:, 1 : at_chunks + 1], past.position + chunk, borders)
+    segment.write_states(boundaries[:, at_chunks + 1 :], segment.end, borders)
+    boundary_states = unpack_states(boundaries, headdim)
+    carried = past.advanced(tokens, complete * chunk, segment.end, window).pack(window, chunk)
+    return ScanOutput(y, boundary_states, Memory(boundary_states[:, -1], carried), norms)
+
+
+class Seen(NamedTuple):
+    """Tokens seen from one place per chunk: ``x`` (batch, nchunks, ngroups, length, width), decayed to it, and ``B``."""
+
+    x: Tensor
+    B: Tensor
+
+
+class Borders(NamedTuple):
+    """States at the borders of the grid, (batch, ngroups, d_state, width) each.
+
+    ``states``, ``one_more``: of the last whole - 1 chunks and of the last whole ones, before each chunk of a segment
+    (and after its last, if that one is complete). ``initial``: the state before the document.
+    """
+
+    states: list[Tensor]
+    one_more: list[Tensor]
+    initial: Tensor
+
+
+class Segment(NamedTuple):
+    """A piece of a document on the grid of chunks: from the border before its first token on, filled up to the next.
+
+    ``start``, ``first``, ``end``: positions of the border, of the piece's first token, and after its last.
+    ``leaving``: the tokens from start - window on, which leave the window while this segment is read.
+    ``edges`` (batch, nchunks + 1, ngroups, heads): the sum of log2 decay at every border.
+    """
+
+    start: int
+    first: int
+    end: int
+    window: int
+    chunk: int
+    tokens: Keys
+    leaving: Keys
+    edges: Tensor
+
+    @classmethod
+    def of(cls, inputs: ScanInputs, past: Past, window: int, chunk: int) -> Segment:
+        """The segment of ``inputs`` after ``past``."""
+        start = past.position - past.opened.x.shape[1]
+        edge = past.queue.edges[-1]
+        tokens = past.opened.extended(inputs, edge, chunk)
+        length = tokens.x.shape[1]
+        stop = start - window + length + window % chunk
+        leaving = take([*past.blocks, tokens], start + length, start - window, stop)
+        edges = torch.cat([edge[:, None], tokens.decay[:, chunk - 1 :: chunk]], dim=1)
+        return cls(start, past.position, past.position + inputs.x.shape[1], window, chunk, tokens, leaving, edges)
+
+    @property
+    def nchunks(self) -> int:
+        """Chunks, the last one filled up."""
+        return self.edges.shape[1] - 1
+
+    def aligned(self, tensor: Tensor) -> Tensor:
+        """Put zeros around (batch, seqlen, k, l) of the piece, up to the segment's borders."""
+        before = self.first - self.start
+        return F.pad(tensor, (0, 0, 0, 0, before, self.nchunks * self.chunk - before - tensor.shape[1]))
+
+    def joined(self, tensor: Tensor) -> Tensor:
+        """(batch, nchunks, ngroups, chunk, heads, k) -> (batch, seqlen, nheads, k) of the piece."""
+        tensor = tensor.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        return tensor[:, self.first - self.start : self.end - self.start]
+
+    def old(self, initial: Tensor) -> tuple[Seen, Tensor]:
+        """The tokens before each chunk that only some of its queries see, decayed to its start, and which see them.
+
+        Oldest first, and the initial state before them, as d_state tokens with unit vectors for B. The second tensor
+        broadcasts over (batch, nchunks, ngroups, chunk, length).
+        """
+        chunk, window, nchunks = self.chunk, self.window, self.nchunks
+        length = window % chunk + (chunk if window >= chunk else 0)
+        at = self.edges[:, :-1]
+        seen = self._seen(self.leaving, 0, length, at)
+        visible = torch.ones(chunk, length, dtype=torch.bool, device=at.device).triu(1).expand(nchunks, 1, -1, -1)
+        if self.start + 1 >= window or not initial.any():
+            return seen, visible
+        d_state = initial.shape[-2]
+        decay = torch.exp2(at).to(initial.dtype).unsqueeze(-2).expand(-1, -1, -1, d_state, -1)
+        x = scale_heads(initial[:, None].expand(-1, nchunks, -1, -1, -1), decay).to(seen.x.dtype)
+        B = torch.eye(d_state, dtype=x.dtype, device=x.device).expand(*x.shape[:-1], -1)
+        read = torch.arange(self.start + 1, self.start + 1 + nchunks * chunk, device=at.device)
+        sees = (read < window).view(nchunks, 1, chunk, 1).expand(-1, -1, -1, d_state)
+        seen = Seen(torch.cat([x, seen.x], dim=-2), torch.cat([B, seen.B], dim=-2))
+        return seen, torch.cat([sees, visible], dim=-1)
+
+    def write_states(self, into: Tensor, position: int, borders: Borders) -> None:
+        """Fill ``into`` (batch, n, ngroups, d_state, width): windows after ``position`` tokens and every chunk more."""
+        chunk, window, count = self.chunk, self.window, into.shape[1]
+        if not count:
+            return
+        index, inside = divmod(position - self.start, chunk)
+        if inside <= window % chunk or window < chunk:
+            before, older = borders.one_more, max(window % chunk - inside, 0)
+        else:
+            before, older = borders.states, window % chunk + chunk - inside
+        newer = min(inside, window)
+        torch.stack(before[index : index + count], dim=1, out=into)
+        at = self.tokens.decay[:, position - self.start - 1 :: chunk][:, :count]
+        if inside:
+            into *= _over_width(at - self.edges[:, index : index + count], into)
+        for tokens, offset, length in (
+            (self.leaving, position - self.start, older),
+            (self.tokens, position - self.start - newer, newer),
+        ):
+            if length:
+                seen = self._seen(tokens, offset, length, at)
+                into += torch.matmul(seen.B.transpose(-1, -2), seen.x)
+        for place in range(min(count, -(-(window - position) // chunk))):
+            into[:, place] += borders.initial * _over_width(at[:, place], into)
+
+    def _seen(self, tokens: Keys, offset: int, length: int, at: Tensor) -> Seen:
+        """``length`` tokens from ``offset`` on, and again after every chunk, decayed to ``at`` (batch, n, ngroups, heads)."""
+        x, B, decay = (windows(tensor[:, offset:], length, self.chunk, at.shape[1]) for tensor in tokens)
+        factor = torch.exp2(at.unsqueeze(-2) - decay).to(torch.promote_types(x.dtype, torch.float32))
+        return Seen(scale_heads(x, factor), B)
+
+
+def window_norms(
+    local: Seen, old: Seen, visible: Tensor, start: Tensor, weights: Tensor, grown: Tensor
+) -> Tensor:
+    """The norm of every windowed state without forming one: (batch, nchunks, ngroups, chunk, heads).
+
+    After token i of a chunk the state is grown_i (M + O_i) + L_i: M at the chunk's start, O_i the visible old tokens,
+    L_i the local ones. Every square is a sum of products of tokens that are in the window,
+
+        |M + O_i|^2      as old tokens come to be visible, with falling i: 2 <what B reads of the sum so far, x> + |x B|^2
+        <M + O_i, L_i>   what the local B read of M and of O_i, weighted
+        |L_i|^2          the weights on both sides of (B B^T) o (x x^T)
+    """
+    heads = grown.shape[-1]
+    compute, sums = local.x.dtype, start.dtype
+    state = start.to(compute)
+    x, x_old = split_heads(local.x, heads), split_heads(old.x, heads)
+
+    def per_head(read: Tensor, x: Tensor) -> Tensor:
+        return (read.to(sums) * x).unflatten(-1, (heads, -1)).sum(-1)
+
+    younger = torch.matmul(old.B, old.B.transpose(-1, -2)).triu(1)
+    met = per_head(torch.matmul(old.B, state) + torch.matmul(younger, old.x), old.x)
+    own = old.B.to(sums).square().sum(-1, keepdim=True) * per_head(old.x, old.x)
+    shown = visible.to(sums)
+    anchor = start.square().sum(-2).unflatten(-1, (heads, -1)).sum(-1).unsqueeze(-2)
+    squared = grown.square() * (anchor + torch.matmul(shown, 2 * met + own))
+
+    from_state = per_head(torch.matmul(local.B, state), local.x)
+    across = torch.matmul(weights, from_state.transpose(-1, -2).unsqueeze(-1)).squeeze(-1)
+    squared = squared + 2 * grown * across.transpose(-1, -2)
+
+    products = torch.matmul(x_old, x.transpose(-1, -2)).to(sums)
+    products *= torch.matmul(old.B, local.B.transpose(-1, -2)).unsqueeze(3)
+    crossed = torch.matmul(shown.unsqueeze(-3), products)
+    crossed *= 2 * grown.transpose(-1, -2).unsqueeze(-1)
+    products = torch.matmul(x, x.transpose(-1, -2)).to(sums)
+    products *= torch.matmul(local.B, local.B.transpose(-1, -2)).unsqueeze(3)
+    crossed += torch.matmul(weights, products)
+    crossed *= weights
+    squared = squared + crossed.sum(-1).transpose(-1, -2)
+    return squared.clamp_min(0).sqrt()
+
+
+def windows(tensor: Tensor, length: int, stride: int, count: int) -> Tensor:
+    """``count`` stretches of (batch, tokens, ngroups, k), one every ``stride``: (batch, count, ngroups, length, k)."""
+    return tensor.unfold(1, length, stride)[:, :count].transpose(-1, -2)
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(..., chunk, width) -> (..., heads, chunk, headdim)."""
+    return x.unflatten(-1, (heads, -1)).transpose(-2, -3)
+
+
+def _over_width(log_factor: Tensor, state: Tensor) -> Tensor:
+    """2 to the power of (..., heads), for each column of a state (..., d_state, width): (..., 1, width)."""
+    factor = torch.exp2(log_factor).to(state.dtype)
+    return factor.repeat_interleave(state.shape[-1] // factor.shape[-1], dim=-1).unsqueeze(-2)

@@ -1,0 +1,147 @@
+"""Weights on disk to a model in memory: what is shipped and what was trained here.
+
+A checkpoint is a folder: ``config.json`` (a ModelConfig), ``model.safetensors``, ``tokenizer.json``,
+``explored.safetensors`` (the model's own states within its training length), ``training.json`` (command, seed, loss
+curve) and ``README.md`` (the model card). Weights are safetensors only: nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.config import PRESETS, ModelConfig
+from model.errors import UserError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from model.lm import LanguageModel
+
+SHIPPED = Path(__file__).parent / "checkpoints"
+DEFAULT = "mamba2-base"
+PRECISIONS = ("float32", "bfloat16")
+
+
+def home() -> Path:
+    """Where this user's checkpoints and kept recordings live: MEMORY_EXPLORER_HOME, or the usual data folder."""
+    return Path(os.environ.get("MEMORY_EXPLORER_HOME") or Path.home() / ".local" / "share" / "memory-explorer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """A model that can be chosen; opening one reads no weights."""
+
+    name: str
+    path: Path
+    config: ModelConfig
+    shipped: bool
+
+    @property
+    def train_length(self) -> int:
+        """Tokens of a training sequence."""
+        return self.config.train_length
+
+    @property
+    def weights(self) -> str:
+        """Fingerprint of the weights: the first sixteen digits of the file's SHA-256."""
+        file = self.path / "model.safetensors"
+        return fingerprint(file, file.stat().st_mtime_ns)
+
+    @property
+    def explored(self) -> Path | None:
+        """The file of explored states, if there is one."""
+        file = self.path / "explored.safetensors"
+        return file if file.exists() else None
+
+
+@lru_cache(maxsize=64)
+def fingerprint(file: Path, _changed: int) -> str:
+    """The first sixteen hexadecimal digits of a file's SHA-256."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+def available() -> dict[str, ModelCard]:
+    """Every model that can be read with, shipped ones first."""
+    cards = {}
+    for folder, shipped in ((SHIPPED, True), (home() / "checkpoints", False)):
+        for file in sorted(folder.glob("*/config.json")):
+            if (file.parent / "model.safetensors").exists() and file.parent.name not in cards:
+                card = ModelCard(name=file.parent.name, path=file.parent, config=read_config(file), shipped=shipped)
+                cards[card.name] = card
+    return cards
+
+
+def model_card(name: str) -> ModelCard:
+    """The model ``name``, or the checkpoint in the folder ``name``; UserError if there is neither."""
+    cards = available()
+    if name in cards:
+        return cards[name]
+    folder = Path(name)
+    if (folder / "config.json").exists() and (folder / "model.safetensors").exists():
+        return ModelCard(name=name, path=folder, config=read_config(folder / "config.json"), shipped=False)
+    raise UserError("models.unknown", name=name, known=", ".join(cards))
+
+
+def read_config(file: Path) -> ModelConfig:
+    """Parse a ``config.json``; UserError if it is not a ModelConfig."""
+    try:
+        values: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        return ModelConfig(**{**values, "layers": tuple(values["layers"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError("models.bad_config", name=file.parent.name) from error
+
+
+@lru_cache(maxsize=2)
+def load_model(name: str, precision: str = "float32") -> LanguageModel:
+    """The model ``name`` in evaluation mode, with matrix products in ``precision``; shared, never changed.
+
+    A preset without weights (``random:mamba2-130m``) gives random ones, for measuring speed.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    from model.lm import LanguageModel
+
+    if name.startswith("random:") and name.removeprefix("random:") in PRESETS:
+        torch.manual_seed(0)
+        model = LanguageModel(PRESETS[name.removeprefix("random:")])
+    else:
+        card = model_card(name)
+        model = LanguageModel(card.config)
+        try:
+            weights = load_file(card.path / "model.safetensors")
+            missing, unexpected = model.load_state_dict(weights, strict=False)
+        except (RuntimeError, OSError, ValueError) as error:
+            raise UserError("models.bad_weights", name=card.name) from error
+        if unexpected or [entry for entry in missing if not (card.config.tied and entry == "head")]:
+            raise UserError("models.bad_weights", name=card.name)
+    model.requires_grad_(False)
+    return model.use_bfloat16() if precision == "bfloat16" else model
+
+
+@lru_cache(maxsize=4)
+def load_tokenizer_of(name: str) -> Tokenizer:
+    """The tokenizer of the model ``name``."""
+    from model.tokenizer import load_tokenizer
+
+    return load_tokenizer(model_card(name).path / "tokenizer.json")
+
+
+def save_checkpoint(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
+    """Write config, weights and tokenizer of ``model`` to ``folder``."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(asdict(model.config), indent=1) + "\n", "utf-8")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    tensors = {name: tensor.detach().float().contiguous() for name, tensor in model.named_parameters()}
+    partial = folder / "model.partial"
+    save_file(tensors, partial)
+    partial.replace(folder / "model.safetensors")

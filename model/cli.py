@@ -1,0 +1,211 @@
+"""The command line: ``memory-explorer read | models | explore | train | bench | serve``.
+
+Each command does what the dashboard does, through the same functions, so numbers agree. What can be mended is said in
+one sentence; only what is our fault shows a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model.errors import UserError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
+
+REPORTED = (
+    "tokens",
+    "tokens_per_second",
+    "peak_rss_mb",
+    "train_length",
+    "loss_within",
+    "loss_beyond",
+    "control_loss_beyond",
+    "excess_loss",
+    "collapse_onset",
+    "unexplored_fraction",
+)
+
+
+@app.command()
+def read(
+    file: Annotated[Path, typer.Argument(help="The document: txt, md, log, csv, html, pdf or docx.")],
+    model: Annotated[str, typer.Option(help="A model's name (see `models`) or a checkpoint folder.")] = "mamba2-base",
+    initial_state: Annotated[
+        str, typer.Option(help="zeros, gaussian, fitted, or carried=FOLDER of a recording.")
+    ] = "zeros",
+    mitigate: Annotated[
+        list[str] | None, typer.Option(help="NAME=VALUE, as often as you like: decay=4, insertion=0.75 ...")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the recording.")] = Path("recordings"),
+    encoding: Annotated[str | None, typer.Option(help="The document's encoding, where detection is wrong.")] = None,
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16 for speed.")] = "float32",
+    control: Annotated[bool, typer.Option(help="Also read with a fresh memory, to compare.")] = True,
+    token_norms: Annotated[bool, typer.Option(help="Record the exact state norm at every token.")] = False,
+    train_length: Annotated[int | None, typer.Option(help="Override the model's training length.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of a random initial state.")] = 0,
+    keep_text: Annotated[bool, typer.Option(help="Store the text in the recording.")] = False,
+    threads: Annotated[int | None, typer.Option(help="CPU threads; one is faster on a busy machine.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the key figures as JSON, and nothing else.")] = False,
+) -> None:
+    """Read a document and record what the memory does; running it again resumes, or returns what is there."""
+    from model.document import read_path
+    from model.experiment import parse_mitigations
+    from model.run import Progress, prepare, run
+
+    set_threads(threads)
+    name, _, source = initial_state.partition("=")
+    document = read_path(file, encoding)
+    prepared = prepare(
+        document.text,
+        document.name,
+        model,
+        initial_state=name,
+        source=Path(source) if source else None,
+        mitigations=parse_mitigations(mitigate or []),
+        precision=precision,
+        control=control,
+        token_norms=token_norms,
+        train_length=train_length,
+        seed=seed,
+    )
+
+    def show(progress: Progress) -> None:
+        if not as_json and sys.stderr.isatty():
+            left = "" if progress.seconds_left is None else f", {progress.seconds_left:.0f} s left"
+            share = progress.tokens / progress.total
+            sys.stderr.write(f"\r{share:4.0%} of {progress.total:,} tokens, loss {progress.loss:.2f}{left}   ")
+
+    recording = run(prepared, out, on_progress=show, keep_text=keep_text)
+    figures = {figure: recording.summary.get(figure) for figure in REPORTED}
+    if as_json:
+        typer.echo(json.dumps(figures))
+        return
+    from model.diagnostics.summary import verdict
+    from model.messages import message
+
+    key, values = verdict(recording.summary)
+    typer.echo(f"\n{message(key, 'en', **values)}\n")
+    for figure, value in figures.items():
+        typer.echo(f"{figure:22s} {'-' if value is None else f'{value:,.4g}' if isinstance(value, float) else f'{value:,}'}")
+    typer.echo(f"{'recording':22s} {recording.path}")
+
+
+@app.command()
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
+    """List the models that can be read with."""
+    from model.checkpoint import available
+
+    rows = [
+        {
+            "name": card.name,
+            "layers": list(card.config.layers),
+            "d_model": card.config.d_model,
+            "state_size": card.config.state_size,
+            "train_length": card.train_length,
+            "shipped": card.shipped,
+            "path": str(card.path),
+        }
+        for card in available().values()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    for row in rows:
+        typer.echo(
+            f"{row['name']:24s} {len(row['layers'])} layers, d_model {row['d_model']}, "  # type: ignore[arg-type]
+            f"state {row['state_size']:,}, training length {row['train_length']:,} tokens"
+        )
+
+
+@app.command()
+def explore(
+    model: Annotated[str, typer.Argument(help="A model's name or folder.")],
+    texts: Annotated[list[Path], typer.Argument(help="Reference text files.")],
+    windows: Annotated[int, typer.Option(help="Windows of one training length.")] = 512,
+) -> None:
+    """Record which states a model explores within its training length, from a reference text."""
+    from model.checkpoint import load_model, load_tokenizer_of, model_card
+    from model.document import read_path
+    from model.explore import explore as explore_model
+    from model.tokenizer import encode
+
+    card = model_card(model)
+    tokenizer = load_tokenizer_of(model)
+    streams = [encode(tokenizer, read_path(path).text)[0] for path in texts]
+    explored = explore_model(load_model(model), streams, card.train_length, windows=windows)
+    explored.save(card.path / "explored.safetensors")
+    typer.echo(f"{len(explored.sketch):,} states of {card.name} written to {card.path / 'explored.safetensors'}")
+
+
+@app.command()
+def train(
+    preset: Annotated[str, typer.Argument(help="A preset of model/config.py, for example mamba2-base.")],
+    text: Annotated[list[str], typer.Option(help="GROUP=FILE, as often as you like; groups are drawn equally.")],
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
+    steps: Annotated[int, typer.Option(help="Optimizer steps of 4,096 tokens.")] = 5000,
+    seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+) -> None:
+    """Train a model from scratch on text files; run again after an interruption, it goes on where it was."""
+    from model.training.checkpoint import train_checkpoint
+
+    set_threads(threads)
+    groups: dict[str, list[Path]] = {}
+    for entry in text:
+        group, _, name = entry.partition("=")
+        if not name or not Path(name).is_file():
+            raise UserError("training.no_text", entry=entry)
+        groups.setdefault(group, []).append(Path(name))
+    train_checkpoint(preset, groups, out, steps=steps, seed=seed, echo=typer.echo)
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(help="all, read, telemetry, mitigations, map or memory.")] = "all",
+    seconds: Annotated[float, typer.Option(help="Time given to each comparison.")] = 20.0,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Measure speed as ratios within one run, interleaved."""
+    from model.bench import run_bench
+
+    set_threads(threads)
+    rows = run_bench(what, seconds, echo=(lambda line: None) if as_json else typer.echo)
+    if as_json:
+        typer.echo(json.dumps(rows))
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Port of the dashboard.")] = 8501,
+    address: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for other machines.")] = "localhost",
+) -> None:
+    """Open the dashboard, as `streamlit run app.py` does."""
+    entry = Path(__file__).resolve().parent.parent / "app.py"
+    options = [f"--server.port={port}", f"--server.address={address}"]
+    raise typer.Exit(
+        subprocess.call([sys.executable, "-m", "streamlit", "run", str(entry), *options], cwd=entry.parent)
+    )
+
+
+def set_threads(threads: int | None) -> None:
+    """Use ``threads`` CPU threads from now on."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def main() -> None:
+    """The console command: a mistake of the user's ends with one sentence and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        typer.echo(str(error), err=True)
+        raise SystemExit(2) from None

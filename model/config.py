@@ -1,0 +1,52 @@
+"""What a model is made of, as frozen data, and the presets that this project trains or is measured on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Sizes of a recurrent language model, in the words of the Mamba-2 paper.
+
+    ``layers`` names one mixer of :data:`model.mixers.MIXERS` per layer, so a hybrid is a mixed tuple.
+    ``train_length`` is the number of tokens of a training sequence: past it, a state is extrapolation.
+    """
+
+    layers: tuple[str, ...]
+    d_model: int
+    d_state: int
+    headdim: int
+    vocab_size: int
+    train_length: int
+    expand: int = 2
+    ngroups: int = 1
+    d_conv: int = 4
+    norm_eps: float = 1e-5
+    tied: bool = True
+
+    @property
+    def d_inner(self) -> int:
+        """Width of a mixer: expand * d_model."""
+        return self.expand * self.d_model
+
+    @property
+    def nheads(self) -> int:
+        """Heads of a mixer: d_inner / headdim."""
+        return self.d_inner // self.headdim
+
+    @property
+    def state_size(self) -> int:
+        """Elements of the recurrent state of the whole model (without the convolution windows)."""
+        return len(self.layers) * self.d_inner * self.d_state
+
+
+PRESETS: dict[str, ModelConfig] = {
+    "mamba2-base": ModelConfig(
+        layers=("mamba2",) * 2, d_model=128, d_state=64, headdim=32, vocab_size=2048, train_length=256
+    ),
+    # The shape of the published 130M checkpoint (arXiv 2405.21060): random weights, for measuring speed only.
+    "mamba2-130m": ModelConfig(
+        layers=("mamba2",) * 24, d_model=768, d_state=128, headdim=64, vocab_size=50288, train_length=2048
+    ),
+}

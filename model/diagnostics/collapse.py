@@ -1,0 +1,201 @@
+"""Does a long memory still help? Token by token, against a memory that is never longer than a training sequence.
+
+Text differs in difficulty from place to place, so loss by position alone proves nothing. The control reads the same
+tokens with a fresh memory of at most one training length; the difference
+
+    excess_t = loss_t - control_loss_t                                     nats
+
+is what the long memory costs at token t: below zero it helps, above zero forgetting everything would be better.
+Beside it stands the published criterion of Stuffed Mamba (arXiv 2410.07145, section 4.2): loss at any position above
+twice the largest loss within the training length.
+
+Letters: T is the training length in tokens; t counts tokens from 0. A loss that is not finite counts as missing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+BEYOND = 8
+"""Training lengths after which a position is called far beyond the training length."""
+MATERIAL = 0.05
+"""Excess that matters, as a share of the control's loss; below it is noise or taste."""
+BATCH = 64
+"""Tokens of the shortest batch whose mean counts as one observation."""
+MOST_BATCHES = 32
+STRETCH, SHORTEST_STRETCH = 5, 3
+"""Training lengths that must show a cost before it has an onset; at the end of a document the shorter number."""
+PUBLISHED_LIMIT = 2.0
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95% interval, in nats, and how many tokens it is of."""
+
+    mean: float
+    low: float
+    high: float
+    tokens: int
+
+
+@dataclass(frozen=True, eq=False)
+class ExcessCurve:
+    """Binned means, each array (bins,); ``position`` is a bin's centre in tokens, the others are nats.
+
+    ``low`` and ``high`` bound ``excess`` with 95%. Without a control only ``loss`` has numbers. ``width`` is the
+    number of tokens of every bin but the last, which holds what is left.
+    """
+
+    position: np.ndarray
+    loss: np.ndarray
+    control: np.ndarray
+    excess: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    width: int
+
+
+@dataclass(frozen=True)
+class Published:
+    """The published criterion: whether and from which token on it is met, and the largest loss beyond T over within."""
+
+    collapsed: bool
+    onset: int | None
+    ratio: float
+
+
+def tokens_needed(train_length: int, multiple: int = BEYOND) -> int:
+    """Tokens from which on "far beyond the training length" can be judged: one training length of them."""
+    return (multiple + 1) * train_length
+
+
+def batch_interval(values: np.ndarray) -> Interval:
+    """Mean of a stretch of autocorrelated ``values`` (tokens,) with its 95% interval; missing values are skipped.
+
+    Neighbouring tokens share a topic, so treating them as independent would make the interval several times too
+    narrow. The method of batch means (Schmeiser 1982, Operations Research 30:556) averages consecutive batches, which
+    are nearly independent once they are longer than the correlation, and applies Student's t to them. A batch has at
+    least 64 tokens, and there are at most 32, so in a long stretch a whole chapter is one observation. It was
+    preferred to a block bootstrap, which needs a seed and is too narrow with the four batches of a single bin. In
+    stretches below 256 tokens the batches are shorter than 64, and the interval is a little too narrow.
+    """
+    values = values[np.isfinite(values)].astype(np.float64)
+    if len(values) < 2:
+        return Interval(float(values.mean()) if len(values) else math.nan, math.nan, math.nan, len(values))
+    count = min(len(values), max(4, min(MOST_BATCHES, len(values) // BATCH)))
+    means = np.array([batch.mean() for batch in np.array_split(values, count)])
+    mean = float(values.mean())
+    half = float(stdtrit(count - 1, 0.975) * means.std(ddof=1) / math.sqrt(count))
+    return Interval(mean, mean - half, mean + half, len(values))
+
+
+def excess_curve(
+    loss: np.ndarray, control_loss: np.ndarray | None, train_length: int, points: int = 200
+) -> ExcessCurve:
+    """Loss, control and excess by position, in at most ``points`` bins of whole training lengths.
+
+    ``loss`` and ``control_loss`` (token,) in nats. With a control, tokens that lack either are left out of all three
+    curves, so that ``excess`` is exactly the difference of the other two.
+    """
+    width = train_length * max(1, math.ceil(len(loss) / (train_length * points)))
+    starts = np.arange(0, len(loss), width)
+    loss = loss.astype(np.float64)
+    control = np.full_like(loss, np.nan) if control_loss is None else control_loss.astype(np.float64)
+    difference = loss - control
+    if control_loss is not None:
+        missing = ~np.isfinite(difference)
+        loss, control = np.where(missing, np.nan, loss), np.where(missing, np.nan, control)
+    intervals = [batch_interval(difference[start : start + width]) for start in starts]
+    return ExcessCurve(
+        position=np.minimum(starts + width / 2, (starts + len(loss)) / 2),
+        loss=_bin_means(loss, width),
+        control=_bin_means(control, width),
+        excess=np.array([interval.mean for interval in intervals]),
+        low=np.array([interval.low for interval in intervals]),
+        high=np.array([interval.high for interval in intervals]),
+        width=width,
+    )
+
+
+def excess_beyond(
+    loss: np.ndarray, control_loss: np.ndarray | None, train_length: int, multiple: int = BEYOND
+) -> Interval | None:
+    """Mean excess over all tokens from ``multiple`` training lengths on.
+
+    None without a control, or if less than one training length was read there: it would be about one paragraph.
+    """
+    if control_loss is None or len(loss) < tokens_needed(train_length, multiple):
+        return None
+    start = multiple * train_length
+    interval = batch_interval(loss[start:].astype(np.float64) - control_loss[start:])
+    return interval if interval.tokens else None
+
+
+def collapse_onset(loss: np.ndarray, control_loss: np.ndarray | None, train_length: int) -> int | None:
+    """The first token from which on the long memory costs; None if there is none, or no control.
+
+    It is the start of the first bin of one training length for which
+
+    1. its own mean excess is above 5% of the control's loss there,
+    2. so is that of most bins of the stretch made of it and the next four training lengths, and the mean excess of
+       that stretch is above zero with 95% confidence (:func:`batch_interval`),
+    3. the mean excess of everything after the stretch is above 5% of the control's loss there too.
+
+    A hard paragraph fails the second condition, a hard chapter after which memory recovers fails the third. Near the
+    end a stretch may be three training lengths, and the third condition is void when less than one is left.
+    """
+    if control_loss is None:
+        return None
+    excess = loss.astype(np.float64) - control_loss
+    missing = ~np.isfinite(excess)
+    excess[missing] = np.nan
+    control = np.where(missing, np.nan, control_loss.astype(np.float64))
+    bins = len(loss) // train_length
+    whole = bins * train_length
+    costly = _bin_means(excess[:whole], train_length) > MATERIAL * _bin_means(control[:whole], train_length)
+    for first in np.flatnonzero(costly):
+        if bins - first < SHORTEST_STRETCH:
+            break
+        start, stop = first * train_length, (first + STRETCH) * train_length
+        if costly[first : first + STRETCH].mean() <= 0.5 or not batch_interval(excess[start:stop]).low > 0:
+            continue
+        rest = np.isfinite(excess[stop:])
+        if rest.sum() < train_length or excess[stop:][rest].mean() > MATERIAL * control[stop:][rest].mean():
+            return int(start)
+    return None
+
+
+def published_criterion(loss: np.ndarray, train_length: int) -> Published | None:
+    """Whether loss beyond T exceeds twice the largest loss within T; None if nothing beyond T was read.
+
+    The paper averages 128 prompts at every position. Here there is one document, so losses are averaged over 64
+    consecutive tokens instead, which is a weaker cure: a hard paragraph still counts, and the longer a document is,
+    the larger its largest loss, collapse or not. So this says less than the excess and is shown beside it.
+    """
+    width = min(BATCH, train_length)
+    within = _bin_means(loss[: train_length // width * width], width)
+    beyond = _bin_means(loss[train_length : len(loss) - (len(loss) - train_length) % width], width)
+    if not np.isfinite(within).any() or not np.isfinite(beyond).any():
+        return None
+    largest = float(np.nanmax(within))
+    above = np.flatnonzero(beyond > PUBLISHED_LIMIT * largest)
+    return Published(
+        collapsed=len(above) > 0,
+        onset=train_length + int(above[0]) * width if len(above) else None,
+        ratio=float(np.nanmax(beyond)) / largest if largest > 0 else math.inf,
+    )
+
+
+def _bin_means(values: np.ndarray, width: int) -> np.ndarray:
+    """Means of consecutive ``width`` values, the last of what is left; missing values skipped, NaN if all are."""
+    if not len(values):
+        return np.empty(0)
+    present = np.isfinite(values)
+    starts = np.arange(0, len(values), width)
+    counts = np.add.reduceat(present.astype(np.int64), starts)
+    sums = np.add.reduceat(np.where(present, values, 0).astype(np.float64), starts)
+    return np.divide(sums, counts, out=np.full(len(starts), np.nan), where=counts > 0)

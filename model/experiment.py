@@ -1,0 +1,81 @@
+"""What is run, as frozen data: the model, the document, where the memory starts, how it is mended.
+
+An Experiment is also the key of its recording: the same experiment is never run twice, and one that was interrupted
+is found again and goes on. It holds no text, only the text's hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+from model.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One reading of one document.
+
+    ``document`` is the SHA-256 of its text, ``tokens`` its length. ``model`` is a name of the model table and
+    ``weights`` the fingerprint of its files. ``initial_state`` is a name of the table of initial states and
+    ``source`` what it starts from (for "carried", the key of a recording). ``mitigations`` holds active (name, value)
+    pairs. ``precision`` is that of matrix products: "float32" or "bfloat16". ``control`` also reads the document with
+    a fresh memory of ``train_length`` tokens; ``token_norms`` records the exact norm at every token.
+    """
+
+    document: str
+    tokens: int
+    model: str
+    weights: str
+    train_length: int
+    initial_state: str = "zeros"
+    source: str = ""
+    mitigations: tuple[tuple[str, float], ...] = ()
+    precision: str = "float32"
+    control: bool = True
+    token_norms: bool = False
+    snapshots: int = 1024
+    seed: int = 0
+
+    @property
+    def key(self) -> str:
+        """Twelve hexadecimal digits that name this experiment and its recording."""
+        canonical = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @property
+    def plain(self) -> bool:
+        """Whether memory starts empty and nothing is mended: the baseline of every comparison."""
+        return self.initial_state == "zeros" and not self.mitigations
+
+    def baseline(self) -> Experiment:
+        """The same reading with an empty initial state and no mitigation."""
+        return replace(self, initial_state="zeros", source="", mitigations=())
+
+    def to_json(self) -> dict[str, object]:
+        """A dictionary for JSON; :meth:`from_json` reads it back."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: Mapping[str, object]) -> Experiment:
+        """The experiment that :meth:`to_json` wrote; fields of later versions are ignored."""
+        known = {name: values[name] for name in Experiment.__dataclass_fields__ if name in values}
+        known["mitigations"] = tuple((str(name), float(value)) for name, value in values["mitigations"])  # type: ignore[attr-defined]
+        return Experiment(**known)  # type: ignore[arg-type]
+
+
+def parse_mitigations(pairs: list[str]) -> dict[str, float]:
+    """``["decay=4", "insertion=0.75"]`` as a dictionary; UserError for anything else."""
+    settings = {}
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        try:
+            settings[name] = float(value)
+        except ValueError:
+            raise UserError("mitigations.not_a_pair", pair=pair) from None
+        if math.isnan(settings[name]):
+            raise UserError("mitigations.not_a_pair", pair=pair)
+    return settings

@@ -1,0 +1,55 @@
+"""The leaves of the model: root-mean-square norm, a linear map in its weight's dtype, and the residual block."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kernels.types import Scan
+from model.state import LayerState
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm (Zhang & Sennrich 2019, arXiv 1910.07467), over ``groups`` equal parts of the width."""
+
+    def __init__(self, width: int, eps: float, groups: int = 1) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+        self.groups = groups
+
+    def forward(self, u: Tensor) -> Tensor:
+        """(..., width) -> (..., width), in the dtype of ``u``."""
+        if self.groups == 1:
+            return F.rms_norm(u, (u.shape[-1],), self.weight, self.eps)
+        parts = u.unflatten(-1, (self.groups, -1))
+        return F.rms_norm(parts, (parts.shape[-1],), eps=self.eps).flatten(-2) * self.weight
+
+
+class Linear(nn.Linear):
+    """A linear map without bias whose product runs in the dtype of its weight, whatever comes in.
+
+    The residual stream stays in float32; a bfloat16 model casts at the product and nowhere else.
+    """
+
+    def __init__(self, wide_in: int, wide_out: int) -> None:
+        super().__init__(wide_in, wide_out, bias=False)
+
+    def forward(self, u: Tensor) -> Tensor:
+        """(..., in) -> (..., out), in the dtype of the weight."""
+        return F.linear(u.to(self.weight.dtype), self.weight)
+
+
+class Block(nn.Module):
+    """Norm, mixer, residual: u + mixer(norm(u))."""
+
+    def __init__(self, mixer: nn.Module, width: int, eps: float) -> None:
+        super().__init__()
+        self.norm = RMSNorm(width, eps)
+        self.mixer = mixer
+
+    def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
+        """(batch, seqlen, d_model) from ``state`` -> the same shape and the state after the last token."""
+        mixed, state = self.mixer(self.norm(u), state, scan)
+        return u + mixed, state

@@ -1,0 +1,72 @@
+"""The language model: embedding, blocks, norm, head. It holds no memory and no settings: both come as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from kernels.chunked import chunked_scan
+from kernels.types import Scan
+from model.config import ModelConfig
+from model.layers import Block, RMSNorm
+from model.mixers import MIXERS
+from model.state import State
+
+
+class LanguageModel(nn.Module):
+    """A stack of recurrent blocks. Several sessions may share one instance: a forward pass changes nothing."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        self.blocks = nn.ModuleList(
+            Block(MIXERS[name](config), config.d_model, config.norm_eps) for name in config.layers
+        )
+        self.norm = RMSNorm(config.d_model, config.norm_eps)
+        self.head = self.embedding.weight if config.tied else nn.Parameter(self.embedding.weight.detach().clone())
+
+    def zero_state(self, batch: int = 1) -> State:
+        """An empty memory for ``batch`` sequences."""
+        return tuple(block.mixer.zero_state(batch) for block in self.blocks)
+
+    def forward(
+        self, tokens: Tensor, state: State | None = None, scans: Sequence[Scan] | None = None
+    ) -> tuple[Tensor, State]:
+        """Read ``tokens`` (batch, seqlen) from ``state`` through ``scans``, one per layer.
+
+        Returns the logits of the next token (batch, seqlen, vocab_size) and the state after the last token.
+        Without a state the memory is empty; without scans every layer runs the plain chunked scan.
+        """
+        u, state = self.hidden(tokens, state, scans)
+        return self.logits(u), state
+
+    def logits(self, u: Tensor) -> Tensor:
+        """Scores of the next token: (..., d_model) -> (..., vocab_size)."""
+        return F.linear(u.to(self.head.dtype), self.head)
+
+    def hidden(
+        self, tokens: Tensor, state: State | None = None, scans: Sequence[Scan] | None = None
+    ) -> tuple[Tensor, State]:
+        """Like :meth:`forward`, but returns what the head reads, (batch, seqlen, d_model), instead of the logits."""
+        state = self.zero_state(tokens.shape[0]) if state is None else state
+        scans = [chunked_scan] * len(self.blocks) if scans is None else scans
+        u = self.embedding(tokens).to(state[0].memory.state.dtype)
+        after = []
+        for block, layer_state, scan in zip(self.blocks, state, scans, strict=True):
+            u, layer_state = block(u, layer_state, scan)
+            after.append(layer_state)
+        return self.norm(u), tuple(after)
+
+    def use_bfloat16(self) -> LanguageModel:
+        """Keep the matrices of products in bfloat16: about twice as fast on a recent CPU, states stay float32."""
+        for block in self.blocks:
+            for linear in (block.mixer.in_proj, block.mixer.out_proj):
+                linear.weight.data = linear.weight.data.to(torch.bfloat16)
+        self.embedding.weight.data = self.embedding.weight.data.to(torch.bfloat16)
+        self.head.data = self.head.data.to(torch.bfloat16)
+        return self

@@ -1,0 +1,26 @@
+"""Remember the last R tokens only: an exact sliding window over the state (Stuffed Mamba, arXiv 2410.07145, eq. 8).
+
+The paper subtracts a delayed copy of the state; here the window is summed afresh, so nothing cancels. The window
+holds per layer, given that layer's inputs: L layers together see about L R tokens.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kernels.types import Memory, Scan, ScanInputs, ScanOutput
+
+
+def windowed(scan: Scan, window: float, _: Tensor | None = None) -> Scan:
+    """The scan of the last ``window`` inputs; it replaces the operator, so it must wrap the kernel itself."""
+
+    def scan_windowed(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
+        from kernels.windowed import windowed_scan
+
+        return windowed_scan(inputs, memory, int(window), token_norms)
+
+    scan_windowed.windowed = True  # type: ignore[attr-defined]
+    return scan_windowed

@@ -1,0 +1,196 @@
+"""Let a model answer: prompts in batches through the one loop of segments, short lengths first.
+
+Greedy decoding writes the whole key exactly if each of its digits is the most probable token after the question and
+the right digits before it. So the right digits are read along with the prompt, and one pass gives both the exact
+match and the probability of every digit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.checkpoint import load_model, load_tokenizer_of, model_card
+from model.passkey.prompts import Prompt, Prompts
+from model.passkey.result import Cell, PasskeyResult
+from model.passkey.task import PasskeyTask, Reader, doubling_lengths, even_depths
+
+if TYPE_CHECKING:
+    from kernels.types import Scan
+    from model.lm import LanguageModel
+    from model.state import State
+
+BATCH_TOKENS = 4096
+"""Tokens of one segment over all rows of a batch: what bounds memory, whatever the length of the prompts."""
+
+Report = Callable[[PasskeyResult, int], None]
+"""``report(what there is so far, tokens read)``"""
+
+
+def reader_of(
+    model: str,
+    *,
+    initial_state: str = "zeros",
+    source: str = "",
+    mitigations: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> Reader:
+    """The reader that these choices name; ``source`` is the key of the recording that a state is carried from."""
+    from model.initial_states import row_of
+    from model.mitigations import active
+
+    card = model_card(model)
+    return Reader(
+        model=model,
+        weights=card.weights,
+        train_length=card.train_length,
+        initial_state=initial_state,
+        source=source if row_of(initial_state).needs_source else "",
+        mitigations=tuple(active(mitigations or {}).items()),
+        seed=seed,
+    )
+
+
+def measure(
+    begun: PasskeyResult,
+    *,
+    text: str = "",
+    source: Path | None = None,
+    report: Report = lambda result, done: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> PasskeyResult:
+    """Load what ``begun.reader`` names and run what ``begun`` lacks: :func:`run_passkey` from names instead of weights.
+
+    ``text`` is the document of the "text" filler, ``source`` the folder of the recording of a carried state.
+    UserError for whatever does not fit, before any reading.
+    """
+    from model.diagnostics.explored import Explored
+    from model.initial_states import Origin, initial_state
+    from model.recording import read_state
+    from model.run import layer_scans
+
+    reader = begun.reader
+    prompts = Prompts(begun.task, load_tokenizer_of(reader.model), text)
+    card = model_card(reader.model)
+    explored = Explored.load(card.explored) if card.explored else None
+    model = load_model(reader.model)
+    origin = Origin(explored=explored, source=read_state(source) if source else None, seed=reader.seed)
+    state = initial_state(reader.initial_state, model.zero_state(), origin)
+    scans = layer_scans(model, dict(reader.mitigations), explored)
+    return run_passkey(model, prompts, begun, scans=scans, state=state, report=report, stop=stop)
+
+
+def run_passkey(
+    model: LanguageModel,
+    prompts: Prompts,
+    begun: PasskeyResult,
+    *,
+    scans: Sequence[Scan] | None = None,
+    state: State | None = None,
+    report: Report = lambda result, done: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> PasskeyResult:
+    """Run the cells of ``begun.task`` that ``begun`` lacks, from ``state`` (of one row) through ``scans`` (per layer).
+
+    ``begun`` is an empty result, or one that was cancelled. ``report`` is called after every segment of a batch. When
+    ``stop()`` turns true, the cells that are finished are returned, at most one segment later.
+    """
+    from model.stream import SEGMENT
+
+    task, result = begun.task, begun
+    started = time.monotonic()
+    done = begun.tokens
+    for length in begun.lengths:
+        missing = [depth for depth in task.depths if (length, depth) not in begun.cells]
+        places = [(depth, trial) for depth in missing for trial in range(task.trials)]
+        answers: dict[float, list[np.ndarray]] = {depth: [] for depth in missing}
+        rows = max(1, BATCH_TOKENS // min(length, SEGMENT))
+        for first in range(0, len(places), rows):
+            here = places[first : first + rows]
+            batch = [prompts.prompt(length, depth, trial) for depth, trial in here]
+
+            def passed(tokens: int, before: int = done, so_far: PasskeyResult = result) -> bool:
+                report(so_far, before + tokens)
+                return stop()
+
+            found = answer(model, batch, scans, state, passed)
+            if found is None:
+                return result
+            done += length * len(batch)
+            for (depth, _), digits in zip(here, found, strict=True):
+                answers[depth].append(digits)
+            cells = {(length, depth): cell_of(given) for depth, given in answers.items() if len(given) == task.trials}
+            seconds = begun.seconds + time.monotonic() - started
+            result = replace(result, cells={**result.cells, **cells}, seconds=seconds)
+            report(result, done)
+    return result
+
+
+def cell_of(answers: Sequence[np.ndarray]) -> Cell:
+    """Sum up the answers of one cell, each (2, digits) as :func:`answer` gives them."""
+    correct = sum(bool(right.all()) for _, right in answers)
+    return Cell(correct, len(answers), float(np.mean([probability for probability, _ in answers])))
+
+
+def answer(
+    model: LanguageModel,
+    batch: Sequence[Prompt],
+    scans: Sequence[Scan] | None,
+    state: State | None,
+    passed: Callable[[int], bool] = lambda tokens: False,
+) -> np.ndarray | None:
+    """Read prompts of one length; for each digit its probability, and 1 where greedy decoding says it, else 0.
+
+    Returns (rows, 2, digits), or None if ``passed(tokens read so far)`` turned true between two segments.
+    """
+    import torch
+
+    from model.state import map_state
+    from model.stream import SEGMENT
+
+    device = model.embedding.weight.device
+    ids = torch.from_numpy(np.stack([prompt.ids for prompt in batch])).to(device)
+    keys = torch.from_numpy(np.stack([prompt.key_ids for prompt in batch])).to(device)
+    rows, length = ids.shape
+    if state is not None:
+        state = map_state(state, lambda tensor: tensor.expand(rows, *tensor.shape[1:]))
+    with torch.inference_mode():
+        for first in range(0, length - 1, SEGMENT):
+            segment = ids[:, first : min(first + SEGMENT, length - 1)]
+            _, state = model.hidden(segment, state, scans)
+            if passed(rows * (first + segment.shape[1])):
+                return None
+        hidden, _ = model.hidden(torch.cat([ids[:, -1:], keys[:, :-1]], dim=1), state, scans)
+        logits = model.logits(hidden)  # (rows, digits, vocab_size)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        probability = logits.softmax(-1).gather(-1, keys[..., None])[..., 0]
+        right = logits.argmax(-1) == keys
+    found = torch.stack([probability, right.to(probability.dtype)], dim=1)
+    return found.nan_to_num().cpu().numpy()  # a state that overflowed answers nothing
+
+
+def store_samples(
+    folder: Path,
+    model: str,
+    *,
+    mitigations: Mapping[str, float],
+    languages: Sequence[str] = ("en", "ja"),
+    longest: int = 32,
+    trials: int = 20,
+    depths: int = 5,
+) -> list[Path]:
+    """Write the results that the dashboard opens with, plain and mitigated, one file each; returns the files."""
+    lengths = doubling_lengths(model_card(model).train_length, longest)
+    files = []
+    for language in languages:
+        task = PasskeyTask(language=language, lengths=lengths, depths=even_depths(depths), trials=trials)
+        for settings in ({}, mitigations):
+            result = measure(PasskeyResult(task=task, reader=reader_of(model, mitigations=settings)))
+            files.append(folder / f"{result.key}.json")
+            result.save(files[-1])
+    return files

@@ -1,0 +1,38 @@
+"""Hidden facts and questions about them, as pieces of text around a key of digits.
+
+Training mixes them into ordinary text, because plain text alone teaches no long memory; the passkey test asks for
+one at a distance. A template is split at ``{name}`` and ``{key}``, so that the digits are always tokens of their own.
+"""
+
+from __future__ import annotations
+
+import string
+from typing import NamedTuple
+
+
+class RecallForm(NamedTuple):
+    """How a fact is told and asked for. ``key`` in ``ask`` is the answer: it is what a test leaves out."""
+
+    tell: str
+    ask: str
+    named: bool
+
+
+NAMES = tuple(string.ascii_uppercase)
+
+PAIR = RecallForm("[{name}={key}]", "[{name}?{key}]", named=True)
+"""The shortest form: teaches most per token."""
+
+PASSKEYS: dict[str, RecallForm] = {
+    "en": RecallForm(
+        tell="\nThe pass key is {key}. Remember it: {key} is the pass key.\n",
+        ask="\nWhat is the pass key? The pass key is {key}",
+        named=False,
+    ),
+    "ja": RecallForm(
+        tell="\n合言葉は{key}です。忘れないでください。{key}が合言葉です。\n",
+        ask="\n合言葉は何ですか。合言葉は{key}",
+        named=False,
+    ),
+}
+"""The sentence of the passkey test (Stuffed Mamba, arXiv 2410.07145, appendix B, in words of our own)."""

@@ -1,0 +1,302 @@
+"""A recording: what was seen while a document was read, as a directory that outlives the process.
+
+    recording.json      title, experiment, document (name and hash, not its text), model shape, versions, status, summary
+    progress.json       how many tokens are safely on disk: renamed into place last, so a block is there or it is not
+    data.zarr/          arrays with named dimensions (Zarr v3): ``xarray.open_zarr`` opens it without this project
+    state.safetensors   the memory after the last safe token: where to resume, and the "carried" state of other runs
+    text.txt            the document itself, only if its owner asked for that
+
+Arrays, with their dimensions:
+
+    loss, control_loss            (token)                  nats; of predicting this token from those before it
+    token_norm                    (token, layer, head)     Frobenius norm of the state, if asked for
+    position, character           (boundary)               tokens read so far; where that is in the text
+    norm, mean, std, max_abs      (boundary, layer, head)  of the state at the boundary
+    decay, log_decay              (boundary, layer, head)  mean of a_t and of log a_t over the chunk that ends here
+    snapshot_position             (snapshot)
+    sketch                        (snapshot, layer, feature)  the state, each head in units of its explored spread
+    effective_rank                (snapshot, layer, head)  exp of the entropy of the singular values
+
+Nothing here needs torch: a view opens a recording with numpy alone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from model.errors import UserError
+from model.experiment import Experiment
+
+FORMAT = 1
+BLOCK = 32_768
+"""Tokens that are written, and can be lost, together: a multiple of every segment and chunk."""
+CHUNK = 64
+"""Tokens between two boundaries; the same as :data:`kernels.types.CHUNK`, which a test checks."""
+SKETCH = 128
+"""Features of a sketched layer state."""
+
+RUNNING, COMPLETE, CANCELLED = "running", "complete", "cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meta:
+    """The content of ``recording.json``."""
+
+    title: str
+    experiment: Experiment
+    document_name: str
+    characters: int
+    layers: tuple[str, ...]
+    nheads: int
+    headdim: int
+    d_state: int
+    status: str = RUNNING
+    created: str = ""
+    format: int = FORMAT
+    versions: dict[str, str] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def read(path: Path) -> Meta:
+        """Parse ``recording.json``; UserError if it is not one of ours."""
+        try:
+            values = json.loads((path / "recording.json").read_text("utf-8"))
+            if values["format"] > FORMAT:
+                raise UserError("recordings.newer", name=path.name)
+            values["experiment"] = Experiment.from_json(values["experiment"])
+            values["layers"] = tuple(values["layers"])
+            return Meta(**{name: values[name] for name in Meta.__dataclass_fields__ if name in values})
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UserError("recordings.unreadable", name=path.name) from error
+
+    def write(self, path: Path) -> None:
+        """Write ``recording.json`` whole or not at all."""
+        write_json(path / "recording.json", asdict(self))
+
+
+class Recording:
+    """A recording on disk, read on demand; arrays are cached as numpy and must not be changed in place."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.meta = Meta.read(path)
+        self._arrays: dict[str, np.ndarray] = {}
+
+    @property
+    def key(self) -> str:
+        """The experiment's key, also the directory's name."""
+        return self.meta.experiment.key
+
+    @property
+    def title(self) -> str:
+        """The name its owner gave it."""
+        return self.meta.title
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was run."""
+        return self.meta.experiment
+
+    @property
+    def train_length(self) -> int:
+        """Tokens of a training sequence of the model."""
+        return self.meta.experiment.train_length
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the whole document."""
+        return self.meta.experiment.tokens
+
+    @cached_property
+    def read_tokens(self) -> int:
+        """Tokens that were read: fewer than :attr:`tokens` if the run was cancelled."""
+        return read_progress(self.path)["tokens"]
+
+    @property
+    def complete(self) -> bool:
+        """Whether the document was read to its end."""
+        return self.meta.status == COMPLETE
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The key figures (see :func:`model.diagnostics.summary.summarise`); empty while the run goes on."""
+        return self.meta.summary
+
+    @cached_property
+    def _group(self) -> Any:
+        import zarr
+
+        return zarr.open_group(str(self.path / "data.zarr"), mode="r")
+
+    def has(self, name: str) -> bool:
+        """Whether the array ``name`` was recorded."""
+        return name in self._group
+
+    def array(self, name: str) -> np.ndarray:
+        """The array ``name``, cut to what was read; KeyError if it was not recorded."""
+        if name not in self._arrays:
+            stored = self._group[name]
+            dimension = stored.metadata.dimension_names[0]
+            count = {
+                "token": self.read_tokens,
+                "boundary": -(-self.read_tokens // CHUNK) + 1,
+            }.get(dimension)
+            if count is None:
+                count = int(np.searchsorted(self._group["snapshot_position"][:], self.read_tokens, side="right"))
+            self._arrays[name] = stored[:count]
+        return self._arrays[name]
+
+    @cached_property
+    def text(self) -> str | None:
+        """The document, if its owner let it be stored."""
+        file = self.path / "text.txt"
+        return file.read_text("utf-8") if file.exists() else None
+
+    def rename(self, title: str) -> None:
+        """Give the recording another title."""
+        self.meta = replace(self.meta, title=title)
+        self.meta.write(self.path)
+
+
+class RecordingWriter:
+    """Creates a recording and fills it block by block; opens one that was interrupted and goes on."""
+
+    def __init__(self, path: Path, meta: Meta, snapshot_positions: np.ndarray) -> None:
+        import zarr
+
+        self.path = path
+        self.meta = meta
+        self.snapshot_positions = snapshot_positions
+        if (path / "progress.json").exists():
+            self.meta = replace(Meta.read(path), status=RUNNING, summary={})
+            self._group = zarr.open_group(str(path / "data.zarr"), mode="r+")
+            return
+        if path.exists():
+            shutil.rmtree(path)  # a run that ended before its first block was safe
+        path.mkdir(parents=True)
+        experiment = meta.experiment
+        self.meta = replace(meta, created=datetime.now(UTC).isoformat(timespec="seconds"), versions=versions())
+        self.meta.write(path)
+        self._group = zarr.open_group(str(path / "data.zarr"), mode="w", zarr_format=3)
+        layers, heads = len(meta.layers), meta.nheads
+        token, boundary = experiment.tokens, -(-experiment.tokens // CHUNK) + 1
+        shapes: dict[str, tuple[tuple[str, int], ...]] = {"loss": (("token", token),)}
+        if experiment.control:
+            shapes["control_loss"] = (("token", token),)
+        if experiment.token_norms:
+            shapes["token_norm"] = (("token", token), ("layer", layers), ("head", heads))
+        for name in ("norm", "mean", "std", "max_abs", "decay", "log_decay"):
+            shapes[name] = (("boundary", boundary), ("layer", layers), ("head", heads))
+        count = len(snapshot_positions)
+        shapes["sketch"] = (("snapshot", count), ("layer", layers), ("feature", SKETCH))
+        shapes["effective_rank"] = (("snapshot", count), ("layer", layers), ("head", heads))
+        for name, dimensions in shapes.items():
+            self._create(name, dimensions, "float32", math.nan)
+        for name in ("position", "character"):
+            self._create(name, (("boundary", boundary),), "int32", 0)
+        self._create("snapshot_position", (("snapshot", count),), "int32", 0)
+        self._group["snapshot_position"][:] = snapshot_positions
+
+    def _create(self, name: str, dimensions: tuple[tuple[str, int], ...], dtype: str, fill: float) -> None:
+        rows = {"token": BLOCK, "boundary": BLOCK // CHUNK}.get(dimensions[0][0], max(1, dimensions[0][1]))
+        shape = tuple(size for _, size in dimensions)
+        self._group.create_array(
+            name,
+            shape=shape,
+            chunks=(min(rows, max(1, shape[0])), *shape[1:]),
+            dtype=dtype,
+            fill_value=fill,
+            dimension_names=tuple(word for word, _ in dimensions),
+        )
+
+    def put(self, name: str, start: int, values: np.ndarray) -> None:
+        """Store ``values`` in the array ``name`` from row ``start`` on."""
+        if len(values):
+            self._group[name][start : start + len(values)] = values
+
+    def commit(self, progress: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> None:
+        """Make everything put so far safe, together with the memory from which to go on."""
+        from safetensors.numpy import save_file
+
+        name = f"state-{progress['tokens']}.safetensors"
+        save_file(dict(state), self.path / name)
+        write_json(self.path / "progress.json", {**progress, "state": name})
+        for stale in self.path.glob("state-*.safetensors"):
+            if stale.name != name:
+                stale.unlink()
+
+    def finish(self, status: str, summary: dict[str, Any]) -> Recording:
+        """Write the final status and key figures, and open the recording."""
+        self.meta = replace(self.meta, status=status, summary=summary)
+        self.meta.write(self.path)
+        return Recording(self.path)
+
+
+def read_progress(path: Path) -> dict[str, Any]:
+    """The content of ``progress.json``; ``{"tokens": 0}`` if no block is safe yet."""
+    try:
+        return json.loads((path / "progress.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return {"tokens": 0}
+    except (OSError, ValueError) as error:
+        raise UserError("recordings.unreadable", name=path.name) from error
+
+
+def read_state(path: Path) -> dict[str, np.ndarray]:
+    """The memory after the last safe token of the recording at ``path``, by tensor name."""
+    from safetensors.numpy import load_file
+
+    progress = read_progress(path)
+    if "state" not in progress:
+        raise UserError("recordings.no_state", name=path.name)
+    return load_file(path / progress["state"])
+
+
+def recordings(*folders: Path) -> Iterator[Recording]:
+    """Every readable recording in ``folders``, newest first within each."""
+    for folder in folders:
+        found = []
+        for file in folder.glob("*/recording.json"):
+            try:
+                found.append(Recording(file.parent))
+            except UserError:
+                continue  # a half-written or foreign directory is not a recording
+        yield from sorted(found, key=lambda recording: recording.meta.created, reverse=True)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write JSON under a temporary name and rename it into place. Infinity and NaN become null."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(_finite(values), ensure_ascii=False, indent=1), "utf-8")
+    partial.replace(path)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that shapes the numbers."""
+    found = {"python": platform.python_version()}
+    for package in ("recurrent-memory-explorer", "torch", "numpy", "tokenizers", "zarr"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found

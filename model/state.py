@@ -1,0 +1,52 @@
+"""What a model remembers: one LayerState per layer, in float32, never changed in place."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from kernels.types import Memory
+
+
+class LayerState(NamedTuple):
+    """The memory of one layer.
+
+    ``memory`` is the recurrent memory, (batch, nheads, headdim, d_state) and what a mitigation adds to it;
+    ``window`` the last inputs of the short convolution, (batch, d_conv - 1, channels).
+    """
+
+    memory: Memory
+    window: Tensor
+
+
+State = tuple[LayerState, ...]
+"""The memory of a model: one LayerState per layer."""
+
+
+def map_state(state: State, function) -> State:  # type: ignore[no-untyped-def]
+    """Apply ``function`` (tensor to tensor) to every tensor of ``state``: detach, clone, move, select a batch row."""
+    return tuple(
+        LayerState(Memory(function(layer.memory.state), tuple(map(function, layer.memory.past))), function(layer.window))
+        for layer in state
+    )
+
+
+def flatten_state(state: State) -> dict[str, Tensor]:
+    """Name every tensor of ``state``, for a safetensors file; the inverse of :func:`unflatten_state`."""
+    named = {}
+    for index, layer in enumerate(state):
+        named[f"{index}.state"] = layer.memory.state
+        named[f"{index}.window"] = layer.window
+        named |= {f"{index}.past.{place}": tensor for place, tensor in enumerate(layer.memory.past)}
+    return {name: tensor.detach().contiguous() for name, tensor in named.items()}
+
+
+def unflatten_state(named: dict[str, Tensor]) -> State:
+    """Rebuild a state from the tensors that :func:`flatten_state` named."""
+    layers = []
+    for index in range(sum(name.endswith(".window") for name in named)):
+        places = sum(name.startswith(f"{index}.past.") for name in named)
+        past = tuple(named[f"{index}.past.{place}"] for place in range(places))
+        layers.append(LayerState(Memory(named[f"{index}.state"], past), named[f"{index}.window"]))
+    return tuple(layers)

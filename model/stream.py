@@ -1,0 +1,91 @@
+"""The one loop through time: tokens in segments, state from one to the next, the loss of every token.
+
+Segments are cut at absolute positions, so a document that arrives in pieces, or is resumed after a kill, goes through
+the very same arithmetic as one that is read at once. Memory is bounded by a segment, whatever the length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from kernels.types import Scan
+from model.lm import LanguageModel
+from model.state import State
+
+SEGMENT = 512
+"""Tokens of a segment: measured fastest on CPUs, whose caches it fits."""
+
+LOGITS = 1 << 23
+"""Elements of logits that are formed at once; a large vocabulary is scored in parts."""
+
+
+class Segment(NamedTuple):
+    """What one step of the loop gives: ``losses`` (stop - start,) are those of the tokens start + 1 to stop, in nats.
+
+    Nothing follows the last token of a document, so its segment has one loss less.
+    """
+
+    start: int
+    stop: int
+    losses: np.ndarray
+    state: State
+
+
+def read(
+    model: LanguageModel, tokens: np.ndarray, state: State, scans: Sequence[Scan], start: int = 0
+) -> Iterator[Segment]:
+    """Read ``tokens`` (n_tokens,) from position ``start``, whose memory is ``state``, through ``scans``."""
+    ids = torch.from_numpy(tokens.astype(np.int64))
+    for first in range(start, len(ids), SEGMENT):
+        with torch.inference_mode():  # entered anew for each segment: a generator must not leave it open
+            segment = ids[None, first : first + SEGMENT]
+            hidden, state = model.hidden(segment, state, scans)
+            targets = ids[None, first + 1 : first + SEGMENT + 1]
+            losses = losses_of(model, hidden[:, : targets.shape[1]], targets)[0].numpy()
+        yield Segment(first, first + segment.shape[1], losses, state)
+
+
+def losses_of(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy in nats of each target: (batch, seqlen, d_model), (batch, seqlen) -> (batch, seqlen)."""
+    flat, wanted = hidden.flatten(0, 1), targets.flatten()
+    rows = max(1, LOGITS // model.config.vocab_size)
+    parts = [
+        F.cross_entropy(model.logits(flat[row : row + rows]).float(), wanted[row : row + rows], reduction="none")
+        for row in range(0, len(wanted), rows)
+    ]
+    return torch.cat(parts).view(targets.shape) if parts else torch.zeros(targets.shape)
+
+
+def control_losses(model: LanguageModel, tokens: np.ndarray, first: int, stop: int, train_length: int) -> np.ndarray:
+    """The matched control: the loss of tokens ``first`` to ``stop`` with a fresh memory, (stop - first,), in nats.
+
+    Windows of ``train_length`` tokens overlap by half and start with an empty memory; a token is scored in the window
+    that has read between half a training length and a whole one before it (at the document's start: what there is).
+    Token 0 is predicted by nothing and gets NaN. The model is plain: no mitigation, no initial state.
+    """
+    step = max(1, train_length // 2)
+    losses = np.full(stop - first, np.nan, np.float32)
+    wanted = np.arange(max(first, 1), stop)
+    if not len(wanted):
+        return losses
+    window = np.maximum(0, -(-(wanted - train_length) // step))
+    ids = torch.from_numpy(tokens.astype(np.int64))
+    rows = max(1, 8192 // train_length)
+    for low in range(int(window[0]), int(window[-1]) + 1, rows):
+        starts = [index * step for index in range(low, min(low + rows, int(window[-1]) + 1))]
+        stretch = torch.zeros(len(starts), train_length + 1, dtype=torch.int64)
+        for row, begin in enumerate(starts):
+            piece = ids[begin : begin + train_length + 1]
+            stretch[row, : len(piece)] = piece
+        with torch.inference_mode():
+            hidden, _ = model.hidden(stretch[:, :-1])
+            scored = losses_of(model, hidden, stretch[:, 1:]).numpy()
+        here = (window >= low) & (window < low + rows)
+        losses[wanted[here] - first] = scored[window[here] - low, wanted[here] - window[here] * step - 1]
+    return losses

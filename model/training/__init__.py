@@ -1,0 +1,1 @@
+"""How the shipped checkpoints were made: text mixed with hidden facts, and a plain training loop."""

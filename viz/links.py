@@ -1,0 +1,27 @@
+"""Choices in the URL by their keys, whatever they are called on the screen.
+
+A widget that is bound to the URL writes what it displays there: a title, in one language, or the name of a
+confidential file. Where the display is not the key, the URL is written here instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+
+def restore(name: str, options: Sequence[str], default: str) -> None:
+    """Before a keyed widget is drawn: take its first value from the link, and never one that is not an option."""
+    if name not in st.session_state:
+        st.session_state[name] = st.query_params.get(name, default)
+    if st.session_state[name] not in options:
+        st.session_state[name] = default
+
+
+def publish(name: str, value: str, default: str | None = None) -> None:
+    """After it is drawn: put its value into the URL, unless it is the ``default`` that everyone gets."""
+    if value == default:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != value:
+        st.query_params[name] = value

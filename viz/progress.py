@@ -1,0 +1,94 @@
+"""A job while it goes on: how far, how long still, its live curves, and the button that ends it."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from viz import jobs, theme
+from viz.chart import CONFIG
+from viz.language import t
+
+
+@st.fragment(run_every=0.5)
+def panel(job: jobs.Job, title: str) -> None:
+    """Show ``job`` under ``title`` (Markdown) until it ends; then the whole page is drawn anew.
+
+    Any kind of job: the curves "loss", "control_loss" and "norm" are drawn if it reports them.
+    """
+    if not job.active:
+        st.rerun()
+    with st.container(border=True, key=f"job-{job.kind}"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"**{title}**", width="stretch")
+            st.button(
+                t("jobs.stopping" if job.stopped() else "jobs.cancel"),
+                key=f"cancel-{job.id}",
+                icon=":material/stop_circle:",
+                on_click=job.cancel,
+                disabled=job.stopped(),
+            )
+        st.progress(job.fraction, text=_status(job))
+        positions, loss = job.curve("loss")
+        if len(positions) > 1:
+            with st.grid(2, min_column_width=300):
+                _curve(job, "jobs.live_loss", _losses(job))
+                _curve(job, "jobs.live_norm", _norms(job))
+
+
+def _status(job: jobs.Job) -> str:
+    if job.status == jobs.QUEUED:
+        return t("jobs.waiting", ahead=jobs.waiting_before(job))
+    if not job.total:
+        return t("jobs.preparing")
+    words = t(job.note or "jobs.working", done=f"{job.done:,.0f}", total=f"{job.total:,.0f}")
+    return words if job.seconds_left is None else f"{words} · {t('jobs.left', time=duration(job.seconds_left))}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: 40 s, 3 min 20 s, 1 h 5 min."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return t("jobs.seconds", s=seconds)
+    if seconds < 3600:
+        return t("jobs.minutes", m=seconds // 60, s=seconds % 60)
+    return t("jobs.hours", h=seconds // 3600, m=seconds % 3600 // 60)
+
+
+def _curve(job: jobs.Job, key: str, figure: go.Figure) -> None:
+    with st.container(gap=None):
+        st.caption(t(key))
+        st.plotly_chart(
+            figure,
+            key=f"{key}-{job.id}",
+            theme=None,
+            config={**CONFIG, "displayModeBar": False},
+            alt=t(key),
+        )
+
+
+def _figure() -> go.Figure:
+    figure = go.Figure(layout={"template": theme.template(theme.is_dark()), "height": 200})
+    figure.update_layout(margin={"l": 44, "r": 8, "t": 24, "b": 28}, uirevision="live")
+    return figure
+
+
+def _losses(job: jobs.Job) -> go.Figure:
+    figure = _figure()
+    for name, colour, dash in (("loss", theme.VERMILLION, "solid"), ("control_loss", theme.BLUE, "dash")):
+        positions, values = job.curve(name)
+        if len(positions):
+            line = {"color": colour, "dash": dash, "width": 2}
+            figure.add_scatter(x=positions, y=values[:, 0], name=t(f"jobs.live_{name}"), mode="lines", line=line)
+    return figure
+
+
+def _norms(job: jobs.Job) -> go.Figure:
+    figure = _figure()
+    positions, values = job.curve("norm")
+    for layer in range(values.shape[1]):
+        line = {"color": theme.COLOURS[layer % 4], "dash": theme.DASHES[layer // 4 % 4], "width": 2}
+        name = t("jobs.live_layer", layer=layer + 1)
+        figure.add_scatter(x=positions, y=values[:, layer], name=name, mode="lines", line=line)
+    figure.update_layout(showlegend=values.shape[1] <= 8)
+    return figure

@@ -1,0 +1,67 @@
+"""Choices that live in the URL and mean the same in every language, and clicks that move them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from model.messages import LANGUAGES, message
+from viz.language import language, t
+
+
+def choice(
+    label: str,
+    options: Sequence[str],
+    *,
+    key: str,
+    words: Callable[[str, str], str],
+    help: str | None = None,
+    width: int | str = "stretch",
+) -> str:
+    """A select box bound to the URL; ``words(option, language)`` is what an option is called.
+
+    Streamlit writes the visible name into the URL, so a link made in one language is translated when it is opened.
+    """
+    wanted = st.query_params.get(key)
+    if wanted is not None and key not in st.session_state:
+        for option in options:
+            if any(words(option, tongue) == wanted for tongue in LANGUAGES):
+                st.session_state[key] = option
+                break
+    return st.selectbox(
+        label,
+        options,
+        key=key,
+        format_func=lambda option: words(option, language()),
+        help=help,
+        width=width,  # type: ignore[arg-type]
+        bind="query-params",
+    )
+
+
+def layer_choice(layers: int, *, key: str) -> int | None:
+    """A layer, or None for all of them."""
+
+    def words(option: str, tongue: str) -> str:
+        if option == "all":
+            return message("curves.all_layers", tongue)
+        return message("curves.layer", tongue, layer=option)
+
+    chosen = choice(t("curves.which_layer"), ["all", *map(str, range(layers))], key=key, words=words)
+    return None if chosen == "all" else int(chosen)
+
+
+def newly_clicked(event: Any, memory: str) -> dict[str, Any] | None:
+    """The point that was clicked in a chart since the last call with this ``memory``, else None.
+
+    A selection stays in the session until another replaces it, so without the memory an old click would overrule
+    whatever was chosen by other means since.
+    """
+    points = event.selection.points if event is not None else []
+    point = dict(points[0]) if points else None
+    if point == st.session_state.get(memory):
+        return None
+    st.session_state[memory] = point
+    return point
