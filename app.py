@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import streamlit as st
 
@@ -11,6 +12,7 @@ from viz import reading, session, uploads
 from viz.language import language_switch, show_error, t
 from viz.sidebar import sidebar
 
+ASSETS = Path(__file__).parent / "viz" / "assets"  # a page icon by its name would be fetched from outside
 PAGES = {  # file: icon, whether it shows the chosen recording
     "overview": (":material/lightbulb:", True),
     "state_norms": (":material/show_chart:", True),
@@ -20,9 +22,10 @@ PAGES = {  # file: icon, whether it shows the chosen recording
     "documents": (":material/folder_open:", False),
 }
 
+st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
 with st.sidebar:
     language_switch()
-st.set_page_config(page_title=t("app.name"), page_icon=":material/memory:", layout="wide")
+st.set_page_config(page_title=t("app.name"), page_icon=str(ASSETS / "icon.svg"), layout="wide")
 
 uploads.collect()
 reading.collect()

@@ -52,6 +52,7 @@ def clipped_scan(
     nchunks = x.shape[0]
     x_heads = x.unflatten(-1, (heads, headdim)).transpose(2, 3).contiguous()  # (nchunks, rows, heads, chunk, headdim)
     CB, BB = torch.matmul(reader, B.transpose(-1, -2)).to(sums).split(chunk, dim=2)
+    BB = BB.contiguous()  # one memory layout, whatever the batch: one compilation of the recursion
     XX = torch.matmul(x_heads, x_heads.transpose(-1, -2)).to(sums)
     decay = _by_chunk(inputs.log_decay, chunk, ngroups).transpose(-1, -2).exp().contiguous()
     limits = limit.to(decay).view(ngroups, heads).repeat(batch, 1)
@@ -84,7 +85,7 @@ def clipped_scan(
     packed = torch.stack(boundaries, dim=1).view(batch, ngroups, nchunks + 1, d_state, heads * headdim)
     states = unpack_states(packed.transpose(1, 2), headdim)
     kept = _by_token(norms[..., None], batch, seqlen).squeeze(-1) if token_norms else None
-    return ScanOutput(y, states, Memory(states[:, -1]), kept)
+    return ScanOutput(y, states, Memory(states[:, -1]), kept, inputs.log_decay)
 
 
 def _by_chunk(tensor: Tensor, chunk: int, ngroups: int) -> Tensor:

@@ -39,11 +39,12 @@ def read_states(C: Tensor, states: Tensor) -> Tensor:
     return torch.einsum("bthn,bthpn->bthp", C, states)
 
 
-def _output(states: Tensor, y: Tensor, chunk: int) -> ScanOutput:
+def _output(inputs: ScanInputs, states: Tensor, chunk: int) -> ScanOutput:
     seqlen = states.shape[1] - 1
     boundaries = [*range(0, seqlen, chunk), seqlen]
     norms = states[:, 1:].square().sum((-1, -2)).sqrt()
-    return ScanOutput(y, states[:, boundaries], Memory(states[:, -1]), norms)
+    y = read_states(inputs.C, states[:, 1:])
+    return ScanOutput(y, states[:, boundaries], Memory(states[:, -1]), norms, inputs.log_decay)
 
 
 def reference_scan(
@@ -51,7 +52,7 @@ def reference_scan(
 ) -> ScanOutput:
     """The linear recurrence of :mod:`kernels.types`, token by token (norms always come along)."""
     states = reference_states(inputs, memory.state)
-    return _output(states, read_states(inputs.C, states[:, 1:]), chunk)
+    return _output(inputs, states, chunk)
 
 
 def reference_clipped_scan(
@@ -64,7 +65,7 @@ def reference_clipped_scan(
         return state * torch.clamp(limit[:, None, None] / norm.clamp_min(1e-30), max=1)
 
     states = reference_states(inputs, memory.state, clip)
-    return _output(states, read_states(inputs.C, states[:, 1:]), chunk)
+    return _output(inputs, states, chunk)
 
 
 def reference_windowed_scan(
@@ -82,4 +83,4 @@ def reference_windowed_scan(
         start = memory.state if first <= 0 and t + 1 < window else empty
         states.append(reference_states(inputs.segment(max(first, 0), t + 1), start)[:, -1])
     stacked = torch.stack(states, dim=1)
-    return _output(stacked, read_states(inputs.C, stacked[:, 1:]), chunk)
+    return _output(inputs, stacked, chunk)

@@ -62,7 +62,8 @@ class ScanOutput(NamedTuple):
     the state after every ``chunk`` tokens, last the state after the last token (whose chunk may be shorter).
     ``memory``: what to pass with the next segment.
     ``token_norms`` (batch, seqlen, nheads): Frobenius norm of the state after every token, if asked for.
-    ``log_decay`` (batch, seqlen, nheads, 1 or d_state): the decay that was applied, mitigations included.
+    ``log_decay`` (batch, seqlen, nheads, 1 or d_state): the decay that was applied, mitigations of it included
+    (scaling a state back to a bounded norm is not decay).
     """
 
     y: Tensor

@@ -72,12 +72,11 @@ def take(blocks: list[Keys], end: int, start: int, stop: int) -> Keys:
 
 
 class Queue:
-    """The states of the last ``whole`` chunks and of the last whole - 1, by additions alone.
+    """The states of the last ``whole`` chunks and of the last whole - 1, by additions alone: a queue of two stacks.
 
-    A queue made of two stacks. Chunks are taken in blocks of ``whole``. ``newest`` is the state of the chunks of the
-    block that is being filled (what each of them adds is kept in ``back``). ``front`` has the states of the end of
-    the block before, at the end of that block: of all its chunks still in the window, of all but the oldest, ...
-    The sum of one of each is a window, and every factor on the way is a decay, so at most one.
+    Chunks are taken in blocks of ``whole``. ``back`` has what each chunk of the block being filled adds to a state,
+    ``newest`` their sum. ``front`` has sums over the end of the block before: from its oldest chunk still in the
+    window on, from the next one on, and so forth, as they stood at its end. One of each, decayed to now, is a window.
     """
 
     def __init__(self, whole: int, front: list[Tensor], back: list[Tensor], newest: Tensor, edges: list[Tensor]):
@@ -86,37 +85,39 @@ class Queue:
 
     def states(self) -> tuple[Tensor, Tensor]:
         """The state of the last ``whole`` chunks and that of the last whole - 1, each at the end of the last one."""
-        factor = self._decay(self.edges[0], self.edges[-1])
-        full, but_oldest = (
-            torch.addcmul(self.newest, self.front[place], factor) if place < len(self.front) else self.newest
-            for place in (0, 1)
-        )
+        full = but_oldest = self.newest
+        if self.front:
+            decay = over_width(self.edges[-1] - self.edges[0], self.newest)
+            full = torch.addcmul(self.newest, self.front[0], decay)
+            if len(self.front) > 1:
+                but_oldest = torch.addcmul(self.newest, self.front[1], decay)
         return full, but_oldest if self.whole > 1 else torch.zeros_like(full)
 
-    def push(self, addition: Tensor, edge: Tensor) -> None:
-        """Take in what one more chunk adds to a state, and let the oldest go."""
+    def push(self, addition: Tensor, decay: Tensor, edge: Tensor) -> None:
+        """Take in a chunk and let the oldest go: what it adds to a state, its decay over the width, its end's edge."""
         if self.whole:
-            self.newest = torch.addcmul(addition, self.newest, self._decay(self.edges[-1], edge))
+            self.newest = torch.addcmul(addition, self.newest, decay)
             self.back.append(addition)
             self.front = self.front[1:]
         self.edges.append(edge)
-        if len(self.back) == self.whole:
+        if len(self.back) == self.whole:  # with no whole chunk in the window: always, and nothing is kept
             self._turn()
 
     def _turn(self) -> None:
         """The block is full: sum it up from its end on, and begin the next one."""
         total = torch.zeros_like(self.newest)
         self.front = []
-        for addition, edge in zip(reversed(self.back), reversed(self.edges[1:]), strict=False):
-            total = torch.addcmul(total, addition, self._decay(edge, self.edges[-1]))
+        for addition, edge in zip(reversed(self.back), reversed(self.edges), strict=False):
+            total = torch.addcmul(total, addition, over_width(self.edges[-1] - edge, addition))
             self.front.append(total)
         self.front.reverse()
         self.back, self.newest, self.edges = [], torch.zeros_like(self.newest), self.edges[-1:]
 
-    def _decay(self, start: Tensor, stop: Tensor) -> Tensor:
-        """What is left of a state at edge ``start`` at edge ``stop``: (batch, ngroups, 1, width)."""
-        decay = torch.exp2(stop - start).to(self.newest.dtype)
-        return decay.repeat_interleave(self.newest.shape[-1] // decay.shape[-1], dim=-1).unsqueeze(-2)
+
+def over_width(log_factor: Tensor, state: Tensor) -> Tensor:
+    """2 to the power of (..., heads), for each column of a state (..., d_state, width): (..., 1, width)."""
+    factor = torch.exp2(log_factor).to(state.dtype)
+    return factor.repeat_interleave(state.shape[-1] // factor.shape[-1], dim=-1).unsqueeze(-2)
 
 
 class Past(NamedTuple):

@@ -4,15 +4,14 @@
 
 A state less its own delayed copy is the same on paper, but keeps the rounding of whatever has left the window (1e-3
 of the state after a past 1e4 times as loud). Here only what is in the window is ever added. With R = whole * chunk +
-rest, the window of query i of a chunk that starts at token s is
+rest, query i of a chunk that starts at token s sees
 
-    s + i - R     s + (1 - whole) chunk     s      s + i
-       |  old tokens  |    whole chunks     |  local  |
-       |  past i's    |    a state          |  up to i|
+    old tokens     after s + i - R, before s - (whole - 1) chunk
+    whole chunks   the whole - 1 before s, as one state, from :class:`kernels.window_past.Queue`
+    local tokens   from s to s + i, as in :mod:`kernels.chunked`
 
-Local tokens are as in :mod:`kernels.chunked`. The whole chunks are a state, by :class:`kernels.window_past.Queue`. The
-old tokens decay to s one by one; from there on every query takes part of them as it takes the state, whatever the
-head, so heads share one product. The state before the document counts as token -1: it is in the window while fewer
+Old tokens are decayed to s. From there on a query takes the ones it sees as it takes the state, with one factor for
+all, so the heads of a group share one masked product. The initial state counts as token -1: it is seen while fewer
 than R tokens have been read.
 
 Letters as in :mod:`kernels.types`. Here tensors are (batch, nchunks, ngroups, ...), with ``heads`` those of one group
@@ -29,7 +28,7 @@ from torch.nn import functional as F
 
 from kernels.chunked import causal_decay, pack_state, scale_heads, unpack_states
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, boundary_count
-from kernels.window_past import Keys, Past, take
+from kernels.window_past import Keys, Past, over_width, take
 
 
 def windowed_scan(
@@ -39,12 +38,15 @@ def windowed_scan(
 
     ``memory.past`` is empty at a document's start and from then on what this function returned, for the same window
     and chunk; it grows with the window, not with the document. Matrix products run in the dtype of ``inputs.x``.
-    Raises ValueError for a decay per channel, a window below one, or a memory of another window.
+    No gradient passes. Raises ValueError for a decay per channel, if a gradient is asked for, for a window below one,
+    and for a memory of another window.
     """
     batch, seqlen, nheads, headdim = inputs.x.shape
     ngroups = inputs.B.shape[2]
     if inputs.log_decay.shape != (batch, seqlen, nheads, 1):
         raise ValueError(f"windowed_scan takes one decay per head, got log_decay of shape {inputs.log_decay.shape}")
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, memory.state)):
+        raise ValueError("windowed_scan has no gradient; call it under torch.no_grad()")
     if window < 1:
         raise ValueError(f"a window holds at least one token, not {window}")
     heads = nheads // ngroups
@@ -56,11 +58,14 @@ def windowed_scan(
     tokens, edges, nchunks = segment.tokens, segment.edges, segment.nchunks
     x, B = (windows(tensor, chunk, chunk, nchunks) for tensor in (tokens.x, tokens.B))
     C = windows(segment.aligned(inputs.C), chunk, chunk, nchunks)
-    decay = (windows(tokens.decay, chunk, chunk, nchunks) - edges[:, :-1, :, None]).to(sums)
+    decay = windows(tokens.decay, chunk, chunk, nchunks) - edges[:, :-1, :, None]
+    to_end = torch.exp2((decay[..., -1:, :] - decay).to(sums))
+    decay = decay.to(sums)  # (batch, nchunks, ngroups, chunk, heads)
     old, visible = segment.old(past.initial)
 
     # 2. Before every chunk, the state of the whole chunks that all its tokens see, and that of one chunk more.
-    to_end = torch.exp2(decay[..., -1:, :] - decay)
+    scaled = scale_heads(x, to_end)
+    over_chunk = over_width(edges[:, 1:] - edges[:, :-1], past.initial)
     states, one_more, reads = [], [], []
     complete = (segment.end - segment.start) // chunk
     for index in range(complete + 1):
@@ -70,8 +75,8 @@ def windowed_scan(
         if index < nchunks:
             reads.append(torch.matmul(C[:, index], state.to(compute)))
         if index < complete:
-            scaled = scale_heads(x[:, index], to_end[:, index])
-            past.queue.push(torch.matmul(B[:, index].transpose(-1, -2), scaled).to(sums), edges[:, index + 1])
+            addition = torch.matmul(B[:, index].transpose(-1, -2), scaled[:, index]).to(sums)
+            past.queue.push(addition, over_chunk[:, index], edges[:, index + 1])
 
     # 3. Read: within the chunk, from the state before it, and from the old tokens that are still visible.
     weights = causal_decay(decay.flatten(0, 2)).unflatten(0, decay.shape[:3])
@@ -93,18 +98,18 @@ def windowed_scan(
 
     # 4. The windows at the boundaries, which are those of this piece, and at its end.
     at_chunks = seqlen // chunk
-    boundaries = state.new_empty(batch, boundary_count(seqlen, chunk), *state.shape[1:])
+    boundaries = past.initial.new_empty(batch, boundary_count(seqlen, chunk), *past.initial.shape[1:])
     boundaries[:, 0] = pack_state(memory.state, ngroups)
     borders = Borders(states, one_more, past.initial)
     segment.write_states(boundaries[:, 1 : at_chunks + 1], past.position + chunk, borders)
     segment.write_states(boundaries[:, at_chunks + 1 :], segment.end, borders)
     boundary_states = unpack_states(boundaries, headdim)
     carried = past.advanced(tokens, complete * chunk, segment.end, window).pack(window, chunk)
-    return ScanOutput(y, boundary_states, Memory(boundary_states[:, -1], carried), norms)
+    return ScanOutput(y, boundary_states, Memory(boundary_states[:, -1], carried), norms, inputs.log_decay)
 
 
 class Seen(NamedTuple):
-    """Tokens seen from one place per chunk: ``x`` (batch, nchunks, ngroups, length, width), decayed to it, and ``B``."""
+    """Tokens seen from one place per chunk, (batch, nchunks, ngroups, length, ...): ``x`` decayed to it, and ``B``."""
 
     x: Tensor
     B: Tensor
@@ -202,7 +207,7 @@ class Segment(NamedTuple):
         torch.stack(before[index : index + count], dim=1, out=into)
         at = self.tokens.decay[:, position - self.start - 1 :: chunk][:, :count]
         if inside:
-            into *= _over_width(at - self.edges[:, index : index + count], into)
+            into *= over_width(at - self.edges[:, index : index + count], into)
         for tokens, offset, length in (
             (self.leaving, position - self.start, older),
             (self.tokens, position - self.start - newer, newer),
@@ -211,31 +216,29 @@ class Segment(NamedTuple):
                 seen = self._seen(tokens, offset, length, at)
                 into += torch.matmul(seen.B.transpose(-1, -2), seen.x)
         for place in range(min(count, -(-(window - position) // chunk))):
-            into[:, place] += borders.initial * _over_width(at[:, place], into)
+            into[:, place] += borders.initial * over_width(at[:, place], into)
 
     def _seen(self, tokens: Keys, offset: int, length: int, at: Tensor) -> Seen:
-        """``length`` tokens from ``offset`` on, and again after every chunk, decayed to ``at`` (batch, n, ngroups, heads)."""
+        """``length`` tokens from ``offset`` and every chunk further, decayed to ``at`` (batch, n, ngroups, heads)."""
         x, B, decay = (windows(tensor[:, offset:], length, self.chunk, at.shape[1]) for tensor in tokens)
-        factor = torch.exp2(at.unsqueeze(-2) - decay).to(torch.promote_types(x.dtype, torch.float32))
-        return Seen(scale_heads(x, factor), B)
+        log_factor = (at.unsqueeze(-2) - decay).to(torch.promote_types(x.dtype, torch.float32))
+        return Seen(scale_heads(x, torch.exp2(log_factor)), B)
 
 
-def window_norms(
-    local: Seen, old: Seen, visible: Tensor, start: Tensor, weights: Tensor, grown: Tensor
-) -> Tensor:
+def window_norms(local: Seen, old: Seen, visible: Tensor, start: Tensor, weights: Tensor, grown: Tensor) -> Tensor:
     """The norm of every windowed state without forming one: (batch, nchunks, ngroups, chunk, heads).
 
-    After token i of a chunk the state is grown_i (M + O_i) + L_i: M at the chunk's start, O_i the visible old tokens,
-    L_i the local ones. Every square is a sum of products of tokens that are in the window,
+    After token i of a chunk the state is grown_i (M + O_i) + L_i, with M that of the whole chunks, O_i the old tokens
+    still seen and L_i the local ones. Its square is made of products of tokens that are in the window:
 
-        |M + O_i|^2      as old tokens come to be visible, with falling i: 2 <what B reads of the sum so far, x> + |x B|^2
-        <M + O_i, L_i>   what the local B read of M and of O_i, weighted
+        |M + O_i|^2      from the youngest old token back: each adds 2 x (its B's read of the sum so far) + |x B^T|^2
+        <M + O_i, L_i>   what the local B read of M and of O_i, dotted with x and weighted
         |L_i|^2          the weights on both sides of (B B^T) o (x x^T)
     """
     heads = grown.shape[-1]
     compute, sums = local.x.dtype, start.dtype
     state = start.to(compute)
-    x, x_old = split_heads(local.x, heads), split_heads(old.x, heads)
+    x, x_old = (split_heads(seen.x, heads).contiguous() for seen in (local, old))
 
     def per_head(read: Tensor, x: Tensor) -> Tensor:
         return (read.to(sums) * x).unflatten(-1, (heads, -1)).sum(-1)
@@ -271,9 +274,3 @@ def windows(tensor: Tensor, length: int, stride: int, count: int) -> Tensor:
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(..., chunk, width) -> (..., heads, chunk, headdim)."""
     return x.unflatten(-1, (heads, -1)).transpose(-2, -3)
-
-
-def _over_width(log_factor: Tensor, state: Tensor) -> Tensor:
-    """2 to the power of (..., heads), for each column of a state (..., d_state, width): (..., 1, width)."""
-    factor = torch.exp2(log_factor).to(state.dtype)
-    return factor.repeat_interleave(state.shape[-1] // factor.shape[-1], dim=-1).unsqueeze(-2)

@@ -27,6 +27,8 @@ MAX_FILES = 20_000
 MAX_BYTES = 1 << 30
 """Bytes of all files of a recording, unpacked."""
 MAX_TOKENS = 64 << 20
+MAX_ELEMENTS = 1 << 28
+"""Numbers of one array: a few bytes of zip can stand for any number of zeros."""
 STATE = r"state-\d{1,12}\.safetensors"
 NAMES = re.compile(
     rf"recording\.json|progress\.json|text\.txt|{STATE}"
@@ -45,7 +47,7 @@ OPTIONAL = {"control_loss", "token_norm"}
 INTEGERS = {"position", "character", "snapshot_position"}
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """What came in is not a recording of ours; the reason is for the log, the user gets one sentence."""
 
 
@@ -87,9 +89,11 @@ def extract(source: IO[bytes], path: Path) -> None:
     """Unpack the files of a recording into the new folder ``path``; what is not one of them is left out."""
     with zipfile.ZipFile(source) as archive:
         entries = archive.infolist()
-        roots = [entry.filename for entry in entries if re.fullmatch(r"([^/\\]{1,100}/)?recording\.json", entry.filename)]
+        roots = [
+            entry.filename for entry in entries if re.fullmatch(r"([^/\\]{1,100}/)?recording\.json", entry.filename)
+        ]
         if len(roots) != 1 or len(entries) > MAX_FILES:
-            raise Refused("not exactly one recording.json, or too many files")
+            raise RefusedError("not exactly one recording.json, or too many files")
         prefix = roots[0].removesuffix("recording.json")
         left = MAX_BYTES
         for entry in entries:
@@ -102,7 +106,7 @@ def extract(source: IO[bytes], path: Path) -> None:
                 while block := stream.read(min(1 << 20, left + 1)):
                     left -= len(block)
                     if left < 0:
-                        raise Refused("too large")
+                        raise RefusedError("too large")
                     file.write(block)
 
 
@@ -117,7 +121,9 @@ def check(path: Path) -> None:
     _require(re.fullmatch(r"[0-9a-f]{0,64}", experiment.weights) is not None, "weights")
     _require(re.fullmatch(r"[0-9a-f]{12}|", experiment.source) is not None, "source")
     _require(experiment.initial_state in INITIAL_STATES, "initial state")
-    _require(all(known in MITIGATIONS and math.isfinite(value) for known, value in experiment.mitigations), "mitigation")
+    _require(
+        all(known in MITIGATIONS and math.isfinite(value) for known, value in experiment.mitigations), "mitigation"
+    )
     for count, low, high in (
         (experiment.tokens, 2, MAX_TOKENS),
         (experiment.train_length, 16, 1_000_000),
@@ -139,7 +145,7 @@ def check(path: Path) -> None:
 
 def _require(holds: bool, what: str) -> None:
     if not holds:
-        raise Refused(what)
+        raise RefusedError(what)
 
 
 def _plain(value: Any) -> bool:
@@ -157,6 +163,8 @@ def _check_state(path: Path, progress: dict[str, Any]) -> None:
 
 
 def _check_arrays(path: Path, meta: Meta) -> None:
+    import zarr
+
     root = path / "data.zarr"
     write_json(root / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {}})
     tokens, found = meta.experiment.tokens, {folder.name for folder in root.iterdir() if folder.is_dir()}
@@ -170,13 +178,15 @@ def _check_arrays(path: Path, meta: Meta) -> None:
                 continue
             _check_layout(root / name, name, dimensions, tuple(sizes[word] for word in dimensions))
     _require(found <= {name for names in DIMENSIONS.values() for name in names}, "an unknown array")
-    recording = Recording(path)
+    group = zarr.open_group(str(root), mode="r")
     for name in found:
-        values = recording.array(name)
-        _require(not np.isinf(values).any(), "infinite numbers")
-        if name in INTEGERS:
-            limit = meta.characters if name == "character" else tokens
-            _require(bool((np.diff(values) >= 0).all()) and 0 <= values.min() and values.max() <= limit, "positions")
+        array: Any = group[name]
+        for start in range(0, array.shape[0], array.chunks[0]):
+            _require(not np.isinf(array[start : start + array.chunks[0]]).any(), "infinite numbers")
+    recording = Recording(path)
+    for name in INTEGERS:
+        values, limit = recording.array(name), meta.characters if name == "character" else tokens
+        _require(bool((np.diff(values) >= 0).all()) and values[0] >= 0 and values[-1] <= limit, "positions")
 
 
 def _check_layout(folder: Path, name: str, dimensions: tuple[str, ...], shape: tuple[int, ...]) -> None:
@@ -186,6 +196,7 @@ def _check_layout(folder: Path, name: str, dimensions: tuple[str, ...], shape: t
     dtype = "int32" if name in INTEGERS else "float32"
     _require(metadata["node_type"] == "array" and metadata["data_type"] == dtype, "type")
     _require(tuple(metadata["dimension_names"]) == dimensions and tuple(metadata["shape"]) == shape, "shape")
+    _require(math.prod(shape) <= MAX_ELEMENTS, "too large")
     _require(all(type(a) is int and 1 <= a <= b for a, b in zip(chunk, shape, strict=True)), "chunks")
     _require([codec["name"] for codec in metadata["codecs"]] == ["bytes", "zstd"], "codec")
     _require(not metadata.get("storage_transformers"), "transformer")

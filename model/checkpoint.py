@@ -105,6 +105,7 @@ def load_model(name: str, precision: str = "float32") -> LanguageModel:
     A preset without weights (``random:mamba2-130m``) gives random ones, for measuring speed.
     """
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from model.lm import LanguageModel
@@ -117,11 +118,9 @@ def load_model(name: str, precision: str = "float32") -> LanguageModel:
         model = LanguageModel(card.config)
         try:
             weights = load_file(card.path / "model.safetensors")
-            missing, unexpected = model.load_state_dict(weights, strict=False)
-        except (RuntimeError, OSError, ValueError) as error:
+            model.load_state_dict(weights)
+        except (RuntimeError, OSError, ValueError, SafetensorError) as error:
             raise UserError("models.bad_weights", name=card.name) from error
-        if unexpected or [entry for entry in missing if not (card.config.tied and entry == "head")]:
-            raise UserError("models.bad_weights", name=card.name)
     model.requires_grad_(False)
     return model.use_bfloat16() if precision == "bfloat16" else model
 

@@ -60,7 +60,7 @@ def read(
 
     set_threads(threads)
     name, _, source = initial_state.partition("=")
-    document = read_path(file, encoding)
+    document = read_path(file, encoding, allow_blank=True)  # the newline prompt is a document too
     prepared = prepare(
         document.text,
         document.name,

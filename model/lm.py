@@ -28,7 +28,12 @@ class LanguageModel(nn.Module):
             Block(MIXERS[name](config), config.d_model, config.norm_eps) for name in config.layers
         )
         self.norm = RMSNorm(config.d_model, config.norm_eps)
-        self.head = self.embedding.weight if config.tied else nn.Parameter(self.embedding.weight.detach().clone())
+        self.lm_head = None if config.tied else nn.Parameter(self.embedding.weight.detach().clone())
+
+    @property
+    def head(self) -> nn.Parameter:
+        """The matrix of the head, (vocab_size, d_model): the embedding's own if they are tied."""
+        return self.embedding.weight if self.lm_head is None else self.lm_head
 
     def zero_state(self, batch: int = 1) -> State:
         """An empty memory for ``batch`` sequences."""
@@ -67,6 +72,6 @@ class LanguageModel(nn.Module):
         for block in self.blocks:
             for linear in (block.mixer.in_proj, block.mixer.out_proj):
                 linear.weight.data = linear.weight.data.to(torch.bfloat16)
-        self.embedding.weight.data = self.embedding.weight.data.to(torch.bfloat16)
-        self.head.data = self.head.data.to(torch.bfloat16)
+        for matrix in {self.embedding.weight, self.head}:
+            matrix.data = matrix.data.to(torch.bfloat16)
         return self

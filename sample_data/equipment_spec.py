@@ -21,8 +21,8 @@ ANNEX H. RECORD OF HAND-OVER
 
 This page is filled in on the day of site acceptance, with a pen, at the table in the field instrument room.
 H.1 The asset number on the main nameplate reads MRW-6093-K and agrees with the title page of this specification.
-H.2 The vault phrase of section 15, "lantern under the elder tree", has been used for the last time in the presence of both
-parties. The new phrase was chosen by the Purchaser and is not recorded here.
+H.2 The vault phrase of section 14, "lantern under the elder tree", has been used for the last time in the presence of
+both parties. The new phrase was chosen by the Purchaser and is not recorded here.
 H.3 The coast-down times, the reference vibration files and the program archive have been opened and read on the
 Purchaser's own computer.
 H.4 The open points fit on one page, and each of them has a name and a date.
@@ -55,27 +55,26 @@ def _data_sheets(writer: Writer) -> str:
         rows = [row.split(" | ") for row in (writer.write(row) for row in writer.pools[f"{kind}.table"])]
         lines += [
             f"A-{number:02d} {item}",
-            writer.line(f"{kind}.duty"),
+            f"{writer.line(f'{kind}.duty')} {writer.line('sheet.context')}",
             *(f"    {name:.<44} {value}" for name, value in rows),
             *(f"({letter}) {text}" for letter, text in zip("abcd", writer.lines(f"{kind}.require", 4), strict=True)),
             writer.line("sheet.inspect"),
         ]
-        if writer.chance(0.6):
-            lines.append(writer.line("sheet.note"))
-        lines.append("")
+        lines += [writer.line("sheet.note"), ""]
     return "\n".join(lines)
 
 
 def _tests(writer: Writer) -> str:
     lines = ["ANNEX B. TEST PROCEDURES\n"]
-    for number, title in enumerate(writer.pools["test.title"], start=1):
-        steps = writer.lines("test.step", writer.between(4, 5))
+    for number, test in enumerate(writer.pools["test.title"], start=1):
+        family, title = test.split(" | ")
+        steps = _in_order(writer, f"test.step.{family}", writer.between(5, 7))
         lines += [
             f"B-{number:02d} {title}",
             writer.line("test.purpose"),
             f"Preparation. {' '.join(writer.lines('test.prepare', 2))}",
             *(f"Step {step}. {text}" for step, text in enumerate(steps, start=1)),
-            writer.line("test.accept"),
+            writer.line(f"test.accept.{family}"),
         ]
         if writer.chance(0.6):
             lines.append(writer.line("test.remark"))
@@ -85,8 +84,9 @@ def _tests(writer: Writer) -> str:
 
 def _sequences(writer: Writer) -> str:
     lines = ["ANNEX C. SEQUENCES IN WORDS\n"]
-    for number, title in enumerate(writer.pools["sequence.title"], start=1):
-        steps = writer.lines("sequence.step", writer.between(4, 6))
+    for number, sequence in enumerate(writer.pools["sequence.title"], start=1):
+        family, title = sequence.split(" | ")
+        steps = _in_order(writer, f"sequence.step.{family}", writer.between(5, 7))
         lines += [
             f"C-{number:02d} {title}",
             writer.line("sequence.start"),
@@ -95,6 +95,12 @@ def _sequences(writer: Writer) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def _in_order(writer: Writer, pool: str, count: int) -> list[str]:
+    """Different lines of the pool in the order in which they stand there, which is that of the work."""
+    chosen = writer.shuffled(writer.pools[pool])[:count]
+    return [writer.write(line) for line in writer.pools[pool] if line in chosen]
 
 
 def _alarms(writer: Writer) -> str:
@@ -114,7 +120,7 @@ def _documents(writer: Writer) -> str:
 
 def _answers(writer: Writer) -> str:
     lines = ["ANNEX F. QUESTIONS AND ANSWERS DURING ENQUIRY AND ENGINEERING\n"]
-    for number, text in enumerate(writer.lines("answer.line", 2 * len(writer.pools["answer.line"]) - 6), start=1):
+    for number, text in enumerate(writer.lines("answer.line", 2 * len(writer.pools["answer.line"])), start=1):
         question, answer = text.split(" | ")
         lines.append(f"F-{number:02d} Question: {question}\n     Answer: {answer}")
     return "\n".join(lines) + "\n"

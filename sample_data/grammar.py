@@ -43,6 +43,7 @@ class Writer:
     """Expands lines of the grammar, the same way for the same seed."""
 
     def __init__(self, pools: Pools, seed: int) -> None:
+        """A fresh writer: every deck is full."""
         self.pools = pools
         self._random = random.Random(seed)
         self._decks: Pools = {}

@@ -10,8 +10,8 @@ from sample_data.grammar import Writer, load_pools
 SEED = 20240513
 FIRST_DAY = date(2024, 5, 13)
 DAYS = 63
-AT_ANY_HOUR = "pump rotor electric valve instr control heat utility piping packing".split()
-BY_DAY = [*AT_ANY_HOUR, *"environment routine parts contractor people".split()]
+AT_ANY_HOUR = ["pump", "rotor", "electric", "valve", "instr", "control", "heat", "utility", "piping", "packing"]
+BY_DAY = [*AT_ANY_HOUR, "environment", "routine", "parts", "contractor", "people"]
 # Highest and lowest temperature of an ordinary day, by month.
 TEMPERATURES = {5: (23, 13), 6: (26, 18), 7: (31, 24)}
 CREWS = {
@@ -86,9 +86,10 @@ def _shift(writer: Writer, shift: str, topics: list[str], count: int, told: list
     if shift == "日" and topics is BY_DAY and writer.pools["note"]:
         lines.append(f"気付き　{writer.pools['note'].pop()}")
     if writer.chance(0.75):
-        # Whoever takes the note works the other shift.
-        reader = writer.choose(CREWS["夜" if shift == "日" else "日"])
-        lines.append(f"申し送り　{writer.line('handover')}" + (f"（受 {reader[:-5]}）" if writer.chance(0.4) else ""))
+        # Whoever takes the note works the other shift and is not the one spoken of.
+        note, reader = writer.line("handover"), writer.choose(CREWS["夜" if shift == "日" else "日"])[:-5]
+        taken = writer.chance(0.4) and reader not in note
+        lines.append(f"申し送り　{note}" + (f"（受 {reader}）" if taken else ""))
     return "\n".join(lines) + "\n"
 
 

@@ -118,7 +118,9 @@ def synthetic_recording(
     state = {f"{index}.memory": np.zeros((1, nheads, 32, 64), np.float32) for index in range(layers)}
     writer.commit({"tokens": read, "seconds": read / 12_000}, state)
     status = COMPLETE if read == tokens else CANCELLED
-    return writer.finish(status, _summary(loss[:read], control_loss[:read], norm, position, read, train_length, control))
+    return writer.finish(
+        status, _summary(loss[:read], control_loss[:read], norm, position, read, train_length, control)
+    )
 
 
 def _snapshots(tokens: int) -> np.ndarray:

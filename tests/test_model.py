@@ -39,7 +39,7 @@ def pair(request):
             tied=False,
         )
     )
-    weights = {"embedding.weight": theirs.backbone.embeddings.weight, "head": theirs.lm_head.weight}
+    weights = {"embedding.weight": theirs.backbone.embeddings.weight, "lm_head": theirs.lm_head.weight}
     weights["norm.weight"] = theirs.backbone.norm_f.weight
     for index, layer in enumerate(theirs.backbone.layers):
         mixer, place = layer.mixer, f"blocks.{index}."

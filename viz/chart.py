@@ -6,6 +6,7 @@ drawn, keeping their peaks, and the full numbers come with the download.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -36,23 +37,21 @@ def chart(
 
     Returns Streamlit's selection event if ``selectable``, else None.
     """
-    with st.container(border=True):
-        head, help_slot, data_slot = st.columns([10, 1, 1], vertical_alignment="center")
-        head.markdown(f"**{title}**")
-        with help_slot.popover("", icon=":material/help:", help=t("chart.explain"), type="tertiary"):
-            st.markdown(explanation)
-        if data is not None:
-            data_slot.download_button(
-                "",
-                data=lambda: data.to_csv(index=False).encode("utf-8-sig"),
-                file_name=f"{key}.csv",
-                mime="text/csv",
-                icon=":material/download:",
-                help=t("chart.download"),
-                type="tertiary",
-                key=f"{key}-csv",
-                on_click="ignore",
-            )
+    with st.container(border=True, gap="xsmall", height="stretch"):
+        with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+            st.markdown(f"**{title}**", help=explanation, width="stretch")
+            if data is not None:
+                st.download_button(
+                    "",
+                    data=lambda: data.to_csv(index=False).encode("utf-8-sig"),
+                    file_name=f"{key}.csv",
+                    mime="text/csv",
+                    icon=":material/download:",
+                    help=t("chart.download"),
+                    type="tertiary",
+                    key=f"{key}-csv",
+                    on_click="ignore",
+                )
         options: dict[str, Any] = {"on_select": "rerun", "selection_mode": "points"} if selectable else {}
         return st.plotly_chart(figure, key=key, theme=None, config=CONFIG, alt=alt, width="stretch", **options)
 
@@ -68,7 +67,7 @@ def thin(values: np.ndarray, points: int = MAX_POINTS) -> np.ndarray:
     curve = values if values.ndim == 1 else np.nanmean(values.reshape(count, -1), axis=1)
     edges = np.linspace(0, count, points // 2 + 1).astype(int)
     kept = {0, count - 1}
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in itertools.pairwise(edges):
         stretch = curve[start:stop]
         if stop > start and not np.isnan(stretch).all():
             kept |= {start + int(np.nanargmin(stretch)), start + int(np.nanargmax(stretch))}

@@ -34,9 +34,10 @@ _numbers = itertools.count(1)
 
 
 class Series:
-    """Live curves of bounded length: every second point goes when there are twice too many."""
+    """Live curves of at most about ``2 * points`` points: every second one goes when there are more."""
 
     def __init__(self, points: int = POINTS) -> None:
+        """Start without points."""
         self.points = points
         self._stride = 1
         self._seen = 0
@@ -69,6 +70,7 @@ class Job:
     """One piece of work of one session."""
 
     def __init__(self, session: str, kind: str, function: Callable[[Job], Any], title: str, keep: bool) -> None:
+        """Describe the work; :func:`submit` makes one and queues it."""
         self.id = next(_numbers)
         self.session, self.kind, self.title, self.keep = session, kind, title, keep
         self.status = QUEUED
@@ -158,6 +160,7 @@ class Worker:
     """One device: its queue, and the threads that work through it."""
 
     def __init__(self, device: str) -> None:
+        """Start the threads."""
         self._queue: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for _ in range(THREADS.get(device, 1)):
             # A daemon: leaving the program must not wait for a document to be read to its end.
@@ -176,6 +179,7 @@ class Office:
     """Every job of this process."""
 
     def __init__(self) -> None:
+        """Open without jobs."""
         self._jobs: dict[int, Job] = {}
         self._workers: dict[str, Worker] = {}
         self._lock = threading.Lock()
@@ -251,6 +255,11 @@ def take(session: str, kind: str) -> Job | None:
         return None
     office().forget(job)
     return job
+
+
+def any_active(kind: str) -> bool:
+    """Whether any session has a job of that kind waiting or running."""
+    return any(job.active and job.kind == kind for job in office().jobs())
 
 
 def waiting_before(job: Job) -> int:

@@ -6,7 +6,7 @@ confidential file. Where the display is not the key, the URL is written here ins
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -25,3 +25,12 @@ def publish(name: str, value: str, default: str | None = None) -> None:
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != value:
         st.query_params[name] = value
+
+
+def choice(name: str, labels: Mapping[str, str], label: str, *, help: str | None = None) -> str:
+    """A selectbox over the keys of ``labels``, shown by their values; its choice stands in the URL by its key."""
+    keys = list(labels)
+    restore(name, keys, keys[0])
+    chosen = st.selectbox(label, keys, format_func=labels.__getitem__, key=name, help=help, persist_state="session")
+    publish(name, chosen, keys[0])
+    return chosen

@@ -29,8 +29,7 @@ def panel(job: jobs.Job, title: str) -> None:
                 disabled=job.stopped(),
             )
         st.progress(job.fraction, text=_status(job))
-        positions, loss = job.curve("loss")
-        if len(positions) > 1:
+        if len(job.curve("loss")[0]) > 1:
             with st.grid(2, min_column_width=300):
                 _curve(job, "jobs.live_loss", _losses(job))
                 _curve(job, "jobs.live_norm", _norms(job))
@@ -75,11 +74,15 @@ def _figure() -> go.Figure:
 
 def _losses(job: jobs.Job) -> go.Figure:
     figure = _figure()
-    for name, colour, dash in (("loss", theme.VERMILLION, "solid"), ("control_loss", theme.BLUE, "dash")):
-        positions, values = job.curve(name)
+    ink = theme.TEXT[theme.is_dark()]
+    for curve, name, colour, dash in (
+        ("control_loss", t("overview.control_name"), theme.GREY, "dash"),
+        ("loss", t("overview.loss_name"), ink, "solid"),
+    ):
+        positions, values = job.curve(curve)
         if len(positions):
             line = {"color": colour, "dash": dash, "width": 2}
-            figure.add_scatter(x=positions, y=values[:, 0], name=t(f"jobs.live_{name}"), mode="lines", line=line)
+            figure.add_scatter(x=positions, y=values[:, 0], name=name, mode="lines", line=line)
     return figure
 
 
@@ -88,7 +91,7 @@ def _norms(job: jobs.Job) -> go.Figure:
     positions, values = job.curve("norm")
     for layer in range(values.shape[1]):
         line = {"color": theme.COLOURS[layer % 4], "dash": theme.DASHES[layer // 4 % 4], "width": 2}
-        name = t("jobs.live_layer", layer=layer + 1)
+        name = t("curves.layer", layer=layer)
         figure.add_scatter(x=positions, y=values[:, layer], name=name, mode="lines", line=line)
     figure.update_layout(showlegend=values.shape[1] <= 8)
     return figure

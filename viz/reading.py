@@ -11,6 +11,7 @@ from model.checkpoint import home
 from viz import jobs, session
 from viz.choices import Choices, describe
 from viz.language import plain, show_error, t
+from viz.workspace import session_id, workspace
 
 if TYPE_CHECKING:
     from model.recording import Recording
@@ -23,7 +24,7 @@ def start(chosen: Choices) -> jobs.Job:
     """Queue a reading of the chosen document; UserError if it is gone."""
     document = session.document(chosen.document)
     source = session.visible_recordings().get(chosen.source)
-    private, kept = session.workspace().recordings, home() / "recordings"
+    private, kept = workspace().recordings, home() / "recordings"
     folder = kept if chosen.keep else private
     elsewhere = [session.SHIPPED] if chosen.keep else [kept, session.SHIPPED]
     title = f"{session.document_title(chosen.document)} · {describe(chosen.initial_state, chosen.mitigations)}"
@@ -56,15 +57,13 @@ def start(chosen: Choices) -> jobs.Job:
             job.progress(progress.tokens, progress.total, note, seconds_left=progress.seconds_left, **curves)
 
         folder.mkdir(parents=True, exist_ok=True)
-        recording = run(
-            prepared, folder, on_progress=report, stop=job.stopped, title=title, keep_text=chosen.keep_text
-        )
+        recording = run(prepared, folder, on_progress=report, stop=job.stopped, keep_text=chosen.keep_text)
         if chosen.keep_text and not (recording.path / "text.txt").exists():
             (recording.path / "text.txt").write_text(document.text, "utf-8")
         return recording
 
     st.session_state["_explorer_error"] = None
-    return jobs.submit(session.session_id(), KIND, work, title=title, keep=chosen.keep)
+    return jobs.submit(session_id(), KIND, work, title=title, keep=chosen.keep)
 
 
 def finished(key: str, folders: list[Path]) -> Recording | None:
@@ -76,19 +75,21 @@ def finished(key: str, folders: list[Path]) -> Recording | None:
 
 def busy() -> bool:
     """Whether a reading of this session waits or runs."""
-    job = jobs.latest(session.session_id(), KIND)
+    job = jobs.latest(session_id(), KIND)
     return job is not None and job.active
 
 
 def collect() -> None:
     """If a reading has ended, show its recording, or say in a sentence why there is none."""
-    job = jobs.take(session.session_id(), KIND)
+    job = jobs.take(session_id(), KIND)
     if job is None:
         return
     if job.result is not None:
         session.select(job.result.key)
         done = job.result.complete
-        st.toast(t("jobs.done" if done else "jobs.stopped_early"), icon=":material/check:" if done else ":material/stop:")
+        st.toast(
+            t("jobs.done" if done else "jobs.stopped_early"), icon=":material/check:" if done else ":material/stop:"
+        )
     elif job.status == jobs.CANCELLED:
         st.toast(t("jobs.cancelled"), icon=":material/stop:")
     st.session_state["_explorer_error"] = job.error
@@ -102,7 +103,7 @@ def show_failure() -> None:
 
 def live_panel() -> None:
     """The progress of this session's reading, if there is one."""
-    job = jobs.latest(session.session_id(), KIND)
+    job = jobs.latest(session_id(), KIND)
     if job is not None and job.active:
         from viz.progress import panel
 

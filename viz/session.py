@@ -1,18 +1,14 @@
-"""What a browser session has: its documents, its recordings, its jobs. Sessions never see each other's.
+"""Which documents and recordings a session may see, and which of them it looks at.
 
 Recordings lie in three libraries. ``shipped`` comes with the program and is read-only. ``kept`` outlives the program
 and is shared by everyone who uses this server. ``session`` is a folder of the session's own that is deleted with it.
-Uploaded documents stay in memory and are never written anywhere.
 """
 
 from __future__ import annotations
 
-import secrets
 import shutil
-import tempfile
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,92 +18,16 @@ from model.checkpoint import available, home
 from model.document import Document
 from model.errors import UserError
 from model.recording import RUNNING, Recording, recordings
-from viz import jobs
+from viz.choices import describe
 from viz.language import t
 from viz.links import publish, restore
+from viz.workspace import workspace
 
 if TYPE_CHECKING:
     from model.diagnostics.explored import Explored
 
 SHIPPED = Path(__file__).parent.parent / "sample_data" / "recordings"
-UPLOADS = 4
-"""Uploaded documents that a session holds; the oldest goes when there is one more."""
-STATE_PREFIX = "_explorer_"
-
-
-@dataclass
-class Upload:
-    """An uploaded file, read with the encoding that was detected or chosen."""
-
-    data: bytes
-    document: Document
-    encoding: str | None = None
-
-
-@dataclass
-class Workspace:
-    """What one browser session owns; :meth:`close` leaves nothing of it behind."""
-
-    id: str = field(default_factory=lambda: secrets.token_hex(8))
-    uploads: dict[str, Upload] = field(default_factory=dict)
-    _folder: tempfile.TemporaryDirectory[str] = field(
-        default_factory=lambda: tempfile.TemporaryDirectory(prefix="memory-explorer-", ignore_cleanup_errors=True)
-    )
-
-    @property
-    def folder(self) -> Path:
-        """The session's own folder."""
-        return Path(self._folder.name)
-
-    @property
-    def recordings(self) -> Path:
-        """Where the session's recordings lie."""
-        return self.folder / "recordings"
-
-    def add(self, upload: Upload) -> str:
-        """Hold an uploaded document, in place of one with the same name; returns its key."""
-        for key, other in list(self.uploads.items()):
-            if other.document.name == upload.document.name:
-                del self.uploads[key]
-        while len(self.uploads) >= UPLOADS:
-            del self.uploads[next(iter(self.uploads))]
-        # A link names an upload by its hash: the name of a file may be confidential.
-        key = upload.document.sha256[:8]
-        self.uploads[key] = upload
-        return f"upload:{key}"
-
-    def close(self) -> None:
-        """Cancel the session's jobs and delete its folder as soon as they have stopped writing there."""
-        self.uploads.clear()
-        working = [job for job in jobs.jobs_of(self.id) if job.active and not job.keep]
-        jobs.end_session(self.id)
-
-        def clean() -> None:
-            for job in working:
-                job.wait(60)
-            self._folder.cleanup()
-
-        threading.Thread(target=clean, daemon=True).start() if working else clean()
-
-
-@st.cache_resource(scope="session", on_release=Workspace.close, show_spinner=False)
-def _tied_to_session(identity: str, _workspace: Workspace) -> Workspace:
-    """Streamlit calls ``close`` when the session is over."""
-    return _workspace
-
-
-def workspace() -> Workspace:
-    """The workspace of the session that asks."""
-    name = STATE_PREFIX + "workspace"
-    if name not in st.session_state:
-        workspace = Workspace()
-        st.session_state[name] = _tied_to_session(workspace.id, workspace)
-    return st.session_state[name]
-
-
-def session_id() -> str:
-    """What jobs of this session are submitted under."""
-    return workspace().id
+_WANTED = "_explorer_select"
 
 
 @dataclass(frozen=True)
@@ -160,7 +80,7 @@ def _opened(path: Path, _changed: tuple[int, ...]) -> Recording:
 
 def select(key: str) -> None:
     """Show the recording ``key`` from the next run of the script on; a callback may call it."""
-    st.session_state[STATE_PREFIX + "select"] = key
+    st.session_state[_WANTED] = key
 
 
 def choose_recording() -> None:
@@ -171,14 +91,14 @@ def choose_recording() -> None:
     keys = list(found)
     asked = None if "recording" in st.session_state else st.query_params.get("recording")
     restore("recording", keys, default_key(found))
-    wanted = st.session_state.pop(STATE_PREFIX + "select", None)
+    wanted = st.session_state.pop(_WANTED, None)
     if wanted in found:
         st.session_state["recording"] = wanted
-    titles = _distinct_titles(found)
+    titles = titles_of(found)
     shown = st.selectbox(
         t("app.recording"),
         keys,
-        format_func=lambda key: titles.get(key, key),
+        format_func=titles.__getitem__,
         key="recording",
         persist_state="session",
         help=t("app.recording_help"),
@@ -189,13 +109,24 @@ def choose_recording() -> None:
 
 
 def default_key(found: dict[str, Recording]) -> str:
-    """What is shown first: a finished recording that came with the program, if there is one."""
+    """What is shown first: a finished recording that came with the program, one of the plain model if possible."""
     shipped = [key for key, recording in found.items() if recording.path.parent == SHIPPED and recording.complete]
-    return next(iter(shipped), next(iter(found)))
+    plain = [key for key in shipped if found[key].experiment.plain]
+    return next(iter([*plain, *shipped, *found]))
 
 
-def _distinct_titles(found: dict[str, Recording]) -> dict[str, str]:
-    titles = {key: recording.title or recording.meta.document_name for key, recording in found.items()}
+def title_of(recording: Recording) -> str:
+    """The name that its owner gave it; else, in the session's language, its document and what was set."""
+    if recording.title != recording.meta.document_name:
+        return recording.title
+    experiment = recording.experiment
+    document = sample_titles().get(recording.meta.document_name, recording.meta.document_name)
+    return f"{document} · {describe(experiment.initial_state, experiment.mitigations)}"
+
+
+def titles_of(found: dict[str, Recording]) -> dict[str, str]:
+    """Titles by key, made different where two are the same."""
+    titles = {key: title_of(recording) for key, recording in found.items()}
     many = {title for title in titles.values() if list(titles.values()).count(title) > 1}
     return {key: f"{title} ({key[:4]})" if title in many else title for key, title in titles.items()}
 
@@ -223,6 +154,13 @@ def document_title(key: str) -> str:
     if kind == "sample":
         return t(f"samples.{name}")
     return workspace().uploads[name].document.name if name in workspace().uploads else "?"
+
+
+def sample_titles() -> dict[str, str]:
+    """Titles of the samples by the names of their files."""
+    from sample_data import SAMPLES
+
+    return {sample.file: t(f"samples.{key}") for key, sample in SAMPLES.items()}
 
 
 def current_document() -> Document:

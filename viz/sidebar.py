@@ -6,7 +6,7 @@ Every widget stands in the URL under its key, so that a link restores the view; 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any, Final
 
 import streamlit as st
 
@@ -17,10 +17,10 @@ from model.mitigations import MITIGATIONS, PRESETS, Mitigation
 from viz import reading, session, uploads
 from viz.choices import Choices, number, remember
 from viz.language import show_error, t
-from viz.links import publish, restore
+from viz.links import choice
 
 CUSTOM = "custom"
-BOUND = "query-params"
+BOUND: Final = "query-params"
 
 
 def sidebar(with_uploader: bool) -> None:
@@ -39,28 +39,23 @@ def sidebar(with_uploader: bool) -> None:
     mitigations = _mitigations(model)
     options = _options(model)
     chosen = Choices(
-        document=document, model=model.name, initial_state=initial_state, source=source, mitigations=mitigations, **options
+        document=document,
+        model=model.name,
+        initial_state=initial_state,
+        source=source,
+        mitigations=mitigations,
+        **options,
     )
     remember(chosen)
     _run(chosen)
 
 
-def _linked_choice(name: str, options: list[str], words: Callable[[str], str], label: str, help: str | None) -> str:
-    """A selectbox whose choice stands in the URL by its key."""
-    restore(name, options, options[0])
-    chosen = st.selectbox(label, options, format_func=words, key=name, help=help, persist_state="session")
-    publish(name, chosen, options[0])
-    return chosen
-
-
 def _document() -> str:
-    keys = session.document_keys()
+    titles = {key: session.document_title(key) for key in session.document_keys()}
     fresh = st.session_state.pop("_explorer_doc", None)
-    if fresh in keys:
+    if fresh in titles:
         st.session_state["doc"] = fresh
-    return _linked_choice(
-        "doc", keys, session.document_title, t("sidebar.document"), t("sidebar.document_help")
-    )
+    return choice("doc", titles, t("sidebar.document"), help=t("sidebar.document_help"))
 
 
 def _model(models: dict[str, ModelCard]) -> ModelCard:
@@ -92,49 +87,64 @@ def _initial_state(model: ModelCard) -> tuple[str, str]:
     help_text = "\n\n".join(
         f"**{t(f'initial_states.{name}_title')}** – {t(f'initial_states.{name}_help')}" for name in usable
     )
-    name = _linked_choice(
-        "init", usable, lambda name: t(f"initial_states.{name}_title"), t("sidebar.initial_state"), help_text
-    )
+    titles = {name: t(f"initial_states.{name}_title") for name in usable}
+    name = choice("init", titles, t("sidebar.initial_state"), help=help_text)
     if not INITIAL_STATES[name].needs_source:
         return name, ""
-    sources = {
-        key: recording.title
-        for key, recording in session.visible_recordings().items()
-        if recording.experiment.model == model.name
-    }
+    found = session.visible_recordings()
+    sources = session.titles_of({key: found[key] for key in found if found[key].experiment.model == model.name})
     if not sources:
         st.caption(t("sidebar.no_source"))
         return name, ""
-    return name, _linked_choice("from", list(sources), lambda key: sources.get(key, key), t("sidebar.source"), None)
+    return name, choice("from", sources, t("sidebar.source"))
 
 
 def _mitigations(model: ModelCard) -> tuple[tuple[str, float], ...]:
-    with st.expander(t("sidebar.mitigations"), icon=":material/healing:", expanded=True):
-        st.session_state["preset"] = _matching_preset()
-        st.selectbox(
-            t("sidebar.preset"),
-            ["none", *PRESETS] if st.session_state["preset"] != CUSTOM else ["none", *PRESETS, CUSTOM],
-            format_func=lambda name: t("sidebar.preset_custom" if name == CUSTOM else f"mitigations.preset_{name}"),
-            key="preset",
-            on_change=_apply_preset,
-            help=t("sidebar.preset_help"),
-        )
-        chosen = []
+    usable = {name for name, row in MITIGATIONS.items() if model.explored is not None or not row.needs_reference}
+    _from_link()
+    presets = ["none", *(name for name, preset in PRESETS.items() if preset.keys() <= usable)]
+    titles = {name: t(f"mitigations.preset_{name}") for name in presets} | {CUSTOM: t("sidebar.preset_custom")}
+    st.session_state["preset"] = _matching_preset()
+    st.selectbox(
+        t("sidebar.mitigations"),
+        list(titles),
+        format_func=titles.__getitem__,
+        key="preset",
+        on_change=_apply_preset,
+        help=t("sidebar.preset_help"),
+    )
+    chosen = []
+    with st.expander(
+        t("sidebar.combine"), icon=":material/healing:", expanded=st.session_state["preset"] == CUSTOM, key="combine"
+    ):
         for name, row in MITIGATIONS.items():
-            usable = model.explored is not None or not row.needs_reference
             help_text = t(f"mitigations.{name}_help")
-            if not usable:
+            if name not in usable:
                 help_text = f"{t('sidebar.needs_reference')}\n\n{help_text}"
             on = st.toggle(
-                t(f"mitigations.{name}_title"), key=name, bind=BOUND, help=help_text, disabled=not usable
+                t(f"mitigations.{name}_title"), key=name, bind=BOUND, help=help_text, disabled=name not in usable
             )
-            if on and usable:
+            if on and name in usable:
                 chosen.append((name, _value(name, row)))
     return tuple(chosen)
 
 
+def _from_link() -> None:
+    """Take switches and strengths from the URL before the first draw, for the preset must know them."""
+    for name, row in MITIGATIONS.items():
+        if name in st.session_state or st.query_params.get(name) != "true":
+            continue
+        st.session_state[name] = True
+        try:
+            value = float(st.query_params.get(f"{name}_value", row.suggested))
+        except ValueError:
+            continue
+        if row.low <= value <= row.high:
+            st.session_state[f"{name}_value"] = int(value) if row.integer else value
+
+
 def _value(name: str, row: Mitigation) -> float:
-    whole = int if row.integer else float
+    whole: Any = int if row.integer else float  # Streamlit wants all bounds of one type
     low, high = whole(row.low), whole(row.high)
     return st.number_input(
         t("sidebar.strength", low=number(name, low), high=number(name, high)),
@@ -172,9 +182,11 @@ def _apply_preset() -> None:
             st.session_state[f"{name}_value"] = int(preset[name]) if row.integer else float(preset[name])
 
 
-def _options(model: ModelCard) -> dict:
+def _options(model: ModelCard) -> dict[str, Any]:
     with st.expander(t("sidebar.advanced"), icon=":material/tune:"):
-        own_length = st.toggle(t("sidebar.train_length_own"), key="own_length", bind=BOUND, help=t("sidebar.train_length_help"))
+        own_length = st.toggle(
+            t("sidebar.train_length_own"), key="own_length", bind=BOUND, help=t("sidebar.train_length_help")
+        )
         train_length = None
         if own_length:
             train_length = st.number_input(

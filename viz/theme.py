@@ -16,7 +16,9 @@ COLOURS = (BLUE, VERMILLION, GREEN, PURPLE)
 DASHES = ("solid", "dash", "dot", "dashdot")
 EXPLORED, UNEXPLORED = BLUE, VERMILLION
 SEQUENTIAL = "Cividis"
-FONT = '"Inter", "Noto Sans JP", "Hiragino Sans", "Yu Gothic UI", "Meiryo", system-ui, sans-serif'
+FONT = (
+    "'Source Sans', 'Hiragino Sans', 'Noto Sans JP', 'Noto Sans CJK JP', 'Yu Gothic UI', Meiryo, system-ui, sans-serif"
+)
 BACKGROUND = {False: "#FFFFFF", True: "#0E1117"}
 TEXT = {False: "#1F2430", True: "#E6E9EF"}
 GRID = {False: "#E6E8EC", True: "#2A2F3A"}
@@ -49,6 +51,6 @@ def template(dark: bool) -> go.layout.Template:
             "yaxis": axis,
             "hoverlabel": {"font": {"family": FONT, "size": 12}, "bgcolor": BACKGROUND[dark], "font_color": TEXT[dark]},
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"},
-            "margin": {"l": 56, "r": 16, "t": 32, "b": 44},
+            "margin": {"l": 56, "r": 16, "t": 28, "b": 44},
         }
     )

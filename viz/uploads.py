@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -9,6 +10,7 @@ import streamlit as st
 from model.document import MAX_BYTES, SUFFIXES, read_document
 from viz import jobs, session
 from viz.language import plain, show_error, t
+from viz.workspace import Upload, session_id, workspace
 
 if TYPE_CHECKING:
     from model.recording import Recording
@@ -33,7 +35,12 @@ def document_uploader(key: str) -> None:
 def recording_uploader(key: str) -> None:
     """A place to drop a zipped recording."""
     st.file_uploader(
-        t("uploads.recording"), type="zip", key=key, on_change=_receive, args=(key, "import"), help=t("uploads.recording_help")
+        t("uploads.recording"),
+        type="zip",
+        key=key,
+        on_change=_receive,
+        args=(key, "import"),
+        help=t("uploads.recording_help"),
     )
     outcome("import")
 
@@ -51,22 +58,22 @@ def _receive(key: str, kind: str) -> None:
 def read(data: bytes, name: str, encoding: str | None) -> None:
     """Read an uploaded document with ``encoding`` (None detects it) and choose it."""
 
-    def work(job: jobs.Job) -> session.Upload:
-        return session.Upload(data, read_document(data, name, encoding), encoding)
+    def work(job: jobs.Job) -> Upload:
+        return Upload(data, read_document(data, name, encoding), encoding)
 
-    _wait(jobs.submit(session.session_id(), "document", work, title=name, device="documents"))
+    _wait(jobs.submit(session_id(), "document", work, title=name, device="documents"))
 
 
 def take_in(data: bytes, name: str) -> None:
     """Unpack a zipped recording into the session's library and show it."""
-    folder = session.workspace().recordings
+    folder = workspace().recordings
 
     def work(job: jobs.Job) -> Recording:
         from model.archive import unpack
 
-        return unpack(data, name, folder)
+        return unpack(io.BytesIO(data), name, folder)
 
-    _wait(jobs.submit(session.session_id(), "import", work, title=name, device="documents"))
+    _wait(jobs.submit(session_id(), "import", work, title=name, device="documents"))
 
 
 def _wait(job: jobs.Job) -> None:
@@ -77,12 +84,12 @@ def _wait(job: jobs.Job) -> None:
 
 def collect() -> None:
     """Take what has been read since: a document is chosen, a recording is shown, an error is kept to be said."""
-    job = jobs.take(session.session_id(), "document")
+    job = jobs.take(session_id(), "document")
     if job is not None:
         st.session_state[_ERROR + "document"] = job.error
         if job.status == jobs.DONE:
-            st.session_state["_explorer_doc"] = session.workspace().add(job.result)
-    job = jobs.take(session.session_id(), "import")
+            st.session_state["_explorer_doc"] = workspace().add(job.result)
+    job = jobs.take(session_id(), "import")
     if job is not None:
         st.session_state[_ERROR + "import"] = job.error
         if job.status == jobs.DONE:
@@ -91,7 +98,7 @@ def collect() -> None:
 
 def outcome(kind: str) -> None:
     """What became of the file that was dropped last: still being read, or refused with a sentence."""
-    job = jobs.latest(session.session_id(), kind)
+    job = jobs.latest(session_id(), kind)
     if job is not None and job.active:
         from viz.progress import panel
 

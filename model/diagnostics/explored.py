@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.diagnostics.neighbours import nearest
+from model.diagnostics.neighbours import as_points, nearest
 
 NEIGHBOURS = 5
 PERCENTILE = 99.0
@@ -63,7 +63,7 @@ def threshold(explored: Explored, *, layer: int | None = None, neighbours: int =
     States of one training window are near each other by construction, so a state's whole window is left out when it
     is scored: it is held to what a new text would be held to. NaN if there are not two windows.
     """
-    points = _flat(explored.sketch, layer)
+    points = _points(explored.sketch, layer)
     groups = explored.window
     distances, _ = nearest(points, points, neighbours, point_group=groups, query_group=groups)
     scores = distances.mean(axis=1)
@@ -81,10 +81,10 @@ def novelty(
     """
     if sketch.shape[1:] != explored.sketch.shape[1:]:
         raise ValueError(f"sketch {sketch.shape[1:]} is not of the explored model's {explored.sketch.shape[1:]}")
-    queries = _flat(sketch, layer)
+    queries = _points(sketch, layer)
     known = np.isfinite(queries).all(axis=1)
     scores = np.full(len(queries), np.inf, np.float32)
-    distances, _ = nearest(_flat(explored.sketch, layer), queries[known], neighbours)
+    distances, _ = nearest(_points(explored.sketch, layer), queries[known], neighbours)
     limit = threshold(explored, layer=layer, neighbours=neighbours)
     if not limit > 0:  # one window, or explored states that are all the same: there is no unit to measure in
         return np.full(len(queries), np.nan, np.float32)
@@ -108,7 +108,6 @@ def unexplored_fraction(scores: np.ndarray, position: np.ndarray, tokens: int) -
     return float(np.average(scores > 1, weights=stretches(position, tokens)))
 
 
-def _flat(sketch: np.ndarray, layer: int | None) -> np.ndarray:
+def _points(sketch: np.ndarray, layer: int | None) -> np.ndarray:
     """``sketch`` (n, layers, features) as points (n, d), of all layers or of one."""
-    chosen = sketch if layer is None else sketch[:, layer]
-    return np.ascontiguousarray(chosen.reshape(len(sketch), -1), dtype=np.float32)
+    return as_points(sketch if layer is None else sketch[:, layer])

@@ -8,10 +8,17 @@ when two points are close and far from the origin.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 _ENTRIES = 4_000_000
 """Distances held at once: 16 MB."""
+
+
+def as_points(sketch: np.ndarray) -> np.ndarray:
+    """``sketch`` (n, ...) as float32 points (n, d); also where n is 0."""
+    return np.ascontiguousarray(sketch.reshape(len(sketch), math.prod(sketch.shape[1:])), dtype=np.float32)
 
 
 def nearest(

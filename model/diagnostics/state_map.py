@@ -1,6 +1,6 @@
 """A picture of where a document's states lie among the explored ones: PCA, or UMAP after it.
 
-UMAP (McInnes, Healy & Melville 2018, arXiv 1802.03426) is fitted on both kinds of states together. Placing new points
+UMAP (McInnes, Healy & Melville 2018, arXiv 1802.03426) is fitted to both kinds of states together. Placing new points
 on a finished map would hide what matters, since it puts them between their nearest known ones however far away they
 are. Even so its distances and areas mean little: PCA is shown beside it, and colour comes from
 :func:`model.diagnostics.explored.novelty`, which is taken in state space.
@@ -11,18 +11,17 @@ than another and noise counts for less.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from model.diagnostics.neighbours import nearest
-from model.diagnostics.umap_layout import layout, neighbour_graph, warm_up
-
-__all__ = ["PCA", "UMAP", "StateMap", "coverage", "project", "warm_up"]
+from model.diagnostics.neighbours import as_points, nearest
 
 COMPONENTS = 50
 FEWEST_FOR_UMAP = 20
+MOST_EXACT, SUBSPACE_ITERATIONS = 1024, 6
 
 PCA, UMAP = "pca", "umap"
 TOO_FEW, NO_VARIATION = "too_few", "no_variation"
@@ -58,10 +57,10 @@ def project(
 ) -> StateMap | None:
     """The map of ``explored_sketch`` (n, ...) and ``document_sketch`` (m, ...); trailing dimensions are joined.
 
-    ``progress`` gets fractions from 0 to 1. ``stop`` is asked between the steps; if it says yes the result is None.
-    The same ``seed`` and states give the same map on the same machine.
+    ``progress`` gets fractions from 0 to 1. ``stop`` is asked between steps and epochs; if it says yes the
+    result is None. The same ``seed`` and states give the same map on the same machine.
     """
-    explored, document = (sketch.reshape(len(sketch), -1) for sketch in (explored_sketch, document_sketch))
+    explored, document = as_points(explored_sketch), as_points(document_sketch)
     values, repaired = _standardised(np.concatenate([explored, document]))
     progress(0.1)
     if stop():
@@ -72,17 +71,13 @@ def project(
     if method == UMAP:
         reason = TOO_FEW if len(values) < FEWEST_FOR_UMAP else "" if shares.any() else NO_VARIATION
     used = PCA if reason else method
-    coordinates = components[:, :2]
+    coordinates: np.ndarray | None = components[:, :2]
     if used == UMAP:
-        if stop():
-            return None
-        graph = neighbour_graph(components)
-        progress(0.5)
-        if stop():
-            return None
-        coordinates = layout(components, graph, seed)
-        if stop():
-            return None
+        from model.diagnostics.umap_layout import layout  # imports and compiles for seconds
+
+        coordinates = layout(components, seed, progress=lambda part: progress(0.4 + 0.6 * part), stop=stop)
+    if coordinates is None:
+        return None
     progress(1.0)
     return StateMap(
         explored_xy=coordinates[: len(explored)],
@@ -100,15 +95,27 @@ def coverage(explored_sketch: np.ndarray, document_sketch: np.ndarray, distance:
 
     Trailing dimensions are joined. :func:`model.diagnostics.explored.threshold` gives a distance that means something.
     """
-    explored, document = (
-        np.ascontiguousarray(sketch.reshape(len(sketch), -1), np.float32)
-        for sketch in (explored_sketch, document_sketch)
-    )
+    explored, document = as_points(explored_sketch), as_points(document_sketch)
     document = document[np.isfinite(document).all(axis=1)]
     if not len(explored) or not len(document):
         return None
     distances, _ = nearest(document, explored, 1)
     return float((distances[:, 0] <= distance).mean())
+
+
+def warm_up() -> threading.Thread:
+    """Import and compile what a UMAP needs in a background thread, so that the first map need not wait for it.
+
+    May be called any number of times, from any thread: a second one finds the work done. Returns the thread.
+    """
+
+    def compile_once() -> None:
+        values = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
+        project(values[:32], values[32:], UMAP)
+
+    thread = threading.Thread(target=compile_once, name="umap-warm-up", daemon=True)
+    thread.start()
+    return thread
 
 
 def _standardised(values: np.ndarray) -> tuple[np.ndarray, int]:
@@ -124,13 +131,25 @@ def _standardised(values: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _components(values: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Principal components (n, 2 to 50) of ``values`` (n, d), and the share of the variance along each."""
+    """Principal components (n, 2 to 50) of standardised ``values`` (n, d), and the share of the variance along each.
+
+    Exact up to 1,024 features; above, by subspace iteration from a random start (Halko, Martinsson & Tropp 2011,
+    SIAM Review 53:217), which takes a second where the exact way takes many.
+    """
+    features = values.shape[1]
     count = min(COMPONENTS, *values.shape)
     padded, shares = np.zeros((len(values), max(2, count)), np.float32), np.zeros(max(2, count))
-    if values.any() and len(values) > 1:
-        from sklearn import decomposition
-
-        pca = decomposition.PCA(count, random_state=seed)
-        padded[:, :count] = pca.fit_transform(values)
-        shares[:count] = pca.explained_variance_ratio_
+    if not values.any():
+        return padded, shares
+    if features <= MOST_EXACT:
+        axes = np.linalg.eigh(values.T @ values)[1][:, ::-1]
+    else:
+        basis = np.random.default_rng(seed).standard_normal((features, count + 10)).astype(np.float32)
+        for _ in range(SUBSPACE_ITERATIONS):
+            basis = np.linalg.qr(values.T @ (values @ basis))[0]
+        axes = basis @ np.linalg.svd(values @ basis, full_matrices=False)[2].T
+    axes = axes[:, :count]
+    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(count)])  # an axis has no sign: fix one
+    padded[:, :count] = values @ axes
+    shares[:count] = (padded[:, :count].astype(np.float64) ** 2).sum(axis=0) / (values.astype(np.float64) ** 2).sum()
     return padded, shares

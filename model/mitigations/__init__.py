@@ -71,7 +71,8 @@ def active(settings: Mapping[str, float]) -> dict[str, float]:
         fits = value == row.neutral or (math.isfinite(value) and row.low <= value <= row.high)
         if not fits or (row.integer and math.isfinite(value) and value != int(value)):
             raise UserError("mitigations.out_of_range", name=name, value=value, low=row.low, high=row.high)
-    return {name: settings[name] for name in MITIGATIONS if name in settings and settings[name] != MITIGATIONS[name].neutral}
+    chosen = {name: float(settings[name]) for name in MITIGATIONS if name in settings}
+    return {name: value for name, value in chosen.items() if value != MITIGATIONS[name].neutral}
 
 
 def mitigated(scan: Scan, settings: Mapping[str, float], norm_at_train_length: Tensor | None = None) -> Scan:

@@ -34,7 +34,7 @@ class Mamba2(nn.Module):
         channels = config.d_inner + 2 * config.ngroups * config.d_state
         self.in_proj = Linear(config.d_model, config.d_inner + channels + config.nheads)
         self.conv_weight = nn.Parameter(torch.empty(config.d_conv, channels))
-        self.conv_bias = nn.Parameter(torch.zeros(channels))
+        self.conv_bias = nn.Parameter(torch.empty(channels))
         self.dt_bias = nn.Parameter(torch.empty(config.nheads))
         self.A_log = nn.Parameter(torch.empty(config.nheads))
         self.D = nn.Parameter(torch.ones(config.nheads))
@@ -51,6 +51,7 @@ class Mamba2(nn.Module):
         self.A_log.copy_(torch.empty_like(self.A_log).uniform_(1, 16).log())
         bound = config.d_conv**-0.5
         self.conv_weight.uniform_(-bound, bound)
+        self.conv_bias.uniform_(-bound, bound)
         self.out_proj.weight.normal_(std=0.02 / math.sqrt(2 * len(config.layers)))
 
     def zero_state(self, batch: int) -> LayerState:

@@ -2,16 +2,16 @@
 
 The protocol is that of Stuffed Mamba (arXiv 2410.07145, appendix B): keys of five digits, greedy decoding, float32,
 exact match. The sentences are our own, without the paper's announcement at the start. ``task`` says what is asked and
-who answers, ``prompts`` writes it in tokens, ``measure`` lets a model answer, ``result`` holds the numbers.
+who answers, ``prompts`` writes it in tokens, ``run`` lets a model answer, ``result`` holds the numbers.
 
     result = measure(PasskeyResult(task=task, reader=reader_of("mamba2-base", mitigations={"decay": 4})))
 
 Importing this package does not import torch: pages read results.
 """
 
-from model.passkey.measure import measure, reader_of, run_passkey
 from model.passkey.prompts import Prompt, Prompts
 from model.passkey.result import Cell, PasskeyResult, wilson
+from model.passkey.run import measure, reader_of, run_passkey
 from model.passkey.task import PasskeyTask, Reader, doubling_lengths, even_depths
 
 __all__ = [

@@ -8,6 +8,7 @@ where it is told. So all prompts of a trial share their beginnings, and a reader
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -50,8 +51,7 @@ class Prompt:
         edges = (0, self.told, self.told_end, self.asked, len(self.ids))
         ids = self.ids.tolist()
         before, told, after, asked = (
-            tokenizer.decode(ids[start:stop], skip_special_tokens=False)
-            for start, stop in zip(edges[:-1], edges[1:], strict=True)
+            tokenizer.decode(ids[start:stop], skip_special_tokens=False) for start, stop in itertools.pairwise(edges)
         )
         return before, told, after, asked
 
@@ -67,6 +67,7 @@ class Prompts:
     """
 
     def __init__(self, task: PasskeyTask, tokenizer: Tokenizer, text: str = "") -> None:
+        """Check the task and tokenise what its prompts are made of."""
         from model.training.data import parts
 
         task.check()
@@ -80,8 +81,12 @@ class Prompts:
         self._digits = np.asarray(digits, dtype=np.int64)
         self._newline = np.asarray(tokenizer.encode("\n", add_special_tokens=False).ids, dtype=np.int64)[-1:]
         self._filler = self._filler_ids(text)
-        if min(task.lengths) < self.least:
-            raise UserError("passkey.too_short", length=min(task.lengths), least=self.least)
+        self.least = least_length(tokenizer, task.language, task.digits)
+        self._check_length(min(task.lengths))
+
+    def _check_length(self, length: int) -> None:
+        if length < self.least:
+            raise UserError("passkey.too_short", length=length, least=self.least)
 
     def _filler_ids(self, text: str) -> np.ndarray:
         from model.tokenizer import encode
@@ -94,16 +99,9 @@ class Prompts:
             raise UserError("passkey.no_text")
         return encode(self.tokenizer, text)[0].astype(np.int64)
 
-    @property
-    def least(self) -> int:
-        """Tokens of the shortest prompt: a told sentence and a question without filler."""
-        nothing = np.zeros(self.task.digits, np.int64)
-        return len(joined(self._tell, nothing)) + len(joined(self._ask, nothing))
-
     def prompt(self, length: int, depth: float, trial: int) -> Prompt:
         """The prompt of ``trial`` in the cell (``length``, ``depth``): exactly ``length`` tokens."""
-        if length < self.least:
-            raise UserError("passkey.too_short", length=length, least=self.least)
+        self._check_length(length)
         filler, whole = self._stretch(trial, length - self.least)
         told = int(np.flatnonzero(whole[: round(depth * len(filler)) + 1])[-1])
         key = np.random.default_rng((self.task.seed, trial, told)).integers(10, size=self.task.digits)
@@ -147,6 +145,15 @@ class Prompts:
         for token, place in self.tokenizer.get_vocab().items():
             inside[place] = token[:1] in continuing
         return inside
+
+
+def least_length(tokenizer: Tokenizer, language: str, digits: int) -> int:
+    """Tokens of the shortest prompt in ``language`` with a key of so many digits."""
+    from model.training.data import parts
+
+    form = PASSKEYS[language]
+    pieces = (*parts(tokenizer, form.tell), *parts(tokenizer, form.ask)[:-1])
+    return sum(digits if isinstance(piece, str) else len(piece) for piece in pieces)
 
 
 def joined(template: list[np.ndarray | str], key_ids: np.ndarray) -> np.ndarray:

@@ -115,12 +115,15 @@ def result_key(task: PasskeyTask, reader: Reader) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def doubling_lengths(train_length: int, longest: int) -> tuple[int, ...]:
-    """Half the training length, the training length, and doublings up to ``longest`` times the training length."""
-    lengths = [max(1, train_length // 2), train_length]
+def doubling_lengths(train_length: int, longest: int, least: int = 1) -> tuple[int, ...]:
+    """Half the training length, the training length, and doublings up to ``longest`` times the training length.
+
+    Lengths below ``least`` are left out: a prompt without room for its sentences asks nothing.
+    """
+    lengths = [train_length // 2, train_length]
     while lengths[-1] * 2 <= train_length * longest:
         lengths.append(lengths[-1] * 2)
-    return tuple(lengths)
+    return tuple(length for length in lengths if length >= least) or (lengths[-1],)
 
 
 def even_depths(count: int) -> tuple[float, ...]:

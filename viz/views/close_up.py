@@ -16,7 +16,7 @@ from model.recording import CHUNK, Recording
 from viz.chart import chart, thin
 from viz.language import t
 from viz.theme import is_dark, template
-from viz.views.curves import ink, label_ends, position_axis
+from viz.views.curves import hover_mode, ink, label_ends, position_axis
 from viz.views.heads import draw_heads
 
 ELEMENTS = 1 << 24
@@ -78,7 +78,7 @@ def figure(position: np.ndarray, norm: np.ndarray, first: int, loss: np.ndarray,
     rows = thin(loss)
     x, line = (first + 1 + rows).astype(np.int32), {"color": ink(dark), "width": 1}
     drawn.add_scatter(x=x, y=loss[rows], mode="lines", name=t("curves.loss_name"), line=line, row=2, col=1)
-    drawn.update_layout(template=template(dark), height=460, hovermode="x", margin={"r": 76, "t": 28})
+    drawn.update_layout(template=template(dark), height=460, hovermode=hover_mode(norm.shape[1]), margin={"r": 76, "t": 28})
     drawn.update_xaxes(range=[first, first + len(loss)])
     drawn.update_xaxes(**position_axis(False, tickformat=",d"), row=2, col=1)
     drawn.update_yaxes(title_text=t("state_norms.norm"), row=1, col=1)

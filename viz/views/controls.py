@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -18,25 +18,30 @@ def choice(
     key: str,
     words: Callable[[str, str], str],
     help: str | None = None,
-    width: int | str = "stretch",
+    width: int | Literal["stretch"] = "stretch",
 ) -> str:
     """A select box bound to the URL; ``words(option, language)`` is what an option is called.
 
     Streamlit writes the visible name into the URL, so a link made in one language is translated when it is opened.
     """
     wanted = st.query_params.get(key)
+    spoken = f"{key}_language"
+    if key in st.session_state and st.session_state.get(spoken) != language():
+        st.session_state[key] = st.session_state[key]  # the browser would go on showing the name in the old language
+    st.session_state[spoken] = language()
     if wanted is not None and key not in st.session_state:
         for option in options:
             if any(words(option, tongue) == wanted for tongue in LANGUAGES):
                 st.session_state[key] = option
                 break
+    names = {option: words(option, language()) for option in options}
     return st.selectbox(
         label,
         options,
         key=key,
-        format_func=lambda option: words(option, language()),
+        format_func=names.__getitem__,
         help=help,
-        width=width,  # type: ignore[arg-type]
+        width=width,
         bind="query-params",
     )
 

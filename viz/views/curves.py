@@ -164,6 +164,11 @@ def spread(heights: Sequence[float], gap: float) -> list[float]:
     return result.tolist()
 
 
+def hover_mode(lines: int) -> str:
+    """One box with every line's value while they are few, else the value of the nearest."""
+    return "x unified" if lines <= 12 else "closest"
+
+
 def ink(dark: bool) -> str:
     """The colour of text, for lines that belong to no layer, head or recording."""
     return TEXT[dark]

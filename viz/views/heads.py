@@ -61,7 +61,6 @@ def growth_figure(growth: np.ndarray, *, dark: bool) -> go.Figure:
     drawn = go.Figure(
         go.Heatmap(
             z=doublings.astype(np.float32),
-            customdata=growth.astype(np.float32),
             text=[[f"{value:.1f}×" for value in row] for row in growth] if written else None,
             texttemplate="%{text}" if written else None,
             colorscale=SEQUENTIAL,
@@ -70,13 +69,33 @@ def growth_figure(growth: np.ndarray, *, dark: bool) -> go.Figure:
             xgap=2 if written else 0,
             ygap=2 if written else 0,
             colorbar={"tickvals": ticks, "ticktext": [f"{2**tick:g}×" for tick in ticks], "thickness": 12},
-            hovertemplate=t("state_norms.growth_hover"),
+            hoverinfo="skip",
         )
     )
-    drawn.update_layout(template=template(dark), height=_map_height(layers))
-    drawn.update_xaxes(title_text=t("state_norms.heads"), dtick=1 if heads <= 16 else 4, showgrid=False)
-    drawn.update_yaxes(title_text=t("state_norms.layers"), dtick=1 if layers <= 16 else 4, showgrid=False)
-    drawn.update_yaxes(autorange="reversed")
+    # Streamlit reports clicks on points only, so an invisible one lies in every cell; the chosen one gets a frame.
+    layer, head = np.indices(growth.shape, np.int16).reshape(2, -1)
+    drawn.add_scatter(
+        x=head,
+        y=layer,
+        customdata=growth.ravel().astype(np.float32),
+        mode="markers",
+        marker={
+            "symbol": "square-open",
+            "size": 30 if heads <= 8 else 16 if heads <= 16 else 9,
+            "opacity": 0,
+            "color": VERMILLION,
+            "line": {"width": 3},
+        },
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 0}},
+        hovertemplate=t("state_norms.growth_hover"),
+        showlegend=False,
+    )
+    drawn.update_layout(template=template(dark), height=_map_height(layers), hoverdistance=40)
+    for axis, size, name in ((drawn.update_xaxes, heads, "heads"), (drawn.update_yaxes, layers, "layers")):
+        axis(title_text=t(f"state_norms.{name}"), dtick=1 if size <= 16 else 4, showgrid=False, zeroline=False)
+    drawn.update_xaxes(range=[-0.5, heads - 0.5])
+    drawn.update_yaxes(range=[layers - 0.5, -0.5])
     return drawn
 
 

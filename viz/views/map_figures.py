@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import plotly.colors
 import plotly.graph_objects as go
 
 from model.diagnostics.state_map import PCA, StateMap
@@ -38,7 +39,7 @@ def figure(states: StateMap, novelty: np.ndarray, position: np.ndarray, *, by_po
         rows = np.flatnonzero(new == is_new)
         marker = {"color": colour, **_marker(symbol, position[rows], dark)}
         if by_position:
-            marker |= _position_colours(position, rows, shown=is_new or not new.any())
+            marker |= _position_colours(position, rows, is_new or not new.any(), dark)
         drawn.add_trace(
             Points(
                 x=x[rows],
@@ -51,11 +52,10 @@ def figure(states: StateMap, novelty: np.ndarray, position: np.ndarray, *, by_po
                 unselected={"marker": {"opacity": 0.35}},
             )
         )
+    note = {"ay": -26, "arrowhead": 2, "arrowwidth": 1.2, "arrowcolor": ink(dark), "font": {"size": 11}}
     for row, label, shift in ((0, "state_map.start", 26), (-1, "state_map.end", -26)):
-        drawn.add_annotation(
-            x=float(x[row]), y=float(y[row]), text=t(label), ax=shift, ay=-26, arrowhead=2, arrowcolor=ink(dark),
-            bgcolor=translucent(BACKGROUND[dark], 0.75), font={"size": 11},
-        )  # fmt: skip
+        place = {"x": float(x[row]), "y": float(y[row]), "ax": shift}
+        drawn.add_annotation(text=t(label), bgcolor=translucent(BACKGROUND[dark], 0.75), **place, **note)
     names = _axes(states)
     bare = {"showticklabels": False, "ticks": "", "zeroline": False}
     drawn.update_layout(template=template(dark), height=480, margin={"l": 36, "t": 28}, clickmode="event+select")
@@ -70,21 +70,22 @@ def _marker(symbol: str, position: np.ndarray, dark: bool) -> dict[str, object]:
     return {"symbol": symbol, "size": 7, "opacity": solid, "line": {"width": 0.6, "color": BACKGROUND[dark]}}
 
 
-def _position_colours(position: np.ndarray, rows: np.ndarray, shown: bool) -> dict[str, object]:
+def _position_colours(position: np.ndarray, rows: np.ndarray, shown: bool, dark: bool) -> dict[str, object]:
     """Colours on a logarithmic scale of the position, as the snapshots are spread; one of two traces has the bar."""
+    low, high = (0.3, 1.0) if dark else (0.0, 0.9)  # clear of the background
     exponent = np.log10(np.maximum(position, 1)).astype(np.float32)
     ticks = np.arange(math.ceil(exponent.min()), math.floor(exponent.max()) + 1)
     return {
         "color": exponent[rows],
         "opacity": 1,
-        "colorscale": SEQUENTIAL,
+        "colorscale": plotly.colors.sample_colorscale(SEQUENTIAL, np.linspace(low, high, 9).tolist()),
         "cmin": float(exponent.min()),
         "cmax": float(exponent.max()),
         "showscale": shown,
         "colorbar": {
-            "title": {"text": t("curves.position"), "side": "right"},
+            "title": {"text": t("curves.position"), "side": "right", "font": {"size": 12}},
             "tickvals": ticks,
-            "ticktext": [f"{10**int(tick):,}" for tick in ticks],
+            "ticktext": [f"{10 ** int(tick):,}" for tick in ticks],
             "thickness": 10,
         },
     }
@@ -126,12 +127,13 @@ def novelty_figure(
     first, last = float(max(1, position[0])), float(position[-1])
     limits = [on_axis(first, log_x), on_axis(last * 1.02, log_x)]
     drawn.update_xaxes(**position_axis(log_x, range=limits))
-    drawn.update_yaxes(title_text=t("state_map.novelty"), type="log" if log_y else "linear")
-    if not log_y:
-        drawn.update_yaxes(rangemode="tozero")
+    drawn.update_yaxes(title_text=t("state_map.novelty"))
+    if log_y:
+        drawn.update_yaxes(type="log", dtick=1, minor={"ticks": "outside", "dtick": "D1"})
+    else:
+        drawn.update_yaxes(range=[0, max(1.3, 1.1 * top)])
     mark_training_length(drawn, train_length, last, dark=dark, log=log_x)
-    drawn.add_annotation(
-        x=1, xref="paper", xanchor="right", y=on_axis(1, log_y), yanchor="bottom", text=t("state_map.limit"),
-        showarrow=False, font={"size": 11}, bgcolor=translucent(BACKGROUND[dark], 0.7),
-    )  # fmt: skip
+    place = {"x": 1, "xref": "paper", "xanchor": "right", "y": on_axis(1, log_y), "yanchor": "bottom"}
+    look = {"showarrow": False, "font": {"size": 11}, "bgcolor": translucent(BACKGROUND[dark], 0.7)}
+    drawn.add_annotation(text=t("state_map.limit"), **place, **look)
     return drawn

@@ -6,6 +6,7 @@ again, in full, on another page.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,22 +22,38 @@ from viz.chart import chart
 from viz.choices import describe
 from viz.language import plain, t
 from viz.theme import EXPLORED, GREY, UNEXPLORED, VERMILLION, is_dark, template
-from viz.views.curves import ink, kept_rows, line_colours, mark_training_length, points_for, position_axis, translucent
+from viz.views.curves import (
+    binned,
+    ink,
+    kept_rows,
+    line_colours,
+    mark_training_length,
+    on_axis,
+    points_for,
+    position_axis,
+    translucent,
+)
 
 HEIGHT = 300
-MILD = 0.05
-"""Extra cost, as a share of the loss, below which nobody needs to worry."""
+NOTHING = "–"
+LOOKS = {  # how a verdict starts: colour and icon
+    "holds": ("green", ":material/check_circle:"),
+    "costs": ("orange", ":material/warning:"),
+    "collapses": ("orange", ":material/warning:"),
+    "broken": ("orange", ":material/error:"),
+    "": ("gray", ":material/info:"),
+}
 
 
-def loss_figure(curve: ExcessCurve, *, train_length: int, end: int, dark: bool) -> go.Figure:
-    """Binned loss and, where there is one, the control, in nats."""
+def loss_figure(loss: np.ndarray, control: np.ndarray | None, *, train_length: int, end: int, dark: bool) -> go.Figure:
+    """Binned ``loss`` (token,) and, where there is one, the ``control`` (token,), in nats."""
     figure = _figure(dark)
-    if np.isfinite(curve.control).any():
-        line = {"color": GREY, "width": 2, "dash": "dash"}
-        name = t("overview.control_name")
-        figure.add_scatter(x=curve.position, y=_small(curve.control), mode="lines", name=name, line=line)
-    line = {"color": ink(dark), "width": 2}
-    figure.add_scatter(x=curve.position, y=_small(curve.loss), mode="lines", name=t("overview.loss_name"), line=line)
+    lines = [(loss, t("overview.loss_name"), {"color": ink(dark), "width": 2})]
+    if control is not None:
+        lines.insert(0, (control, t("overview.control_name"), {"color": GREY, "width": 2, "dash": "dash"}))
+    for tokens, name, line in lines:
+        x, y = binned(tokens, parts=120, log=True)
+        figure.add_scatter(x=x, y=y, mode="lines", name=name, line=line)
     return _finish(figure, t("curves.loss"), train_length, end, dark)
 
 
@@ -46,7 +63,7 @@ def norm_figure(position: np.ndarray, norm: np.ndarray, *, train_length: int, en
     layers = norm.shape[1]
     for layer, colour in enumerate(line_colours(layers, dark)):
         mean = norm[:, layer].mean(axis=1)
-        rows = kept_rows(position, mean, points=min(600, points_for(layers)))
+        rows = kept_rows(position, mean, points=min(600, points_for(layers)), log=True)
         line = {"color": colour, "width": 2}
         name = t("curves.layer", layer=layer)
         figure.add_scatter(x=position[rows], y=_small(mean[rows]), mode="lines", name=name, line=line)
@@ -81,7 +98,9 @@ def excess_figure(curve: ExcessCurve, *, train_length: int, end: int, dark: bool
     fill = {"fill": "tonexty", "fillcolor": translucent(VERMILLION, 0.18)}
     figure.add_scatter(x=x, y=_small(curve.high[known]), **fill, **edge)
     line = {"color": VERMILLION, "width": 2}
-    figure.add_scatter(x=curve.position, y=_small(curve.excess), mode="lines", name=t("overview.excess_name"), line=line)
+    figure.add_scatter(
+        x=curve.position, y=_small(curve.excess), mode="lines", name=t("overview.excess_name"), line=line
+    )
     figure.add_hline(y=0, line={"color": GREY, "width": 1.2, "dash": "dot"})
     return _finish(figure, t("overview.excess_axis"), train_length, end, dark)
 
@@ -91,9 +110,9 @@ def _figure(dark: bool) -> go.Figure:
 
 
 def _finish(figure: go.Figure, axis: str, train_length: int, end: int, dark: bool) -> go.Figure:
-    figure.update_xaxes(**position_axis(False, range=[0, end]))
+    figure.update_xaxes(**position_axis(True, range=[on_axis(min(64, train_length), True), on_axis(end, True)]))
     figure.update_yaxes(title_text=axis, rangemode="tozero")
-    mark_training_length(figure, train_length, end, dark=dark, log=False)
+    mark_training_length(figure, train_length, end, dark=dark, log=True)
     return figure
 
 
@@ -103,31 +122,36 @@ def _small(values: np.ndarray) -> np.ndarray:
 
 def render(recording: Recording) -> None:
     """Draw the page for ``recording``."""
-    summary = recording.summary
-    _verdict(recording)
+    summary = summary_of(recording)
+    _verdict(recording, summary)
     _key_figures(summary)
     _charts(recording)
     with st.expander(t("overview.what_title"), icon=":material/help:"):
         st.markdown(t("overview.what", train_length=f"{recording.train_length:,}"))
 
 
-def _verdict(recording: Recording) -> None:
+def summary_of(recording: Recording) -> dict[str, Any]:
+    """The key figures, worked out anew if the program ended just before they were written."""
+    if recording.summary:
+        return recording.summary
+    from model.diagnostics.summary import summarise
+
+    explored = session.explored(recording.experiment.model)
+    return summarise(recording, explored, tokens_per_second=math.nan, peak_rss_mb=math.nan)
+
+
+def _verdict(recording: Recording, summary: dict[str, Any]) -> None:
     from model.diagnostics.summary import verdict
 
-    key, values = verdict(recording.summary)
-    ratio = recording.summary.get("excess_ratio")
-    if ratio is None:
-        colour, icon = "gray", ":material/info:"
-    elif ratio > 1 + MILD:
-        colour, icon = "orange", ":material/warning:"
-    else:
-        colour, icon = "green", ":material/check_circle:"
+    key, values = verdict(summary)
+    case = key.removeprefix("verdict.")
+    colour, icon = next(looks for start, looks in LOOKS.items() if case.startswith(start))
     with st.container(border=True, key="verdict"):
-        st.markdown(f"## :{colour}[{icon}] {t(key, **values)}")
-        st.caption(_what_was_read(recording))
+        st.header(f":{colour}[{icon}] {t(key, **values)}", anchor=False)
+        st.caption(_what_was_read(recording, summary))
 
 
-def _what_was_read(recording: Recording) -> str:
+def _what_was_read(recording: Recording, summary: dict[str, Any]) -> str:
     experiment = recording.experiment
     words = t(
         "overview.read",
@@ -135,6 +159,9 @@ def _what_was_read(recording: Recording) -> str:
         model=plain(experiment.model),
         settings=describe(experiment.initial_state, experiment.mitigations),
     )
+    speed, peak = summary.get("tokens_per_second"), summary.get("peak_rss_mb")
+    if speed:
+        words += " " + t("overview.speed", speed=f"{speed:,.0f}", memory=NOTHING if peak is None else f"{peak:,.0f}")
     if not recording.complete:
         read = f"{recording.read_tokens:,}"
         words += " " + t("overview.partly", read=read, total=f"{recording.tokens:,}")
@@ -144,63 +171,57 @@ def _what_was_read(recording: Recording) -> str:
 def _key_figures(summary: dict[str, Any]) -> None:
     train_length = summary.get("train_length") or 1
     tokens = summary.get("tokens") or 0
-    with st.grid("auto", min_column_width=185):
-        _figure_card("tokens", f"{tokens:,}", t("overview.tokens_note", times=f"{tokens / train_length:,.1f}"))
+    onset, share, growth = summary.get("collapse_onset"), summary.get("unexplored_fraction"), summary.get("norm_growth")
+    with st.grid(5, min_column_width=165):
+        _card("tokens", f"{tokens:,}", t("overview.tokens_note", times=f"{tokens / train_length:,.0f}"))
         _excess_card(summary)
-        onset = summary.get("collapse_onset")
         if onset is not None:
-            _figure_card("onset", f"{onset:,}", t("overview.onset_note", times=f"{onset / train_length:,.1f}"))
+            _card("onset", f"{onset + 1:,}", t("overview.onset_note", times=f"{onset / train_length:,.1f}"))
+        elif summary.get("excess_loss") is not None:
+            _card("onset", t("overview.onset_none"), t("overview.onset_none_note"))
         else:
-            known = summary.get("excess_loss") is not None
-            _figure_card("onset", t("overview.onset_none") if known else "–", t("overview.onset_none_note"))
-        share = summary.get("unexplored_fraction")
-        _figure_card("unexplored", "–" if share is None else f"{share:.0%}", t("overview.unexplored_note"))
-        growth = summary.get("norm_growth")
-        _figure_card("growth", "–" if growth is None else f"× {growth:.2f}", t("overview.growth_note"))
-        speed, peak = summary.get("tokens_per_second"), summary.get("peak_rss_mb")
-        note = "" if peak is None else t("overview.speed_note", memory=f"{peak:,.0f}")
-        _figure_card("speed", "–" if speed is None else t("overview.speed_value", speed=f"{speed:,.0f}"), note)
+            _card("onset", NOTHING, t("overview.not_known"))
+        _card("unexplored", *(_given(share, "{:.0%}", "overview.unexplored_note")))
+        _card("growth", *(_given(growth, "× {:.2f}", "overview.growth_note")))
+
+
+def _given(value: float | None, form: str, note: str) -> tuple[str, str]:
+    return (NOTHING, t("overview.not_known")) if value is None else (form.format(value), t(note))
 
 
 def _excess_card(summary: dict[str, Any]) -> None:
     excess, ratio = summary.get("excess_loss"), summary.get("excess_ratio")
     if excess is None or ratio is None:
-        _figure_card("excess", "–", t("overview.excess_none"))
+        _card("excess", NOTHING, t("overview.not_known"))
         return
-    low, high = summary.get("excess_low"), summary.get("excess_high")
     note = t("overview.excess_note", excess=f"{excess:+.2f}")
+    low, high = summary.get("excess_low"), summary.get("excess_high")
     if low is not None and high is not None:
-        note += f" ({low:+.2f} … {high:+.2f})"
-    _figure_card("excess", f"{ratio - 1:+.0%}", note)
+        note += t("overview.excess_range", low=f"{low:+.2f}", high=f"{high:+.2f}")
+    _card("excess", f"{ratio - 1:+.0%}", note)
 
 
-def _figure_card(name: str, value: str, note: str) -> None:
-    st.metric(
-        t(f"overview.{name}"),
-        value,
-        note or None,
-        delta_color="off",
-        delta_arrow="off",
-        help=t(f"overview.{name}_help"),
-        border=True,
-        height="stretch",
-    )
+def _card(name: str, value: str, note: str) -> None:
+    with st.container(border=True, gap="xxsmall", height="stretch"):
+        st.metric(t(f"overview.{name}"), value, help=t(f"overview.{name}_help"))
+        st.caption(note)
 
 
 def _charts(recording: Recording) -> None:
     dark, train_length, end = is_dark(), recording.train_length, recording.read_tokens
+    loss = recording.array("loss")
     control = recording.array("control_loss") if recording.has("control_loss") else None
-    curve = excess_curve(recording.array("loss"), control, train_length)
+    curve = excess_curve(loss, control, train_length)
     common: dict[str, Any] = {"train_length": train_length, "end": end, "dark": dark}
     position, norm = recording.array("position"), recording.array("norm")
-    grid = st.grid(3, min_column_width=330)
+    grid = st.grid(3, min_column_width=310)
     with grid.cell():
         table = pd.DataFrame({"tokens_read": curve.position, "loss": curve.loss, "control_loss": curve.control})
         chart(
-            loss_figure(curve, **common),
+            loss_figure(loss, control, **common),
             key="overview_loss",
             title=t("overview.loss_title"),
-            explanation=t("overview.loss_explanation", width=curve.width),
+            explanation=t("overview.loss_explanation"),
             alt=t("overview.loss_alt", first=_first(curve.loss), last=_last(curve.loss)),
             data=table,
         )

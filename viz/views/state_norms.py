@@ -23,6 +23,7 @@ from viz.views import close_up
 from viz.views.controls import choice, layer_choice, newly_clicked
 from viz.views.curves import (
     binned,
+    hover_mode,
     ink,
     kept_rows,
     label_ends,
@@ -80,10 +81,10 @@ def figure(
         middle, mean = binned(tokens, log=log_x)
         line = {"color": colour, "width": 1.8, "dash": dash}
         drawn.add_scatter(x=middle, y=mean, mode="lines", name=label, line=line, row=2, col=1)
-    start = on_axis(16, True) if log_x else 0
-    drawn.update_layout(template=template(dark), height=560, hovermode="x", margin={"r": 76, "t": 28})
+    start, lines = on_axis(16, True) if log_x else 0, values.shape[1 if layer is None else 2]
+    drawn.update_layout(template=template(dark), height=560, hovermode=hover_mode(lines), margin={"r": 76, "t": 28})
     drawn.update_xaxes(**position_axis(log_x, range=[start, on_axis(end, log_x)]))
-    drawn.update_xaxes(title_text=None, row=1, col=1)
+    drawn.update_xaxes(title_text=None, ticks="", minor_ticks="", row=1, col=1)
     drawn.update_yaxes(title_text=t(f"state_norms.{name}"), type="log" if log_y else "linear", row=1, col=1)
     drawn.update_yaxes(title_text=t("curves.loss"), rangemode="tozero", row=2, col=1)
     mark_training_length(drawn, train_length, end, dark=dark, log=log_x)
@@ -127,10 +128,10 @@ def render(recording: Recording) -> None:
     controls, main, maps = st.container(), st.container(), st.container()
 
     with maps:
-        left, right = st.columns(2)
-        with left:
+        grid = st.grid(2, min_column_width=360)
+        with grid.cell():
             clicked = _growth_chart(growth, dark)
-        with right:
+        with grid.cell():
             _half_life_chart(half_life, train_length, dark)
     if clicked is not None:  # before the boxes that show it are drawn
         st.session_state["norms_layer"], st.session_state["norms_head"] = str(clicked["y"]), str(clicked["x"])

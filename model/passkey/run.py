@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.checkpoint import load_model, load_tokenizer_of, model_card
-from model.passkey.prompts import Prompt, Prompts
+from model.passkey.prompts import Prompt, Prompts, least_length
 from model.passkey.result import Cell, PasskeyResult
 from model.passkey.task import PasskeyTask, Reader, doubling_lengths, even_depths
 
@@ -185,9 +185,10 @@ def store_samples(
     depths: int = 5,
 ) -> list[Path]:
     """Write the results that the dashboard opens with, plain and mitigated, one file each; returns the files."""
-    lengths = doubling_lengths(model_card(model).train_length, longest)
     files = []
     for language in languages:
+        least = least_length(load_tokenizer_of(model), language, PasskeyTask.digits)
+        lengths = doubling_lengths(model_card(model).train_length, longest, least)
         task = PasskeyTask(language=language, lengths=lengths, depths=even_depths(depths), trials=trials)
         for settings in ({}, mitigations):
             result = measure(PasskeyResult(task=task, reader=reader_of(model, mitigations=settings)))

@@ -1,0 +1,40 @@
+"""A checkpoint small enough to make in a test: random weights, a tokenizer of a few hundred tokens, explored states."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model.checkpoint import save_checkpoint
+from model.config import ModelConfig
+from model.explore import explore
+from model.lm import LanguageModel
+from model.tokenizer import encode, train_tokenizer
+
+WORDS = "pump valve seal bearing oil checked replaced normal 点検 交換 異常 なし ポンプ 軸受 温度 圧力 値 before after".split()
+
+
+def tiny_text(words: int, seed: int = 0) -> str:
+    """Sentences of random words and numbers in two languages."""
+    random = np.random.default_rng(seed)
+    drawn = random.choice(WORDS, words)
+    marks = random.choice([" ", " ", " ", ".\n", f" {seed + 17} "], words)
+    return "".join(word + mark for word, mark in zip(drawn, marks, strict=True))
+
+
+def make_tiny_checkpoint(home: Path, train_length: int = 64) -> str:
+    """Write the checkpoint ``tiny`` under ``home`` and return its name."""
+    torch.manual_seed(0)
+    config = ModelConfig(
+        layers=("mamba2", "mamba2"), d_model=32, d_state=16, headdim=16, vocab_size=320, train_length=train_length
+    )
+    model = LanguageModel(config)
+    for block in model.blocks:  # a fresh mixer hardly writes: make its state large enough to be seen
+        block.mixer.out_proj.weight.data.normal_(std=0.3)
+        block.mixer.in_proj.weight.data.mul_(2)
+    tokenizer = train_tokenizer([tiny_text(4000)], config.vocab_size)
+    folder = home / "checkpoints" / "tiny"
+    save_checkpoint(folder, model, tokenizer)
+    tokens, _ = encode(tokenizer, tiny_text(4000, seed=1))
+    explore(model.requires_grad_(False), [tokens], train_length, windows=40).save(folder / "explored.safetensors")
+    return "tiny"

@@ -1,0 +1,156 @@
+"""The passkey page's work: a test to a job to results in the session's folder, and what is known before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from model.checkpoint import load_tokenizer_of
+from model.errors import UserError
+from model.passkey import PasskeyResult, PasskeyTask, Reader, doubling_lengths, measure, reader_of
+from model.passkey.prompts import least_length
+from viz import jobs, session
+from viz.choices import Choices
+from viz.language import t
+
+KIND = "passkey"
+SHIPPED = Path(__file__).parent.parent / "sample_data" / "passkey"
+_ERROR = session.STATE_PREFIX + "passkey_error"
+
+
+def folder() -> Path:
+    """Where the results of this session lie."""
+    return session.workspace().folder / "passkey"
+
+
+def readers(chosen: Choices) -> tuple[Reader, ...]:
+    """The plain model and, if it is another, what the sidebar has chosen."""
+    reader = reader_of(
+        chosen.model,
+        initial_state=chosen.initial_state,
+        source=chosen.source,
+        mitigations=dict(chosen.mitigations),
+    )
+    return (reader,) if reader.plain else (reader.baseline(), reader)
+
+
+def lengths(reader: Reader, longest: int, language: str, digits: int) -> tuple[int, ...]:
+    """The lengths to test: doublings around the training length that have room for the sentences."""
+    least = least_length(load_tokenizer_of(reader.model), language, digits)
+    return doubling_lengths(reader.train_length, longest, least)
+
+
+def stored() -> list[PasskeyResult]:
+    """Every result that this session may see: its own, newest first, then those that came with the program."""
+    own = sorted(folder().glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    found = []
+    for file in (*own, *sorted(SHIPPED.glob("*.json"))):
+        try:
+            found.append(PasskeyResult.load(file))
+        except UserError:
+            continue  # a foreign or outdated file is no result
+    return found
+
+
+def result_of(task: PasskeyTask, reader: Reader, known: Sequence[PasskeyResult]) -> PasskeyResult:
+    """What is known of ``task`` and ``reader``: the fullest result, or an empty one."""
+    found = [result for result in known if result.task == task and result.reader == reader]
+    return max(found, key=lambda result: len(result.cells), default=PasskeyResult(task=task, reader=reader))
+
+
+def task_to_show(task: PasskeyTask, wanted: Sequence[Reader], known: Sequence[PasskeyResult]) -> PasskeyTask:
+    """``task`` if anything of it was run, else the task of the result that comes nearest to it."""
+
+    def nearness(result: PasskeyResult) -> tuple[bool, bool, bool]:
+        return result.task == task, result.reader == wanted[-1], result.task.language == task.language
+
+    usable = [result for result in known if result.reader in wanted and result.cells]
+    return max(usable, key=nearness).task if usable else task
+
+
+def start(begun: Sequence[PasskeyResult], text: str, source: Path | None) -> jobs.Job:
+    """Queue what ``begun`` lacks, one reader after the other; results are on disk after every batch."""
+    home = folder()
+    begun = [result for result in begun if not result.complete]
+    total = tokens_left(begun)
+
+    def work(job: jobs.Job) -> None:
+        before = 0
+        for result in begun:
+            path, cells, first = home / f"{result.key}.json", len(result.cells), result.tokens
+
+            def report(partial: PasskeyResult, done: int, *, path: Path = path, offset: int = before - first) -> None:
+                nonlocal cells
+                if len(partial.cells) != cells:
+                    cells = len(partial.cells)
+                    partial.save(path)
+                job.progress(offset + done, total, "passkey.reading")
+
+            measure(
+                result,
+                text=text,
+                source=source if result.reader.source else None,
+                report=report,
+                stop=job.stopped,
+            )
+            if job.stopped():
+                return
+            before += result.task.tokens - first
+
+    st.session_state[_ERROR] = None
+    return jobs.submit(session.session_id(), KIND, work, title=t("passkey.running"))
+
+
+def tokens_left(begun: Sequence[PasskeyResult]) -> int:
+    """Tokens of the cells that were not run yet."""
+    return sum(result.task.tokens - result.tokens for result in begun)
+
+
+def collect() -> jobs.Job | None:
+    """The running test of this session; of one that has ended, the error is kept for :func:`failure`."""
+    ended = jobs.take(session.session_id(), KIND)
+    if ended is not None:
+        st.session_state[_ERROR] = ended.error
+    return jobs.latest(session.session_id(), KIND)
+
+
+def failure() -> UserError | None:
+    """Why the last test failed, until another one starts."""
+    return st.session_state.get(_ERROR)
+
+
+def estimate(begun: Sequence[PasskeyResult], known: Sequence[PasskeyResult]) -> str:
+    """How much there is to read and how long that takes, with where the speed is known from."""
+    from viz.progress import duration
+
+    tokens = tokens_left(begun)
+    if tokens == 0:
+        return t("passkey.estimate_nothing")
+    model = begun[0].reader.model
+    here = {file.stem for file in folder().glob("*.json")}
+    timed = [result for result in known if result.reader.model == model and result.seconds > 0]
+    speeds = {
+        "passkey.estimate": _speed([result for result in timed if result.key in here]),
+        "passkey.estimate_recording": _recorded_speed(model),
+        "passkey.estimate_elsewhere": _speed([result for result in timed if result.key not in here]),
+    }
+    for key, speed in speeds.items():
+        if speed:
+            return t(key, tokens=tokens, time=duration(tokens / speed))
+    return t("passkey.estimate_unknown", tokens=tokens)
+
+
+def _speed(results: Sequence[PasskeyResult]) -> float | None:
+    """Tokens per second over all ``results``."""
+    seconds = sum(result.seconds for result in results)
+    return sum(result.tokens for result in results) / seconds if seconds else None
+
+
+def _recorded_speed(model: str) -> float | None:
+    """Tokens per second of the newest recording with ``model`` that was made on this machine."""
+    for library, recording in session.catalogue():
+        if library.name != "shipped" and recording.experiment.model == model and recording.summary:
+            return recording.summary.get("tokens_per_second")
+    return None
