@@ -11,6 +11,7 @@ from model.errors import UserError
 from viz import reading, session, uploads
 from viz.language import language_switch, show_error, t
 from viz.sidebar import sidebar
+from viz.theme import follow_theme
 
 ASSETS = Path(__file__).parent / "viz" / "assets"  # a page icon by its name would be fetched from outside
 PAGES = {  # file: icon, whether it shows the chosen recording
@@ -46,6 +47,7 @@ page = st.navigation(
 name = page.url_path or "overview"
 with st.sidebar:
     sidebar(with_uploader=name != "documents")
+    follow_theme()
 reading.show_failure()
 reading.live_panel()
 try:

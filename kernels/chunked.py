@@ -23,12 +23,16 @@ from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
 
 LOG2_E = 1.4426950408889634
 
+STEEP = 256.0
+"""A sum of log2 decay in a chunk from which float32 differences of sums would cost digits (2^-24 * 256 = 1.5e-5)."""
+
 
 class Chunks(NamedTuple):
     """A segment cut into chunks; ``rows`` is batch * nchunks * ngroups, ``width`` is (nheads / ngroups) * headdim.
 
     ``x`` (rows, chunk, width); ``B``, ``C`` (rows, chunk, d_state); ``decay`` (rows, chunk, heads of a group): running
-    sum of log2 decay within the chunk.
+    sum of log2 decay within the chunk, in float64: its differences matter, and a token that resets a head may make
+    the sum large.
     """
 
     x: Tensor
@@ -57,12 +61,13 @@ def chunked_scan(
     chunks = cut(inputs, chunk)
 
     # 1. What each chunk adds to the state: (batch, nchunks, ngroups, d_state, width).
-    to_end = torch.exp2(chunks.decay[:, -1:] - chunks.decay)
+    to_end = torch.exp2((chunks.decay[:, -1:] - chunks.decay).to(state.dtype))
     additions = torch.bmm(chunks.B.transpose(1, 2), scale_heads(chunks.x, to_end)).to(state.dtype)
     additions = additions.view(batch, nchunks, ngroups, d_state, heads * headdim)
 
     # 2. The state at every boundary: the only loop.
-    over_chunk = torch.exp2(chunks.decay[:, -1]).repeat_interleave(headdim, dim=-1)
+    from_chunk_start = torch.exp2(chunks.decay.to(state.dtype))
+    over_chunk = from_chunk_start[:, -1].repeat_interleave(headdim, dim=-1)
     over_chunk = over_chunk.view(batch, nchunks, ngroups, 1, heads * headdim)
     boundary = pack_state(state, ngroups)
     boundaries = [boundary]
@@ -73,14 +78,13 @@ def chunked_scan(
 
     # 3. Read: within the chunk, and from the state at its start. With norms asked for, B reads beside C.
     reader = torch.cat([chunks.C, chunks.B], dim=1) if token_norms else chunks.C
-    weights = causal_decay(chunks.decay).unsqueeze(2)  # (rows, heads, 1, chunk, chunk)
+    weights = causal_decay(chunks.decay, state.dtype).unsqueeze(2)  # (rows, heads, 1, chunk, chunk)
     scores = torch.bmm(reader, chunks.B.transpose(1, 2)).view(-1, 1, reader.shape[1] // chunk, chunk, chunk)
     mixed = (scores * weights).view(-1, heads, reader.shape[1], chunk).to(compute)
     x_heads = chunks.x.view(-1, chunk, heads, headdim).transpose(1, 2)
     inside = torch.matmul(mixed, x_heads).transpose(1, 2)  # (rows, readers, heads, headdim)
     start = packed[:, :-1].reshape(-1, d_state, heads * headdim).to(compute)
     from_start = torch.bmm(reader, start).view(-1, reader.shape[1], heads, headdim)
-    from_chunk_start = torch.exp2(chunks.decay)
     grown = from_chunk_start.repeat(1, reader.shape[1] // chunk, 1)[..., None]
     read = torch.addcmul(inside.to(state.dtype), from_start.to(state.dtype), grown)
     y = join_heads(read[:, :chunk], batch, ngroups, seqlen)
@@ -128,16 +132,18 @@ def cut(inputs: ScanInputs, chunk: int) -> Chunks:
             return tensor.reshape(-1, chunk, last)
         return tensor.reshape(batch, -1, chunk, ngroups, last).transpose(2, 3).reshape(-1, chunk, last)
 
-    decay = by_group(log_decay * LOG2_E, heads).cumsum(1)
+    decay = by_group(log_decay.double() * LOG2_E, heads).cumsum(1)
     return Chunks(by_group(x, heads * headdim), by_group(B, d_state), by_group(C, d_state), decay)
 
 
-def causal_decay(decay: Tensor) -> Tensor:
-    """exp(g_i - g_j) for j <= i, zero above: (rows, chunk, heads) -> (rows, heads, chunk, chunk)."""
+def causal_decay(decay: Tensor, dtype: torch.dtype) -> Tensor:
+    """exp(g_i - g_j) for j <= i, zero above: (rows, chunk, heads) float64 -> (rows, heads, chunk, chunk) ``dtype``."""
     decay = decay.transpose(1, 2).contiguous()
+    if decay.numel() == 0 or decay.detach()[..., -1].amin() > -STEEP:
+        decay = decay.to(dtype)  # half the memory traffic of the largest tensor here
     chunk = decay.shape[-1]
     future = torch.ones(chunk, chunk, dtype=torch.bool, device=decay.device).triu(1)
-    return torch.exp2((decay[..., :, None] - decay[..., None, :]).masked_fill(future, -torch.inf))
+    return torch.exp2((decay[..., :, None] - decay[..., None, :]).to(dtype).masked_fill(future, -torch.inf))
 
 
 def scale_heads(x: Tensor, factor: Tensor) -> Tensor:

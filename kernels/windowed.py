@@ -60,6 +60,7 @@ def windowed_scan(
     C = windows(segment.aligned(inputs.C), chunk, chunk, nchunks)
     decay = windows(tokens.decay, chunk, chunk, nchunks) - edges[:, :-1, :, None]
     to_end = torch.exp2((decay[..., -1:, :] - decay).to(sums))
+    weights = causal_decay(decay.flatten(0, 2), sums).unflatten(0, decay.shape[:3])
     decay = decay.to(sums)  # (batch, nchunks, ngroups, chunk, heads)
     old, visible = segment.old(past.initial)
 
@@ -79,7 +80,6 @@ def windowed_scan(
             past.queue.push(addition, over_chunk[:, index], edges[:, index + 1])
 
     # 3. Read: within the chunk, from the state before it, and from the old tokens that are still visible.
-    weights = causal_decay(decay.flatten(0, 2)).unflatten(0, decay.shape[:3])
     if window < chunk:
         weights = weights.triu(1 - window)
     mixed = (torch.matmul(C, B.transpose(-1, -2)).unsqueeze(3) * weights).to(compute)

@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -19,6 +20,7 @@ from model.recording import recordings
 from tests.support import synthetic_recording
 from tests.tiny import make_tiny_checkpoint, tiny_text
 from viz import jobs, session, theme
+from viz.language import plain
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(file.stem for file in (ROOT / "viz" / "app_pages").glob("*.py"))
@@ -243,6 +245,40 @@ def test_a_session_leaves_nothing_behind(open_app: Callable[..., AppTest]) -> No
     assert not folder.exists()
 
 
+def test_the_encoding_can_be_chosen_and_an_upload_forgotten(open_app: Callable[..., AppTest]) -> None:
+    app = open_app()
+    app.switch_page("viz/app_pages/documents.py").run()
+    app.file_uploader[0].upload("log.txt", ("ポンプの圧力は正常です。\n" * 50).encode("cp932"))
+    sound(until(app, lambda app: app.selectbox(key="doc").value.startswith("upload:")))
+    assert "cp932" in app.selectbox(key="encoding").options[0]
+    sound(app.selectbox(key="encoding").set_value("latin-1").run())
+    assert "ポンプ" not in app.code[0].value
+    sound(app.selectbox(key="encoding").set_value("auto").run())
+    assert "ポンプ" in app.code[0].value
+    app.selectbox(key="encoding").set_value("utf-8").run()
+    assert len(app.error) == 1
+    assert "ポンプ" in app.code[0].value
+    sound(app.button(key="forget").click().run())
+    assert not app.session_state["_explorer_workspace"].uploads
+
+
+def test_recordings_are_renamed_kept_and_listed(open_app: Callable[..., AppTest]) -> None:
+    app = upload(open_app(), tiny_text(700), "notes.txt")
+    app.button(key="run").click().run()
+    until(app, lambda app: reading(app) is None)
+    key = app.selectbox(key="recording").value
+    app.switch_page("viz/app_pages/documents.py").run()
+    assert app.selectbox(key="managed").value == key
+    app.text_input(key=f"title-{key}").set_value("![x](http://example.com/x.png)").run()
+    sound(app.button(key="save_title").click().run())
+    assert "![x](http://example.com/x.png)" in list(app.dataframe[0].value["title"])
+    assert "![x]" not in words(app)
+    sound(app.button(key="keep_recording").click().run())
+    assert (session.home() / "recordings" / key).exists()
+    sound(app.button(key="delete_now").click().run())
+    assert key not in app.selectbox(key="managed").options
+
+
 def test_a_bad_upload_is_one_sentence(open_app: Callable[..., AppTest]) -> None:
     app = open_app("ja")
     app.file_uploader[0].upload("picture.png", b"\x89PNG\r\n\x1a\n" + bytes(100)).run()
@@ -347,6 +383,48 @@ def test_the_app_starts_without_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]"), done.stdout
+
+
+def test_the_first_page_takes_little_work() -> None:
+    script = (
+        "import streamlit.web.server, streamlit.testing.v1 as testing, time\n"
+        "app = testing.AppTest.from_file('app.py', default_timeout=60)\n"
+        "before = time.process_time()\n"
+        "app.run()\n"
+        "assert not app.exception\n"
+        "print(time.process_time() - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(done.stdout.splitlines()[-1]) < 2  # seconds of one core, whatever else the machine does
+
+
+def test_figures_of_the_overview_stay_small_however_long_the_document() -> None:
+    from model.diagnostics.collapse import excess_curve
+    from viz.views import overview
+
+    tokens, rng = 1_000_000, np.random.default_rng(0)
+    loss, control = rng.random(tokens, np.float32) + 2, rng.random(tokens, np.float32) + 2
+    position = np.arange(0, tokens, 64)
+    norm = rng.random((len(position), 24, 4), np.float32)
+    common = {"train_length": 256, "end": tokens, "dark": False}
+    curve = excess_curve(loss, control, 256)
+    figures = [
+        overview.loss_figure(loss, control, **common),
+        overview.norm_figure(position, norm, **common),
+        overview.excess_figure(curve, **common),
+        overview.novelty_figure(np.arange(1024) * 64, rng.random(1024), **common),
+    ]
+    assert max(len(figure.to_json()) for figure in figures) < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "title",
+    ["![x](http://example.com/x.png)", "[a](http://b)", "**a** _b_ `c`", "<img src=x>", "$x$", ":material/x:", "# a"],
+)
+def test_plain_leaves_nothing_for_markdown_to_do(title: str) -> None:
+    escaped = plain(title)
+    assert not re.search(r"(?<!\\)[\[\]()<>*_`$:#!]", escaped)
+    assert re.sub(r"\\(.)", r"\1", escaped) == title
 
 
 def test_settings_are_those_of_a_company() -> None:

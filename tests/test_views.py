@@ -1,8 +1,10 @@
 """Every view draws: figures of a million tokens stay small and legible, pages work from stored recordings."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +181,7 @@ def explored(recording: Recording) -> Explored:
     statistics = np.ones((layers, recording.meta.nheads), np.float32)
     return Explored(
         sketch=random.normal(0, 0.6, (len(window), layers, features)).astype(np.float32),
-        position=np.tile(np.int32([64, 128, 192, 256]), 60),
+        position=np.tile(np.array([64, 128, 192, 256], np.int32), 60),
         window=window.astype(np.int32),
         mean=0 * statistics,
         std=statistics,
@@ -209,7 +211,7 @@ def open_page(kept: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
         monkeypatch.setattr(f"viz.views.{module}.reference_of", explored)
     keys = {recording.title: recording.key for recording in recordings(kept / "recordings")}
 
-    def start(page: str, recording: str = "plain", language: str = "en", **query: str) -> AppTest:
+    def start(page: str, recording: str = "plain", language: str = "en", **query: Any) -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
         app.context = {"locale": language, "theme": "dark"}
         for name, value in {"recording": keys[recording], **query}.items():
@@ -244,9 +246,11 @@ def test_every_page_draws_every_recording(
 
 @pytest.mark.parametrize("statistic", state_norms.STATISTICS)
 def test_every_statistic_is_drawn(statistic: str, open_page: Callable[..., AppTest]) -> None:
-    app = open_page("state_norms", norms_statistic=message(f"state_norms.{statistic}", "en"), norms_layer="Layer 1")
+    name = message(f"state_norms.{statistic}", "en")
+    app = open_page("state_norms", norms_statistic=name, norms_layer="Layer 1", norms_log_y="true")
     assert app.selectbox(key="norms_statistic").value == statistic
-    sound(app.toggle(key="norms_log_y").set_value(True).run())
+    spec = json.loads(app.get("plotly_chart")[0].proto.spec)
+    assert spec["layout"]["yaxis"]["type"] == ("linear" if statistic == "mean" else "log")
 
 
 def test_a_link_in_another_language_shows_the_same(open_page: Callable[..., AppTest]) -> None:
@@ -255,6 +259,21 @@ def test_a_link_in_another_language_shows_the_same(open_page: Callable[..., AppT
     assert app.selectbox(key="norms_head").value == "2"
     sound(app.segmented_control(key="lang").set_value("en").run())
     assert app.selectbox(key="norms_layer").value == "1"
+
+
+def test_settings_of_a_long_document_do_not_break_a_short_one(open_page: Callable[..., AppTest], kept: Path) -> None:
+    keys = {recording.title: recording.key for recording in recordings(kept / "recordings")}
+    for page, slider, value in (("state_norms", "norms_range", (30_016, 39_040)), ("state_map", "map_at", 38_400)):
+        app = open_page(page)
+        sound(app.slider(key=slider).set_value(value).run())
+        sound(app.selectbox(key="recording").set_value(keys["short"]).run())
+        sound(app.selectbox(key="recording").set_value(keys["plain"]).run())
+
+
+def test_a_link_beyond_the_document_still_opens(open_page: Callable[..., AppTest]) -> None:
+    open_page("state_map", "short", map_at="38400", map_layer="Layer 17")
+    links: dict[str, Any] = {"norms_layer": "Layer 17", "norms_head": "Head 99", "norms_range": ["30016", "39040"]}
+    assert open_page("state_norms", "short", **links).get("plotly_chart")
 
 
 def test_the_close_up_reads_exact_norms(kept: Path) -> None:
@@ -287,12 +306,27 @@ def test_umap_is_computed_once_and_kept(open_page: Callable[..., AppTest], kept:
         sound(app.run())
     recording = next(one for one in recordings(kept / "recordings") if one.title == "mended")
     made = map_job.States(recording, explored(recording), 0)
-    stored = map_job._load(map_job._file(made), made.identity)
+    stored = map_job.umap_map(made)
     assert stored is not None
     assert stored.document_xy.shape == (len(recording.array("snapshot_position")), 2)
-    assert map_job._load(map_job._file(made), (*made.identity[:-1], 0)) is None
-    (recording.path / "state_map-1.npz").write_bytes(b"not an archive")
-    assert map_job._load(recording.path / "state_map-1.npz", made.identity) is None
+    other = replace(made.explored, sketch=made.explored.sketch + 1)
+    assert map_job.umap_map(made._replace(explored=other)) is None
+    assert map_job.umap_map(made._replace(layer=1)) is None
+    (recording.path / "state_map-0.npz").write_bytes(b"not an archive")
+    assert map_job.umap_map(made) is None
+
+
+def test_a_waiting_umap_can_be_cancelled(open_page: Callable[..., AppTest]) -> None:
+    busy = threading.Event()
+    jobs.submit("another session", "map", lambda job: busy.wait(60), device="map")
+    try:
+        app = open_page("state_map", "cut")
+        sound(app.button(key="map_compute").click().run())
+        assert not [button for button in app.button if button.key == "map_compute"]
+        sound(app.button(key="map_cancel").click().run())
+        assert app.button(key="map_compute")
+    finally:
+        busy.set()
 
 
 def test_unlike_recordings_are_left_out_unless_wanted(open_page: Callable[..., AppTest], kept: Path) -> None:

@@ -34,3 +34,23 @@ def choice(name: str, labels: Mapping[str, str], label: str, *, help: str | None
     chosen = st.selectbox(label, keys, format_func=labels.__getitem__, key=name, help=help, persist_state="session")
     publish(name, chosen, keys[0])
     return chosen
+
+
+def choices(
+    name: str, labels: Mapping[str, str], default: Sequence[str], label: str, *, most: int, help: str | None = None
+) -> list[str]:
+    """Several keys of ``labels``, at most ``most``; they stand in the URL, separated by commas."""
+    if name not in st.session_state:
+        st.session_state[name] = st.query_params[name].split(",") if name in st.query_params else list(default)
+    st.session_state[name] = [key for key in st.session_state[name] if key in labels][:most]
+    chosen = st.multiselect(
+        label,
+        list(labels),
+        format_func=labels.__getitem__,
+        key=name,
+        help=help,
+        max_selections=most,
+        persist_state="session",
+    )
+    publish(name, ",".join(chosen), ",".join(default))
+    return chosen

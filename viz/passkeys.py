@@ -18,6 +18,7 @@ from viz.language import t
 KIND = "passkey"
 SHIPPED = Path(__file__).parent.parent / "sample_data" / "passkey"
 _ERROR = session.STATE_PREFIX + "passkey_error"
+_TASK = session.STATE_PREFIX + "passkey_task"
 
 
 def folder() -> Path:
@@ -99,7 +100,7 @@ def start(begun: Sequence[PasskeyResult], text: str, source: Path | None) -> job
                 return
             before += result.task.tokens - first
 
-    st.session_state[_ERROR] = None
+    st.session_state[_ERROR], st.session_state[_TASK] = None, begun[0].task
     return jobs.submit(session.session_id(), KIND, work, title=t("passkey.running"))
 
 
@@ -114,6 +115,11 @@ def collect() -> jobs.Job | None:
     if ended is not None:
         st.session_state[_ERROR] = ended.error
     return jobs.latest(session.session_id(), KIND)
+
+
+def running() -> PasskeyTask:
+    """The test that was started last."""
+    return st.session_state[_TASK]
 
 
 def failure() -> UserError | None:

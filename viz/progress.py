@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 import plotly.graph_objects as go
 import streamlit as st
 
 from viz import jobs, theme
 from viz.chart import CONFIG
 from viz.language import t
+from viz.workspace import STATE_PREFIX
+
+REDRAW = 1.5
+"""Seconds between two drawings of the live curves; the bar and the words move every half second."""
+_DRAWN = STATE_PREFIX + "drawn"
 
 
 @st.fragment(run_every=0.5)
@@ -29,10 +36,19 @@ def panel(job: jobs.Job, title: str) -> None:
                 disabled=job.stopped(),
             )
         st.progress(job.fraction, text=_status(job))
-        if len(job.curve("loss")[0]) > 1:
+        if len(job.curve("loss")[0]) > 1 and not job.stopped():
             with st.grid(2, min_column_width=300):
-                _curve(job, "jobs.live_loss", _losses(job))
-                _curve(job, "jobs.live_norm", _norms(job))
+                for key, figure in _figures(job).items():
+                    _curve(job, key, figure)
+
+
+def _figures(job: jobs.Job) -> dict[str, go.Figure]:
+    """The live curves, drawn anew now and then only: a browser that draws all the time is slow to take a click."""
+    of, drawn, figures = st.session_state.get(_DRAWN, (0, 0.0, {}))
+    if of != job.id or time.monotonic() - drawn > REDRAW:
+        figures = {"jobs.live_loss": _losses(job), "jobs.live_norm": _norms(job)}
+        st.session_state[_DRAWN] = (job.id, time.monotonic(), figures)
+    return figures
 
 
 def _status(job: jobs.Job) -> str:

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from model.checkpoint import home
+from model.errors import UserError
 from viz import jobs, session
 from viz.choices import Choices, describe
 from viz.language import plain, show_error, t
-from viz.workspace import session_id, workspace
+from viz.workspace import STATE_PREFIX, session_id, workspace
 
 if TYPE_CHECKING:
     from model.recording import Recording
     from model.run import Progress
 
 KIND = "read"
+_ERROR = STATE_PREFIX + "error"
 
 
 def start(chosen: Choices) -> jobs.Job:
@@ -56,13 +58,16 @@ def start(chosen: Choices) -> jobs.Job:
             note = "jobs.summary" if progress.phase == "summary" else "jobs.reading"
             job.progress(progress.tokens, progress.total, note, seconds_left=progress.seconds_left, **curves)
 
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError("recordings.cannot_write", folder=str(folder)) from error
         recording = run(prepared, folder, on_progress=report, stop=job.stopped, keep_text=chosen.keep_text)
         if chosen.keep_text and not (recording.path / "text.txt").exists():
             (recording.path / "text.txt").write_text(document.text, "utf-8")
         return recording
 
-    st.session_state["_explorer_error"] = None
+    st.session_state[_ERROR] = None
     return jobs.submit(session_id(), KIND, work, title=title, keep=chosen.keep)
 
 
@@ -92,13 +97,13 @@ def collect() -> None:
         )
     elif job.status == jobs.CANCELLED:
         st.toast(t("jobs.cancelled"), icon=":material/stop:")
-    st.session_state["_explorer_error"] = job.error
+    st.session_state[_ERROR] = job.error
 
 
 def show_failure() -> None:
     """The sentence of the reading that failed last, until another one starts."""
-    if st.session_state.get("_explorer_error") is not None:
-        show_error(st.session_state["_explorer_error"])
+    if st.session_state.get(_ERROR) is not None:
+        show_error(st.session_state[_ERROR])
 
 
 def live_panel() -> None:

@@ -21,13 +21,14 @@ from model.recording import RUNNING, Recording, recordings
 from viz.choices import describe
 from viz.language import t
 from viz.links import publish, restore
-from viz.workspace import workspace
+from viz.workspace import STATE_PREFIX, workspace
+from viz.workspace import session_id as session_id
 
 if TYPE_CHECKING:
     from model.diagnostics.explored import Explored
 
 SHIPPED = Path(__file__).parent.parent / "sample_data" / "recordings"
-_WANTED = "_explorer_select"
+_WANTED = STATE_PREFIX + "select"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def current_recording() -> Recording:
     if not found:
         st.info(t("app.no_recording"), icon=":material/menu_book:")
         st.stop()
-    key = st.session_state.get("recording")
+    key = st.session_state.get("recording", "")
     return found.get(key) or found[default_key(found)]
 
 

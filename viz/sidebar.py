@@ -52,7 +52,7 @@ def sidebar(with_uploader: bool) -> None:
 
 def _document() -> str:
     titles = {key: session.document_title(key) for key in session.document_keys()}
-    fresh = st.session_state.pop("_explorer_doc", None)
+    fresh = st.session_state.pop(uploads.FRESH, None)
     if fresh in titles:
         st.session_state["doc"] = fresh
     return choice("doc", titles, t("sidebar.document"), help=t("sidebar.document_help"))

@@ -29,6 +29,28 @@ def is_dark() -> bool:
     return st.context.theme.type == "dark"
 
 
+_FOLLOW = """
+let told = null
+export default function ({ data, setTriggerValue }) {
+  const look = () => {
+    const app = document.querySelector(".stApp")
+    const [red, green, blue] = getComputedStyle(app).backgroundColor.match(/\\d+/g).map(Number)
+    const dark = red + green + blue < 384
+    if (dark === data.dark) told = null
+    else if (told !== dark) setTriggerValue("changed", (told = dark))
+  }
+  const timer = setInterval(look, 300)
+  return () => clearInterval(timer)
+}
+"""
+
+
+def follow_theme() -> None:
+    """Draw the page anew when the theme is changed in the menu, which Streamlit does not tell the program."""
+    component = st.components.v2.component("follow_theme", js=_FOLLOW)
+    component(key="follow_theme", data={"dark": is_dark()}, on_changed_change=lambda: None, height=1)
+
+
 def template(dark: bool) -> go.layout.Template:
     """The Plotly template of a theme: transparent background, quiet grid, one font stack with Japanese faces."""
     axis = {

@@ -10,14 +10,16 @@ import streamlit as st
 from model.document import MAX_BYTES, SUFFIXES, read_document
 from viz import jobs, session
 from viz.language import plain, show_error, t
-from viz.workspace import Upload, session_id, workspace
+from viz.workspace import STATE_PREFIX, Upload, session_id, workspace
 
 if TYPE_CHECKING:
     from model.recording import Recording
 
 PATIENCE = 1.5
 """Seconds that a page waits for a file to be read before it shows a progress panel instead: most take less."""
-_ERROR = "_explorer_upload_error"
+FRESH = STATE_PREFIX + "doc"
+"""Where the key of a document stands that was read since the sidebar was drawn last."""
+_ERROR, _FROM = STATE_PREFIX + "upload_error_", STATE_PREFIX + "upload_from_"
 
 
 def document_uploader(key: str) -> None:
@@ -46,13 +48,24 @@ def recording_uploader(key: str) -> None:
 
 
 def _receive(key: str, kind: str) -> None:
-    file = st.session_state.get(key)
+    file, st.session_state[_ERROR + kind] = st.session_state.get(key), None
+    before = st.session_state.pop(_FROM + key, None)
     if file is None:
-        return
-    if kind == "document":
+        forget(before)
+    elif kind == "document":
+        st.session_state[_FROM + key] = file.name
         read(file.getvalue(), file.name, None)
     else:
         take_in(file.getvalue(), file.name)
+
+
+def forget(name: str | None) -> None:
+    """Drop the upload whose file had that name, and what was said about it."""
+    st.session_state[_ERROR + "document"] = None
+    job = jobs.latest(session_id(), "document")
+    if job is not None:
+        job.cancel()
+    workspace().forget(name)
 
 
 def read(data: bytes, name: str, encoding: str | None) -> None:
@@ -88,12 +101,13 @@ def collect() -> None:
     if job is not None:
         st.session_state[_ERROR + "document"] = job.error
         if job.status == jobs.DONE:
-            st.session_state["_explorer_doc"] = workspace().add(job.result)
+            st.session_state[FRESH] = workspace().add(job.result)
     job = jobs.take(session_id(), "import")
     if job is not None:
         st.session_state[_ERROR + "import"] = job.error
         if job.status == jobs.DONE:
             session.select(job.result.key)
+            st.session_state["managed"] = job.result.key
 
 
 def outcome(kind: str) -> None:

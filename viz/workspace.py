@@ -18,7 +18,9 @@ from viz import jobs
 
 UPLOADS = 4
 """Uploaded documents that a session holds; the oldest goes when there is one more."""
-_NAME = "_explorer_workspace"
+STATE_PREFIX = "_explorer_"
+"""How our entries in the session state start that no widget owns."""
+_NAME = STATE_PREFIX + "workspace"
 
 
 @dataclass
@@ -52,15 +54,17 @@ class Workspace:
 
     def add(self, upload: Upload) -> str:
         """Hold an uploaded document, in place of one with the same name; returns its key."""
-        for key, other in list(self.uploads.items()):
-            if other.document.name == upload.document.name:
-                del self.uploads[key]
+        self.forget(upload.document.name)
         while len(self.uploads) >= UPLOADS:
             del self.uploads[next(iter(self.uploads))]
         # A link names an upload by its hash: the name of a file may be confidential.
         key = upload.document.sha256[:8]
         self.uploads[key] = upload
         return f"upload:{key}"
+
+    def forget(self, name: str | None) -> None:
+        """Drop the upload whose file had that name, if there is one."""
+        self.uploads = {key: upload for key, upload in self.uploads.items() if upload.document.name != name}
 
     def close(self) -> None:
         """Cancel the session's jobs and delete its folder as soon as they have stopped writing there."""

@@ -134,7 +134,7 @@ def _components(values: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Principal components (n, 2 to 50) of standardised ``values`` (n, d), and the share of the variance along each.
 
     Exact up to 1,024 features; above, by subspace iteration from a random start (Halko, Martinsson & Tropp 2011,
-    SIAM Review 53:217), which takes a second where the exact way takes many.
+    SIAM Review 53:217), which takes a fraction of the time.
     """
     features = values.shape[1]
     count = min(COMPONENTS, *values.shape)

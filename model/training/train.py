@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -81,9 +82,7 @@ def train(
     """
     torch.manual_seed(config.seed)
     model = LanguageModel(config.model)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, betas=(0.9, 0.95), weight_decay=config.weight_decay
-    )
+    optimizer = torch.optim.AdamW(parameter_groups(model, config), config.learning_rate, betas=(0.9, 0.95))
     step = restore(save, model, optimizer) if save.exists() else 0
     scans = [partial(chunked_scan, chunk=TRAINING_CHUNK)] * len(config.model.layers)
     started = time.monotonic()
@@ -111,6 +110,13 @@ def train(
             store(save, model, optimizer, step)
     store(save, model, optimizer, step)
     return model
+
+
+def parameter_groups(model: LanguageModel, config: TrainConfig) -> list[dict[str, Any]]:
+    """Matrices, which decay, and the rest (decay rates, step biases, norms), which do not, as in Mamba-2's training."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    rest = [parameter for parameter in model.parameters() if parameter.ndim == 1]
+    return [{"params": matrices, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:

@@ -78,10 +78,12 @@ def figure(position: np.ndarray, norm: np.ndarray, first: int, loss: np.ndarray,
     rows = thin(loss)
     x, line = (first + 1 + rows).astype(np.int32), {"color": ink(dark), "width": 1}
     drawn.add_scatter(x=x, y=loss[rows], mode="lines", name=t("curves.loss_name"), line=line, row=2, col=1)
-    drawn.update_layout(template=template(dark), height=460, hovermode=hover_mode(norm.shape[1]), margin={"r": 76, "t": 28})
+    drawn.update_layout(
+        template=template(dark), height=460, hovermode=hover_mode(norm.shape[1]), margin={"r": 76, "t": 28}
+    )
     drawn.update_xaxes(range=[first, first + len(loss)])
     drawn.update_xaxes(**position_axis(False, tickformat=",d"), row=2, col=1)
     drawn.update_yaxes(title_text=t("state_norms.norm"), row=1, col=1)
     drawn.update_yaxes(title_text=t("curves.loss"), rangemode="tozero", row=2, col=1)
-    label_ends(drawn, ends, log_x=False, log_y=False)
+    label_ends(drawn, ends, log_x=False, log_y=False, share=0.065)
     return drawn

@@ -14,14 +14,17 @@ import streamlit as st
 
 from model.diagnostics.collapse import excess_curve
 from model.messages import message
-from model.recording import Recording
+from model.recording import CHUNK, Recording
+from viz import links
 from viz.chart import chart
 from viz.language import plain, t
+from viz.session import title_of, titles_of
 from viz.theme import is_dark
 from viz.views import compare_figures
 from viz.views.compare_figures import Line
 from viz.views.compared import Figures, alike, cost, differences, figures, novelty, removed, shares
 from viz.views.controls import choice, layer_choice
+from viz.views.curves import binned
 
 MOST = 6
 """Recordings in one comparison; more lines cannot be told apart."""
@@ -36,7 +39,7 @@ def render(found: dict[str, Recording], current: Recording | None = None) -> Non
     if len(chosen) < 2:
         st.info(t("compare.choose_more"), icon=":material/compare_arrows:")
         return
-    lines = [Line(chr(ord("A") + order), recording.title, order) for order, recording in enumerate(chosen)]
+    lines = [Line(chr(ord("A") + order), title_of(recording), order) for order, recording in enumerate(chosen)]
     tokens = min(recording.read_tokens for recording in chosen)
     found_figures = [figures(recording, tokens) for recording in chosen]
     st.markdown(_finding(lines, found_figures))
@@ -48,28 +51,20 @@ def render(found: dict[str, Recording], current: Recording | None = None) -> Non
 
 def _choose(found: dict[str, Recording], current: Recording | None) -> list[Recording]:
     """The baseline and what is compared with it, the baseline first."""
-    titles = _titles(found)
+    titles = titles_of(found)
     default = _default_baseline(found, current)
     keys = [default, *(key for key in found if key != default)]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        baseline = st.selectbox(
+        baseline = links.choice(
+            "compare_baseline",
+            {key: titles[key] for key in keys},
             t("compare.baseline"),
-            keys,
-            format_func=lambda key: titles.get(key, key),
-            key="compare_baseline",
-            bind="query-params",
             help=t("compare.baseline_help"),
         )
         others = [key for key in found if key != baseline]
         similar = [key for key in others if alike(found[key], found[baseline])]
-        picked = st.multiselect(
-            t("compare.others"),
-            others,
-            default=similar[:3],
-            format_func=lambda key: titles.get(key, key),
-            key="compare_others",
-            bind="query-params",
-            max_selections=MOST - 1,
+        picked = links.choices(
+            "compare_others", {key: titles[key] for key in others}, similar[:3], t("compare.others"), most=MOST - 1
         )
     unlike = [key for key in picked if key not in similar]
     if unlike:
@@ -81,13 +76,6 @@ def _choose(found: dict[str, Recording], current: Recording | None) -> list[Reco
         if not shown:
             picked = [key for key in picked if key in similar]
     return [found[key] for key in [baseline, *picked]]
-
-
-def _titles(found: dict[str, Recording]) -> dict[str, str]:
-    """A name for each recording that no other has."""
-    titles = {key: recording.title or recording.meta.document_name for key, recording in found.items()}
-    several = {title for title in titles.values() if list(titles.values()).count(title) > 1}
-    return {key: f"{title} ({key[:4]})" if title in several else title for key, title in titles.items()}
 
 
 def _default_baseline(found: dict[str, Recording], current: Recording | None) -> str:
@@ -240,8 +228,15 @@ def _loss_chart(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int,
         alt=t("compare.loss_title")
         + ": "
         + _ends([(line, [np.nanmean(loss[far])]) for line, loss in losses], "{:.2f}"),
-        data=pd.DataFrame({"token": np.arange(tokens), **{line.name: loss for line, loss in losses}}),
+        data=_by_chunk(losses),
     )
+
+
+def _by_chunk(losses: Sequence[tuple[Line, np.ndarray]]) -> pd.DataFrame:
+    """Mean losses over 64 tokens: a table of every token of a long document opens in no spreadsheet."""
+    parts = max(1, len(losses[0][1]) // CHUNK)
+    means = [(line, *binned(loss, parts=parts)) for line, loss in losses]
+    return pd.concat([pd.DataFrame({"recording": line.name, "token": x, "loss": y}) for line, x, y in means])
 
 
 def _norm_chart(

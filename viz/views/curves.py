@@ -98,7 +98,7 @@ def on_axis(value: float, log: bool) -> float:
 def mark_training_length(figure: go.Figure, train_length: int, end: float, *, dark: bool, log: bool) -> None:
     """Vertical lines through all panels where training stopped, and where a document counts as long."""
     marks = ((train_length, t("curves.train_length"), "dash"), (BEYOND * train_length, f"{BEYOND}×", "dot"))
-    for place, label, dash in marks:
+    for row, (place, label, dash) in enumerate(marks):
         if place >= end:
             continue
         figure.add_shape(
@@ -111,6 +111,7 @@ def mark_training_length(figure: go.Figure, train_length: int, end: float, *, da
             yanchor="top",
             xanchor="left",
             xshift=3,
+            yshift=0 if log else -15 * row,  # on a linear axis the two may stand close together
             text=label,
             showarrow=False,
             font={"size": 11},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
-from typing import IO, Any
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -15,8 +16,8 @@ from model.recording import CANCELLED, COMPLETE, Recording
 from viz import jobs, session, uploads
 from viz.choices import describe
 from viz.language import plain, show_error, t
-from viz.workspace import Upload, workspace
 from viz.links import restore
+from viz.workspace import Upload, workspace
 
 AUTOMATIC = "auto"
 PREVIEW_HEIGHT = 330
@@ -74,9 +75,13 @@ def _facts(document: Any) -> None:
             args=(upload,),
             help=t("documents_page.encoding_help"),
         )
-    if st.button(t("documents_page.forget"), icon=":material/close:", key="forget"):
-        workspace().uploads.pop(key.partition(":")[2], None)
-        st.rerun()
+    st.button(
+        t("documents_page.forget"),
+        icon=":material/close:",
+        key="forget",
+        on_click=uploads.forget,
+        args=(document.name,),
+    )
 
 
 def _decode_again(upload: Upload) -> None:
@@ -138,7 +143,7 @@ def _row(library: session.Library, recording: Recording) -> dict[str, Any]:
         "model": experiment.model,
         "settings": describe(experiment.initial_state, experiment.mitigations),
         "tokens": recording.read_tokens,
-        "excess": None if ratio is None else 100 * (ratio - 1),
+        "excess": None if ratio is None else round(100 * (ratio - 1)) + 0.0,  # no minus zero
         "status": t(f"documents_page.status_{_status(recording)}"),
         "place": t(f"documents_page.place_{library.name}"),
         "created": recording.meta.created[:16].replace("T", " "),
@@ -202,9 +207,9 @@ def _actions(library: session.Library, recording: Recording) -> None:
         st.caption(t("documents_page.shipped_note"))
 
 
-def _packed(recording: Recording) -> IO[bytes]:
+def _packed(recording: Recording) -> io.BufferedReader:
     """The zip file in a temporary file that is gone when it is closed."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 - Streamlit reads it after we return
     pack(recording, file)
     file.seek(0)
-    return file
+    return io.BufferedReader(file.detach())  # Streamlit takes no file that can also be written to

@@ -94,16 +94,13 @@ def _pca_map(identity: tuple[object, ...], _states: States) -> StateMap:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _shelf(identity: tuple[object, ...]) -> dict[str, StateMap]:
-    """Where a finished UMAP lies until the process ends."""
+    """Where a UMAP that cannot lie beside its recording is kept until the process ends."""
     return {}
 
 
 def umap_map(states: States) -> StateMap | None:
     """The UMAP of ``states`` if it was made before, here or in another session; else None."""
-    shelf = _shelf(states.identity)
-    if UMAP not in shelf and (stored := _load(_file(states), states.identity)) is not None:
-        shelf[UMAP] = stored
-    return shelf.get(UMAP)
+    return _load(states) or _shelf(states.identity).get(UMAP)
 
 
 def _kind(states: States) -> str:
@@ -123,10 +120,12 @@ def start_umap(states: States) -> None:
 
     def fit(job: Job) -> None:
         found = project(*sketches, UMAP, progress=lambda share: job.progress(share, 1), stop=job.stopped)
-        if found is not None:
+        if found is None:
+            return
+        if writable and not found.reason and file.parent.is_dir():
+            _store(file, found, identity)
+        else:
             shelf[UMAP] = found
-            if writable and not found.reason and file.parent.is_dir():
-                _store(file, found, identity)
 
     submit(session_id(), _kind(states), fit, title="UMAP", device="map")
 
@@ -151,14 +150,17 @@ def _store(file: Path, found: StateMap, identity: tuple[str, int, int, int]) -> 
     partial.replace(file)
 
 
-def _load(file: Path, identity: tuple[str, int, int, int]) -> StateMap | None:
+def _load(states: States) -> StateMap | None:
     """What :func:`_store` wrote, if it was made from the same states; None for anything else."""
+    sizes = len(states.explored.sketch), len(states.recording.array("snapshot_position"))
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            if tuple(stored["made_of"]) != identity[1:]:
+        with np.load(_file(states), allow_pickle=False) as stored:
+            if tuple(stored["made_of"]) != states.identity[1:]:
                 return None
             arrays = {name: np.asarray(stored[name], np.float32) for name in ARRAYS}
             kept, repaired = float(stored["kept"]), int(stored["repaired"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    if any(arrays[name].shape != (size, 2) for name, size in zip(ARRAYS, sizes, strict=True)):
         return None
     return StateMap(**arrays, method=UMAP, reason="", explained=None, kept=kept, repaired=repaired)

@@ -113,6 +113,8 @@ def _finish(figure: go.Figure, axis: str, train_length: int, end: int, dark: boo
     figure.update_xaxes(**position_axis(True, range=[on_axis(min(64, train_length), True), on_axis(end, True)]))
     figure.update_yaxes(title_text=axis, rangemode="tozero")
     mark_training_length(figure, train_length, end, dark=dark, log=True)
+    for line, mark in enumerate(figure.layout.annotations):
+        mark.yshift = -15 * line  # one below the other: the chart is narrow
     return figure
 
 
@@ -172,7 +174,7 @@ def _key_figures(summary: dict[str, Any]) -> None:
     train_length = summary.get("train_length") or 1
     tokens = summary.get("tokens") or 0
     onset, share, growth = summary.get("collapse_onset"), summary.get("unexplored_fraction"), summary.get("norm_growth")
-    with st.grid(5, min_column_width=165):
+    with st.grid(5, min_column_width=150):
         _card("tokens", f"{tokens:,}", t("overview.tokens_note", times=f"{tokens / train_length:,.0f}"))
         _excess_card(summary)
         if onset is not None:
@@ -194,11 +196,17 @@ def _excess_card(summary: dict[str, Any]) -> None:
     if excess is None or ratio is None:
         _card("excess", NOTHING, t("overview.not_known"))
         return
-    note = t("overview.excess_note", excess=f"{excess:+.2f}")
+    note = t("overview.excess_note", excess=_signed(excess, ".2f"))
     low, high = summary.get("excess_low"), summary.get("excess_high")
     if low is not None and high is not None:
-        note += t("overview.excess_range", low=f"{low:+.2f}", high=f"{high:+.2f}")
-    _card("excess", f"{ratio - 1:+.0%}", note)
+        note += t("overview.excess_range", low=_signed(low, ".2f"), high=_signed(high, ".2f"))
+    _card("excess", _signed(ratio - 1, ".0%"), note)
+
+
+def _signed(value: float, form: str) -> str:
+    """``value`` with its sign, which nothing that shows as zero has."""
+    words = format(value, "+" + form)
+    return words if words.strip("+-0.%") else "±" + words[1:]
 
 
 def _card(name: str, value: str, note: str) -> None:
@@ -214,8 +222,7 @@ def _charts(recording: Recording) -> None:
     curve = excess_curve(loss, control, train_length)
     common: dict[str, Any] = {"train_length": train_length, "end": end, "dark": dark}
     position, norm = recording.array("position"), recording.array("norm")
-    grid = st.grid(3, min_column_width=310)
-    with grid.cell():
+    with st.grid(3, min_column_width=275):
         table = pd.DataFrame({"tokens_read": curve.position, "loss": curve.loss, "control_loss": curve.control})
         chart(
             loss_figure(loss, control, **common),
@@ -225,7 +232,6 @@ def _charts(recording: Recording) -> None:
             alt=t("overview.loss_alt", first=_first(curve.loss), last=_last(curve.loss)),
             data=table,
         )
-    with grid.cell():
         layers = {f"layer_{layer}": norm[:, layer].mean(axis=1) for layer in range(norm.shape[1])}
         overall = norm.mean(axis=(1, 2))
         chart(
@@ -236,7 +242,6 @@ def _charts(recording: Recording) -> None:
             alt=t("overview.norm_alt", at=overall[np.searchsorted(position, min(train_length, end))], last=overall[-1]),
             data=pd.DataFrame({"tokens_read": position, **layers}),
         )
-    with grid.cell():
         _third_chart(recording, curve, common)
 
 

@@ -52,13 +52,14 @@ def render(recording: Recording) -> None:
         )
         log_x = st.toggle(t("curves.log_x"), value=True, key="map_log_x", bind="query-params")
     states = States(recording, known, layer)
-    found = scores(states)
+    with summary, st.spinner(t("state_map.measuring")):
+        found, plane = scores(states), pca_map(states)
     with summary:
         _summary(found, layer, position, recording)
     st.caption(t("state_map.caution"))
     maps = st.grid(2, min_column_width=360)
     with maps.cell():
-        clicks = [_map_chart(states, pca_map(states), found, colour == "position")]
+        clicks = [_map_chart(states, plane, found, colour == "position")]
     with maps.cell():
         clicks.append(_umap_panel(states, found, colour == "position"))
     clicks.append(_novelty_chart(recording, found, position, log_x))
@@ -182,10 +183,9 @@ def _text_there(recording: Recording, found: Scores, position: np.ndarray) -> No
         return
     with st.container(border=True):
         st.markdown(f"**{t('state_map.text_title')}**")
-        wanted = int(position[np.nan_to_num(found.novelty, nan=0).argmax()])  # until one is chosen: the newest state
-        at = st.slider(
-            t("state_map.text_at"), first, last, wanted, step=CHUNK, key="map_at", bind="query-params", format="%,d"
-        )
+        if "map_at" not in st.session_state and "map_at" not in st.query_params:  # until one is chosen: the newest
+            st.session_state["map_at"] = int(position[np.nan_to_num(found.novelty, nan=0).argmax()])
+        at = st.slider(t("state_map.text_at"), first, last, step=CHUNK, key="map_at", bind="query-params", format="%,d")
         row = int(np.abs(position - at).argmin())
         tokens = int(position[row])
         boundary = int(np.searchsorted(recording.array("position"), tokens))

@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
 
-from model.diagnostics.memory import half_lives, norm_growth
+from model.diagnostics.memory import half_lives, mean_norm_growth, norm_growth
 from model.messages import message
 from model.recording import Recording
 from viz.chart import chart
@@ -124,7 +124,7 @@ def render(recording: Recording) -> None:
     position, norm = statistic(recording, "norm")
     growth = norm_growth(norm, position, train_length)
     half_life = half_lives(recording.array("log_decay"), recording.array("position"))
-    st.markdown(_finding(growth, half_life, train_length))
+    st.markdown(_finding(mean_norm_growth(norm, position, train_length), growth, half_life, train_length))
     controls, main, maps = st.container(), st.container(), st.container()
 
     with maps:
@@ -159,14 +159,14 @@ def _largest(growth: np.ndarray) -> tuple[int, int]:
     return int(layer), int(head)
 
 
-def _finding(growth: np.ndarray, half_life: np.ndarray, train_length: int) -> str:
+def _finding(overall: float, growth: np.ndarray, half_life: np.ndarray, train_length: int) -> str:
     """What the page shows, in one or two sentences with numbers."""
     keeping = int((half_life > train_length).sum())
     memory = t("state_norms.finding_memory", keeping=keeping, heads=half_life.size, train_length=train_length)
     if np.isnan(growth).all():
         return t("state_norms.finding_short", train_length=train_length) + " " + memory
     layer, head = _largest(growth)
-    words = {"mean": np.nanmean(growth), "most": growth[layer, head], "layer": layer, "head": head}
+    words = {"mean": overall, "most": growth[layer, head], "layer": layer, "head": head}
     return t("state_norms.finding", train_length=train_length, **words) + " " + memory
 
 
