@@ -41,9 +41,7 @@ class Chunks(NamedTuple):
     decay: Tensor
 
 
-def chunked_scan(
-    inputs: ScanInputs, memory: Memory, token_norms: bool = False, *, chunk: int = CHUNK
-) -> ScanOutput:
+def chunked_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False, *, chunk: int = CHUNK) -> ScanOutput:
     """Run ``inputs`` from ``memory``; see :mod:`kernels.types` for every shape.
 
     Matrix products run in the dtype of ``inputs.x``; states and sums in float32, or in float64 if x is float64.

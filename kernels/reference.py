@@ -47,17 +47,13 @@ def _output(inputs: ScanInputs, states: Tensor, chunk: int) -> ScanOutput:
     return ScanOutput(y, states[:, boundaries], Memory(states[:, -1]), norms, inputs.log_decay)
 
 
-def reference_scan(
-    inputs: ScanInputs, memory: Memory, token_norms: bool = True, *, chunk: int = CHUNK
-) -> ScanOutput:
+def reference_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = True, *, chunk: int = CHUNK) -> ScanOutput:
     """The linear recurrence of :mod:`kernels.types`, token by token (norms always come along)."""
     states = reference_states(inputs, memory.state)
     return _output(inputs, states, chunk)
 
 
-def reference_clipped_scan(
-    inputs: ScanInputs, memory: Memory, limit: Tensor, *, chunk: int = CHUNK
-) -> ScanOutput:
+def reference_clipped_scan(inputs: ScanInputs, memory: Memory, limit: Tensor, *, chunk: int = CHUNK) -> ScanOutput:
     """The recurrence with each head's state scaled back to the norm ``limit`` (nheads,) after every token."""
 
     def clip(state: Tensor) -> Tensor:
@@ -68,9 +64,7 @@ def reference_clipped_scan(
     return _output(inputs, states, chunk)
 
 
-def reference_windowed_scan(
-    inputs: ScanInputs, memory: Memory, window: int, *, chunk: int = CHUNK
-) -> ScanOutput:
+def reference_windowed_scan(inputs: ScanInputs, memory: Memory, window: int, *, chunk: int = CHUNK) -> ScanOutput:
     """The state of the last ``window`` inputs alone, for a whole document in one piece.
 
     The state after token t is that of a scan of tokens t - window + 1 to t from an empty memory; while fewer than

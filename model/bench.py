@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -202,7 +202,15 @@ def bench_memory(_: float) -> list[Row]:
         for tokens in (20_000, 1_000_000):
             file = Path(folder) / f"{tokens}.txt"
             file.write_text(long_text(tokens), "utf-8")
-            command = ["from model.cli import main; main()", "read", str(file), "--out", folder, "--no-control", "--json"]
+            command = [
+                "from model.cli import main; main()",
+                "read",
+                str(file),
+                "--out",
+                folder,
+                "--no-control",
+                "--json",
+            ]
             done = subprocess.run([sys.executable, "-c", *command], capture_output=True, text=True, check=True)
             found.append(json.loads(done.stdout.splitlines()[-1]))
     short, long = found
@@ -238,7 +246,9 @@ def cost(name: str, tokens: int, ours: float, theirs: float, bar: float) -> Row:
     )
 
 
-def read_all(model: LanguageModel, tokens: np.ndarray, chunk_telemetry: bool = False, token_norms: bool = False) -> None:
+def read_all(
+    model: LanguageModel, tokens: np.ndarray, chunk_telemetry: bool = False, token_norms: bool = False
+) -> None:
     """The reading loop of a run, without a disk."""
     import torch
 
@@ -287,8 +297,9 @@ def to_transformers(model: LanguageModel) -> Any:
         theirs.lm_head.weight.copy_(model.head)
         backbone.norm_f.weight.copy_(model.norm.weight)
         for block, layer in zip(model.blocks, backbone.layers, strict=True):
-            ours, mixer = block.mixer, layer.mixer
-            layer.norm.weight.copy_(block.norm.weight)
+            ours: Any = block.mixer
+            mixer = layer.mixer
+            layer.norm.weight.copy_(cast(Any, block).norm.weight)
             mixer.norm.weight.copy_(ours.norm.weight)
             mixer.in_proj.weight.copy_(ours.in_proj.weight)
             mixer.out_proj.weight.copy_(ours.out_proj.weight)

@@ -27,7 +27,9 @@ State = tuple[LayerState, ...]
 def map_state(state: State, function) -> State:  # type: ignore[no-untyped-def]
     """Apply ``function`` (tensor to tensor) to every tensor of ``state``: detach, clone, move, select a batch row."""
     return tuple(
-        LayerState(Memory(function(layer.memory.state), tuple(map(function, layer.memory.past))), function(layer.window))
+        LayerState(
+            Memory(function(layer.memory.state), tuple(map(function, layer.memory.past))), function(layer.window)
+        )
         for layer in state
     )
 

@@ -52,7 +52,11 @@ def test_transformers_runs_mamba2_with_this_root_first_on_the_path() -> None:
         "assert model(torch.arange(10)[None]).logits.shape == (1, 10, 11)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1"}, capture_output=True, text=True
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
 

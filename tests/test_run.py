@@ -176,9 +176,7 @@ def test_initial_states_differ_and_are_reproducible(tmp_path) -> None:
     explored = prepared().explored
     assert not norms["zeros"].any()
     size = 16 * 16
-    np.testing.assert_allclose(
-        norms["fitted"], np.sqrt(size * (explored.std**2 + explored.mean**2)), rtol=0.25
-    )
+    np.testing.assert_allclose(norms["fitted"], np.sqrt(size * (explored.std**2 + explored.mean**2)), rtol=0.25)
     assert np.ptp(norms["gaussian"]) < 0.3 * norms["gaussian"].mean()
     np.testing.assert_allclose(norms["carried"], first.array("norm")[-1], rtol=1e-5)
 

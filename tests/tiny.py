@@ -11,7 +11,7 @@ from model.explore import explore
 from model.lm import LanguageModel
 from model.tokenizer import encode, train_tokenizer
 
-WORDS = "pump valve seal bearing oil checked replaced normal 点検 交換 異常 なし ポンプ 軸受 温度 圧力 値 before after".split()
+WORDS = ["pump", "valve", "seal", "bearing", "oil", "checked", "replaced", "normal", "点検", "交換", "異常", "なし", "ポンプ", "軸受", "温度", "圧力", "値", "before", "after"]
 
 
 def tiny_text(words: int, seed: int = 0) -> str:

@@ -35,7 +35,7 @@ from model.recording import Recording
 
 
 def summarise(
-    recording: Recording, explored: Explored | None, *, tokens_per_second: float, peak_rss_mb: float
+    recording: Recording, explored: Explored | None, *, tokens_per_second: float, peak_rss_mb: float | None
 ) -> dict[str, Any]:
     """The key figures of ``recording``: numbers, booleans and None, ready for JSON.
 

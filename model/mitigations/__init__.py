@@ -47,9 +47,7 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
         wrap=state_norm.clipped, neutral=math.inf, suggested=1.0, low=0.1, high=4.0, step=0.05, needs_reference=True
     ),
     "insertion": Mitigation(wrap=insertion.inserted, neutral=1.0, suggested=0.75, low=0.05, high=1.0, step=0.05),
-    "retention": Mitigation(
-        wrap=retention.retained, neutral=1.0, suggested=0.9999, low=0.9, high=1.0, step=0.0001
-    ),
+    "retention": Mitigation(wrap=retention.retained, neutral=1.0, suggested=0.9999, low=0.9, high=1.0, step=0.0001),
     "decay": Mitigation(wrap=decay.decayed, neutral=1.0, suggested=4.0, low=0.25, high=16.0, step=0.25),
 }
 

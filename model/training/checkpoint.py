@@ -39,9 +39,7 @@ def train_checkpoint(
         raise UserError("training.unknown_preset", name=preset, known=", ".join(PRESETS))
     config = TrainConfig(model=PRESETS[preset], steps=steps, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
-    texts = {
-        group: [split_held_out(path.read_text("utf-8"))[0] for path in paths] for group, paths in groups.items()
-    }
+    texts = {group: [split_held_out(path.read_text("utf-8"))[0] for path in paths] for group, paths in groups.items()}
     file = out / "tokenizer.json"
     if not file.exists():
         echo("learning the tokenizer")
@@ -72,7 +70,9 @@ def train_checkpoint(
     write_json(
         out / "training.json",
         {
-            "command": " ".join(["memory-explorer", *(Path(word).name if "/" in word else word for word in sys.argv[1:])]),
+            "command": " ".join(
+                ["memory-explorer", *(Path(word).name if "/" in word else word for word in sys.argv[1:])]
+            ),
             "config": asdict(config),
             "versions": versions(),
             "tokens": {group: sum(len(stream) for stream in found) for group, found in streams.items()},

@@ -105,7 +105,9 @@ def train(
             asked = weights > 1
             right = (logits.argmax(-1) == tokens[:, 1:])[asked].float().mean().item()
             seconds = time.monotonic() - started
-            report(StepReport(step=step, seqlen=seqlen, loss=losses[~asked].mean().item(), recall=right, seconds=seconds))
+            report(
+                StepReport(step=step, seqlen=seqlen, loss=losses[~asked].mean().item(), recall=right, seconds=seconds)
+            )
         if step % 500 == 0:
             store(save, model, optimizer, step)
     store(save, model, optimizer, step)
