@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from kernels.chunked import chunked_scan
 from kernels.types import Scan
 from model.config import ModelConfig
-from model.layers import Block, RMSNorm
+from model.layers import Block, Linear, RMSNorm
 from model.mixers import MIXERS
 from model.state import State
 
@@ -31,13 +32,14 @@ class LanguageModel(nn.Module):
         self.lm_head = None if config.tied else nn.Parameter(self.embedding.weight.detach().clone())
 
     @property
-    def head(self) -> nn.Parameter:
+    def head(self) -> Tensor:
         """The matrix of the head, (vocab_size, d_model): the embedding's own if they are tied."""
         return self.embedding.weight if self.lm_head is None else self.lm_head
 
     def zero_state(self, batch: int = 1) -> State:
         """An empty memory for ``batch`` sequences."""
-        return tuple(block.mixer.zero_state(batch) for block in self.blocks)
+        mixers: list[Any] = [block.mixer for block in self.blocks]
+        return tuple(mixer.zero_state(batch) for mixer in mixers)
 
     def forward(
         self, tokens: Tensor, state: State | None = None, scans: Sequence[Scan] | None = None
@@ -69,9 +71,9 @@ class LanguageModel(nn.Module):
 
     def use_bfloat16(self) -> LanguageModel:
         """Keep the matrices of products in bfloat16: about twice as fast on a recent CPU, states stay float32."""
-        for block in self.blocks:
-            for linear in (block.mixer.in_proj, block.mixer.out_proj):
-                linear.weight.data = linear.weight.data.to(torch.bfloat16)
+        for block in self.modules():
+            if isinstance(block, Linear):
+                block.weight.data = block.weight.data.to(torch.bfloat16)
         for matrix in {self.embedding.weight, self.head}:
             matrix.data = matrix.data.to(torch.bfloat16)
         return self

@@ -1,6 +1,6 @@
 """A recording: what was seen while a document was read, as a directory that outlives the process.
 
-    recording.json      title, experiment, document (name and hash, not its text), model shape, versions, status, summary
+    recording.json      title, experiment, document (name, hash), model shape, status, summary
     progress.json       how many tokens are safely on disk: renamed into place last, so a block is there or it is not
     data.zarr/          arrays with named dimensions (Zarr v3): ``xarray.open_zarr`` opens it without this project
     state.safetensors   the memory after the last safe token: where to resume, and the "carried" state of other runs
@@ -207,7 +207,8 @@ class RecordingWriter:
         for name in ("position", "character"):
             self._create(name, (("boundary", boundary),), "int32", 0)
         self._create("snapshot_position", (("snapshot", count),), "int32", 0)
-        self._group["snapshot_position"][:] = snapshot_positions
+        stored: Any = self._group["snapshot_position"]
+        stored[:] = snapshot_positions
 
     def _create(self, name: str, dimensions: tuple[tuple[str, int], ...], dtype: str, fill: float) -> None:
         rows = {"token": BLOCK, "boundary": BLOCK // CHUNK}.get(dimensions[0][0], max(1, dimensions[0][1]))
@@ -224,7 +225,8 @@ class RecordingWriter:
     def put(self, name: str, start: int, values: np.ndarray) -> None:
         """Store ``values`` in the array ``name`` from row ``start`` on."""
         if len(values):
-            self._group[name][start : start + len(values)] = values
+            stored: Any = self._group[name]
+            stored[start : start + len(values)] = values
 
     def commit(self, progress: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> None:
         """Make everything put so far safe, together with the memory from which to go on."""

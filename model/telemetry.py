@@ -21,7 +21,7 @@ Observer = Callable[[ScanOutput], None]
 def recorded(scan: Scan, observe: Observer, token_norms: bool = False) -> Scan:
     """``scan``, with every output shown to ``observe``; ``token_norms`` asks for the norm at every token."""
 
-    def scan_recorded(inputs: ScanInputs, memory: Memory, _: bool = False) -> ScanOutput:
+    def scan_recorded(inputs: ScanInputs, memory: Memory, token_norms: bool = token_norms) -> ScanOutput:
         output = scan(inputs, memory, token_norms)
         observe(output)
         return output

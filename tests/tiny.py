@@ -11,7 +11,10 @@ from model.explore import explore
 from model.lm import LanguageModel
 from model.tokenizer import encode, train_tokenizer
 
-WORDS = ["pump", "valve", "seal", "bearing", "oil", "checked", "replaced", "normal", "点検", "交換", "異常", "なし", "ポンプ", "軸受", "温度", "圧力", "値", "before", "after"]
+WORDS = [
+    *("pump", "valve", "seal", "bearing", "oil", "checked", "replaced", "normal", "before", "after"),
+    *("点検", "交換", "異常", "なし", "ポンプ", "軸受", "温度", "圧力", "値"),
+]
 
 
 def tiny_text(words: int, seed: int = 0) -> str:

@@ -57,7 +57,7 @@ def summarise(
     figures: dict[str, Any] = {
         "tokens": tokens,
         "tokens_per_second": float(tokens_per_second),
-        "peak_rss_mb": float(peak_rss_mb),
+        "peak_rss_mb": None if peak_rss_mb is None else float(peak_rss_mb),
         "train_length": train_length,
         "loss_within": _mean(loss[:train_length]),
         "loss_beyond": loss_beyond,

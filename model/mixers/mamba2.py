@@ -58,9 +58,8 @@ class Mamba2(nn.Module):
         """An empty memory for ``batch`` sequences."""
         config = self.config
         shape = (batch, config.nheads, config.headdim, config.d_state)
-        like = {"dtype": self.A_log.dtype, "device": self.A_log.device}
-        window = torch.zeros(batch, config.d_conv - 1, self.conv_weight.shape[1], **like)
-        return LayerState(Memory(torch.zeros(shape, **like)), window)
+        window = self.A_log.new_zeros(batch, config.d_conv - 1, self.conv_weight.shape[1])
+        return LayerState(Memory(self.A_log.new_zeros(shape)), window)
 
     def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
         """(batch, seqlen, d_model) from ``state`` -> (batch, seqlen, d_model) and the state after the last token."""

@@ -50,8 +50,8 @@ class Sampler:
         roots = [np.sqrt([len(stream) for stream in streams]) for streams in self.streams]
         self.shares = [root / root.sum() for root in roots]
         self.recall = recall
-        self.digits = [tokenizer.token_to_id(str(digit)) for digit in range(10)]
-        self.names = [tokenizer.token_to_id(name) for name in NAMES]
+        self.digits = np.array([tokenizer.token_to_id(str(digit)) for digit in range(10)])
+        self.names = np.array([tokenizer.token_to_id(name) for name in NAMES])
         self.forms = {form: (parts(tokenizer, form.tell), parts(tokenizer, form.ask)) for form in ALL_FORMS}
 
     def batch(self, rows: int, seqlen: int, key: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +92,8 @@ class Sampler:
         names = random.permutation(self.names)[: len(forms)]
         told, asked = [], []
         for form, name in zip(forms, names, strict=True):
-            key = random.choice(self.digits, random.choice(recall.digits) if long else recall.digits[0])
+            count = recall.digits[random.integers(len(recall.digits))] if long else recall.digits[0]
+            key = random.choice(self.digits, count)
             tell, ask = self.forms[form]
             told.append(fill(tell, name, key, first_is_answer=False))
             asked.append(fill(ask, name, key, first_is_answer=True))

@@ -129,7 +129,7 @@ def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
 def store(path: Path, model: LanguageModel, optimizer: torch.optim.Optimizer, step: int) -> None:
     """Write weights, optimizer and step to one safetensors file, whole or not at all."""
     tensors = {f"model.{name}": tensor.contiguous() for name, tensor in parameters(model).items()}
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     for parameter, moments in optimizer.state.items():
         tensors |= {f"{moment}.{names[parameter]}": value for moment, value in moments.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
