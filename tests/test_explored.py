@@ -14,7 +14,6 @@ from sklearn.manifold import trustworthiness
 from model.diagnostics import state_map
 from model.diagnostics.explored import Explored, novelty, stretches, threshold, unexplored_fraction
 from model.diagnostics.neighbours import nearest
-from model.diagnostics.umap_layout import memberships
 
 T = 256
 SKETCH = 128
@@ -172,12 +171,6 @@ def test_pca_is_that_of_scikit_learn(features: int) -> None:
     shown = np.concatenate([picture.explored_xy, picture.document_xy])
     theirs = truth.transform((values - values.mean(axis=0)) / values.std(axis=0))
     np.testing.assert_allclose(np.abs(shown), np.abs(theirs), atol=1e-2 * np.abs(theirs).max())
-
-
-def test_memberships_sum_to_their_target() -> None:
-    distances = np.sort(np.random.default_rng(0).random((50, 14)), axis=1)
-    np.testing.assert_allclose(memberships(distances).sum(axis=1), np.log2(15), atol=1e-6)
-    assert (memberships(distances)[:, 0] == 1).all()
 
 
 def test_coverage_counts_explored_states_near_the_document() -> None:

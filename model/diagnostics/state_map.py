@@ -57,8 +57,8 @@ def project(
 ) -> StateMap | None:
     """The map of ``explored_sketch`` (n, ...) and ``document_sketch`` (m, ...); trailing dimensions are joined.
 
-    ``progress`` gets fractions from 0 to 1. ``stop`` is asked between steps and epochs; if it says yes the
-    result is None. The same ``seed`` and states give the same map on the same machine.
+    ``progress`` gets fractions from 0 to 1. ``stop`` is asked between steps; if it says yes the result is
+    None. The same ``seed`` and states give the same map on the same machine.
     """
     explored, document = as_points(explored_sketch), as_points(document_sketch)
     values, repaired = _standardised(np.concatenate([explored, document]))
