@@ -1,4 +1,4 @@
-"""The whole way in a real browser: upload, run, cancel, run again, look at every page, and nothing leaves the machine."""
+"""The whole way in a real browser: upload, run, cancel, run again, look at every page; nothing leaves the machine."""
 
 import shutil
 import socket
