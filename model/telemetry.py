@@ -33,9 +33,11 @@ def snapshot_positions(tokens: int, count: int, chunk: int = CHUNK) -> np.ndarra
     """At most ``count`` boundaries at which a sketch is kept, (n,) int32, for a document of ``tokens`` tokens.
 
     Half are spread evenly over the document, half evenly in the logarithm of the position, so that the first
-    training lengths are seen as finely as the chunk allows and the end of a long document is not forgotten.
+    training lengths are seen as finely as the chunk allows and the end of a long document is not forgotten. A short
+    document has fewer, about every fourth boundary: a snapshot costs more than the statistics of several chunks.
     """
     boundaries = -(-tokens // chunk)
+    count = min(count, 8 + boundaries // 4)
     if boundaries <= count:
         chosen = np.arange(1, boundaries + 1)
     else:
