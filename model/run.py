@@ -39,10 +39,6 @@ if TYPE_CHECKING:
     from kernels.types import Scan
     from model.lm import LanguageModel
 
-CONTROL_STRETCH = 8192
-"""Tokens after which the control catches up: often enough for a live curve, rarely enough for full batches."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     """A checked experiment with the tokens it reads; ``characters`` says where in the text each token begins."""
@@ -217,16 +213,14 @@ def run(
         block.add(segment.start + 1, segment.losses, recorder.take(segment.stop - segment.start))
         meter.reading_until(segment.stop)
         end = segment.stop == experiment.tokens
-        if end or segment.stop % CONTROL_STRETCH == 0:
-            block.catch_up(segment.stop)
-            meter.skip()
+        block.catch_up(segment.stop, stop)
+        meter.skip()
         if end or segment.stop % BLOCK == 0:
             block.commit(segment.stop, meter.seconds, flatten_state(segment.state))
             meter.skip()
         on_progress(meter.report(block, segment.stop))
         if stop() and not end:
             # Everything read so far is kept; a later run goes on from this segment.
-            block.catch_up(segment.stop)
             block.commit(segment.stop, meter.seconds, flatten_state(segment.state))
             status = CANCELLED
             break
@@ -249,7 +243,7 @@ class Block:
         self.writer = writer
         self.prepared = prepared
         self.model = model if prepared.experiment.precision == "float32" else load_model(prepared.experiment.model)
-        self.controlled = read_progress(writer.path)["tokens"]
+        self.controlled = int(read_progress(writer.path).get("controlled", 0))
         self.pending: dict[str, list[tuple[int, np.ndarray]]] = {}
         self.loss, self.control_loss = float("nan"), None if not prepared.experiment.control else float("nan")
         self.norms = np.zeros(len(writer.meta.layers))
@@ -263,17 +257,24 @@ class Block:
             self.loss = float(losses.mean())
         self.norms = telemetry["norm"][1][-1].mean(-1)
 
-    def catch_up(self, stop: int) -> None:
-        """Read the same tokens with a fresh memory, up to ``stop``."""
-        experiment = self.prepared.experiment
-        if not experiment.control or stop <= self.controlled:
-            return
-        from model.stream import control_losses
+    def catch_up(self, stop: int, stopped: Callable[[], bool]) -> None:
+        """Read with a fresh memory too whatever whole batches of windows ``stop`` tokens hold, or all at the end.
 
-        losses = control_losses(self.model, self.prepared.tokens, self.controlled, stop, experiment.train_length)
-        self.pending.setdefault("control_loss", []).append((self.controlled, losses))
-        self.control_loss = float(np.nanmean(losses[-512:]))
-        self.controlled = stop
+        The last few do not wait for ``stopped``: a document that is read to its end has its control.
+        """
+        from model.stream import control_border, control_losses
+
+        experiment = self.prepared.experiment
+        end = stop == experiment.tokens
+        while experiment.control and self.controlled < stop and (end or not stopped()):
+            border = control_border(self.controlled, experiment.train_length)
+            if border > stop and not end:
+                break
+            first, last = self.controlled, min(border, stop)
+            losses = control_losses(self.model, self.prepared.tokens, first, last, experiment.train_length)
+            self.pending.setdefault("control_loss", []).append((first, losses))
+            self.control_loss = float(np.nanmean(losses[-512:]))
+            self.controlled = last
 
     def commit(self, tokens: int, seconds: float, state: Mapping[str, Any]) -> None:
         """Write everything pending and the state from which to go on."""
@@ -286,7 +287,8 @@ class Block:
         self.writer.put("character", first, ends[at].astype(np.int32))
         self.pending.clear()
         self.writer.commit(
-            {"tokens": tokens, "seconds": seconds}, {name: tensor.numpy() for name, tensor in state.items()}
+            {"tokens": tokens, "controlled": self.controlled, "seconds": seconds},
+            {name: tensor.numpy() for name, tensor in state.items()},
         )
 
 

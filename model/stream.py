@@ -21,6 +21,9 @@ from model.state import State
 SEGMENT = 512
 """Tokens of a segment: measured fastest on CPUs, whose caches it fits."""
 
+CONTROL_BATCH = 4096
+"""Tokens that the control reads at once: enough for full products, few enough to stop within a second."""
+
 LOGITS = 1 << 23
 """Elements of logits that are formed at once; a large vocabulary is scored in parts."""
 
@@ -62,6 +65,19 @@ def losses_of(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
     return torch.cat(parts).view(targets.shape) if parts else torch.zeros(targets.shape)
 
 
+def control_rows(train_length: int) -> int:
+    """Windows of the control that are read side by side."""
+    return max(1, CONTROL_BATCH // train_length)
+
+
+def control_border(first: int, train_length: int) -> int:
+    """The end of the stretch of tokens, ``first`` among them, that one batch of the control's windows scores."""
+    step = max(1, train_length // 2)
+    window = max(0, -(-(first - train_length) // step))
+    last = (window // control_rows(train_length) + 1) * control_rows(train_length) - 1
+    return train_length + last * step + 1
+
+
 def control_losses(model: LanguageModel, tokens: np.ndarray, first: int, stop: int, train_length: int) -> np.ndarray:
     """The matched control: the loss of tokens ``first`` to ``stop`` with a fresh memory, (stop - first,), in nats.
 
@@ -76,16 +92,25 @@ def control_losses(model: LanguageModel, tokens: np.ndarray, first: int, stop: i
         return losses
     window = np.maximum(0, -(-(wanted - train_length) // step))
     ids = torch.from_numpy(tokens.astype(np.int64))
-    rows = max(1, 8192 // train_length)
+    rows = control_rows(train_length)
     for low in range(int(window[0]), int(window[-1]) + 1, rows):
         starts = [index * step for index in range(low, min(low + rows, int(window[-1]) + 1))]
         stretch = torch.zeros(len(starts), train_length + 1, dtype=torch.int64)
         for row, begin in enumerate(starts):
             piece = ids[begin : begin + train_length + 1]
             stretch[row, : len(piece)] = piece
-        with torch.inference_mode():
-            hidden, _ = model.hidden(stretch[:, :-1])
-            scored = losses_of(model, hidden, stretch[:, 1:]).numpy()
+        scored = np.concatenate(fresh_losses(model, stretch), axis=1)
         here = (window >= low) & (window < low + rows)
         losses[wanted[here] - first] = scored[window[here] - low, wanted[here] - window[here] * step - 1]
+    return losses
+
+
+def fresh_losses(model: LanguageModel, stretch: torch.Tensor) -> list[np.ndarray]:
+    """Losses of ``stretch`` (batch, 1 + seqlen) from an empty memory, segment by segment: [(batch, segment), ...]."""
+    state, losses = model.zero_state(len(stretch)), []
+    with torch.inference_mode():
+        for first in range(0, stretch.shape[1] - 1, SEGMENT):
+            piece = stretch[:, first : first + SEGMENT + 1]
+            hidden, state = model.hidden(piece[:, :-1], state)
+            losses.append(losses_of(model, hidden, piece[:, 1:]).numpy())
     return losses

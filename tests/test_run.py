@@ -1,5 +1,6 @@
 """A document in one piece is the same in any pieces; a killed run ends like an unbroken one; memory stays bounded."""
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from model.checkpoint import load_model, load_tokenizer_of
 from model.errors import UserError
 from model.recording import Recording
 from model.run import prepare, run
-from model.stream import control_losses, losses_of, read
+from model.stream import CONTROL_BATCH, control_border, control_losses, losses_of, read
 from model.telemetry import snapshot_positions
 from model.tokenizer import encode
 from tests.tiny import make_tiny_checkpoint, tiny_text
@@ -54,7 +55,6 @@ def assert_same(ours: dict, theirs: dict, **tolerance) -> None:
 
 def test_chunk_is_the_same_in_kernels_and_recordings() -> None:
     assert model.recording.CHUNK == CHUNK
-    assert model.recording.BLOCK % model.run.CONTROL_STRETCH == 0
 
 
 def test_losses_are_those_of_one_forward_pass() -> None:
@@ -83,6 +83,17 @@ def test_control_reads_between_half_and_a_whole_training_length(first, length, t
         expected = losses_of(lm, hidden[:, -1:], ids[:, -1:]).item()
         assert found[token - first] == pytest.approx(expected, abs=1e-4)
     assert first > 0 or np.isnan(found[0])
+
+
+@pytest.mark.parametrize("train_length", [16, 64, 100, 256, 4096, 6000])
+def test_control_is_cut_into_whole_batches_of_windows(train_length) -> None:
+    borders = [0]
+    while borders[-1] < 30_000:
+        borders.append(control_border(borders[-1], train_length))
+    step = train_length // 2
+    for first, border in itertools.pairwise(borders):
+        windows = {max(0, -(-(token - train_length) // step)) for token in range(first, border)}
+        assert len(windows) == max(1, CONTROL_BATCH // train_length)
 
 
 def test_recording_has_every_array_to_its_end(tmp_path) -> None:
@@ -114,7 +125,6 @@ def test_early_losses_equal_the_control_where_memory_is_the_same(tmp_path) -> No
 @pytest.mark.parametrize("choices", [{}, {"mitigations": {"window": 100, "decay": 2.0}, "token_norms": True}])
 def test_a_killed_run_ends_like_an_unbroken_one(tmp_path, monkeypatch, choices) -> None:
     monkeypatch.setattr(model.run, "BLOCK", 1024)
-    monkeypatch.setattr(model.run, "CONTROL_STRETCH", 1024)
     whole = run(prepared(**choices), tmp_path / "whole")
 
     class Killed(BaseException):
@@ -141,7 +151,7 @@ def test_a_cancelled_run_keeps_what_it_read_and_goes_on(tmp_path) -> None:
     resumed = run(prepared(), tmp_path)
     assert resumed.complete and resumed.meta.created == cancelled.meta.created
     whole = run(prepared(), tmp_path / "other")
-    assert_same(arrays(resumed), arrays(whole), rtol=1e-4, atol=1e-4)
+    assert_same(arrays(resumed), arrays(whole), rtol=0, atol=0)
 
 
 def test_the_same_experiment_is_not_run_twice(tmp_path) -> None:

@@ -73,6 +73,7 @@ def template(dark: bool) -> go.layout.Template:
             "yaxis": axis,
             "hoverlabel": {"font": {"family": FONT, "size": 12}, "bgcolor": BACKGROUND[dark], "font_color": TEXT[dark]},
             "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "xanchor": "left"},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": GREY, "activecolor": TEXT[dark]},
             "margin": {"l": 56, "r": 16, "t": 28, "b": 44},
         }
     )

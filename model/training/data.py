@@ -88,7 +88,7 @@ class Sampler:
         forms: list[RecallForm] = [PAIR] * (recall.pairs if room > 200 else min(recall.pairs, 3))
         if long and random.random() < recall.passkey_share:
             sentences = list(PASSKEYS.values())
-            forms = [PAIR] * (len(forms) // 2) + [sentences[random.integers(len(sentences))]]
+            forms = [*forms, sentences[random.integers(len(sentences))]]
         names = random.permutation(self.names)[: len(forms)]
         told, asked = [], []
         for form, name in zip(forms, names, strict=True):

@@ -148,15 +148,15 @@ def _rows(found: Sequence[Figures]) -> dict[str, list[str]]:
         return ["–" if value is None or not order else form.format(value) for order, value in enumerate(values)]
 
     def relative(here: float, there: float) -> str:
-        return f"{here / there - 1:+.1%}" if there else "–"
+        return f"{here / there - 1:+z.1%}" if there else "–"
 
     def absolute(here: float, there: float) -> str:
-        return f"{here - there:+.2f}"
+        return f"{here - there:+z.2f}"
 
     return {
         "within": cells(lambda one: one.within, "{:.3f}", relative),
         "beyond": cells(lambda one: one.beyond, "{:.3f}", relative),
-        "excess": cells(lambda one: one.excess, "{:+.3f}", absolute),
+        "excess": cells(lambda one: one.excess, "{:+z.3f}", absolute),
         "removed": share([removed(one, base) for one in found], "{:.0%}"),
         "onset": cells(_onset, "{:,.0f}", lambda here, there: f"{here - there:+,.0f}"),
         "growth": cells(lambda one: one.growth, "{:.2f}×", absolute),
@@ -210,7 +210,7 @@ def _excess_chart(lines: Sequence[Line], chosen: Sequence[Recording], tokens: in
         key="compare_excess",
         title=t("compare.excess_title"),
         explanation=t("compare.excess_explanation"),
-        alt=t("compare.excess_title") + ": " + _ends([(line, curve.excess) for line, curve in curves], "{:+.2f}"),
+        alt=t("compare.excess_title") + ": " + _ends([(line, curve.excess) for line, curve in curves], "{:+z.2f}"),
         data=pd.concat(table),
     )
 
