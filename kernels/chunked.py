@@ -67,18 +67,14 @@ def chunked_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False, 
     from_chunk_start = torch.exp2(chunks.decay.to(state.dtype))
     over_chunk = from_chunk_start[:, -1].repeat_interleave(headdim, dim=-1)
     over_chunk = over_chunk.view(batch, nchunks, ngroups, 1, heads * headdim)
-    boundary = pack_state(state, ngroups)
-    boundaries = [boundary]
-    for index in range(nchunks):
-        boundary = torch.addcmul(additions[:, index], boundary, over_chunk[:, index])
-        boundaries.append(boundary)
-    packed = torch.stack(boundaries, dim=1)  # (batch, nchunks + 1, ngroups, d_state, width)
+    packed = carry(pack_state(state, ngroups), additions, over_chunk)  # (batch, nchunks + 1, ngroups, d_state, width)
 
     # 3. Read: within the chunk, and from the state at its start. With norms asked for, B reads beside C.
     reader = torch.cat([chunks.C, chunks.B], dim=1) if token_norms else chunks.C
     weights = causal_decay(chunks.decay, state.dtype).unsqueeze(2)  # (rows, heads, 1, chunk, chunk)
     scores = torch.bmm(reader, chunks.B.transpose(1, 2)).view(-1, 1, reader.shape[1] // chunk, chunk, chunk)
-    mixed = (scores * weights).view(-1, heads, reader.shape[1], chunk).to(compute)
+    # In bfloat16 every factor is rounded before the product: promoting the other would cost a pass over memory.
+    mixed = (scores * weights.to(compute)).view(-1, heads, reader.shape[1], chunk)
     x_heads = chunks.x.view(-1, chunk, heads, headdim).transpose(1, 2)
     inside = torch.matmul(mixed, x_heads).transpose(1, 2)  # (rows, readers, heads, headdim)
     start = packed[:, :-1].reshape(-1, d_state, heads * headdim).to(compute)
@@ -111,6 +107,21 @@ def _token_norms(chunks: Chunks, read_with_B: Tensor, start: Tensor, weights: Te
     anchor = start.to(x.dtype).view(rows, -1, heads, headdim).square().sum((1, 3))
     squared = torch.matmul(weights.square(), gain.transpose(1, 2)[..., None]).squeeze(-1).transpose(1, 2)
     return (squared + decay.square() * anchor[:, None]).clamp_min(0).sqrt()
+
+
+def carry(state: Tensor, additions: Tensor, decay: Tensor) -> Tensor:
+    """The state before every chunk and after the last: (batch, ...), twice (batch, n, ...) -> (batch, n + 1, ...)."""
+    batch, count = additions.shape[:2]
+    if torch.is_grad_enabled():
+        states = [state]
+        for index in range(count):
+            states.append(torch.addcmul(additions[:, index], states[-1], decay[:, index]))
+        return torch.stack(states, dim=1)
+    carried = additions.new_empty(batch, count + 1, *additions.shape[2:])
+    carried[:, 0] = state
+    for index in range(count):
+        torch.addcmul(additions[:, index], carried[:, index], decay[:, index], out=carried[:, index + 1])
+    return carried
 
 
 def cut(inputs: ScanInputs, chunk: int) -> Chunks:
@@ -146,8 +157,7 @@ def causal_decay(decay: Tensor, dtype: torch.dtype) -> Tensor:
 
 def scale_heads(x: Tensor, factor: Tensor) -> Tensor:
     """Scale each head of ``x`` (rows, chunk, heads * headdim) by ``factor`` (rows, chunk, heads), in x's dtype."""
-    split = x.view(*factor.shape, -1)
-    return (split * factor[..., None]).to(x.dtype).view(x.shape)
+    return (x.view(*factor.shape, -1) * factor.to(x.dtype)[..., None]).view(x.shape)
 
 
 def join_heads(tensor: Tensor, batch: int, ngroups: int, seqlen: int) -> Tensor:

@@ -108,8 +108,10 @@ def load_model(name: str, precision: str = "float32") -> LanguageModel:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from kernels.heap import keep_freed_memory
     from model.lm import LanguageModel
 
+    keep_freed_memory()
     if name.startswith("random:") and name.removeprefix("random:") in PRESETS:
         torch.manual_seed(0)
         model = LanguageModel(PRESETS[name.removeprefix("random:")])

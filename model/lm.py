@@ -52,9 +52,9 @@ class LanguageModel(nn.Module):
         u, state = self.hidden(tokens, state, scans)
         return self.logits(u), state
 
-    def logits(self, u: Tensor) -> Tensor:
-        """Scores of the next token: (..., d_model) -> (..., vocab_size)."""
-        return F.linear(u.to(self.head.dtype), self.head)
+    def logits(self, u: Tensor, words: slice = slice(None)) -> Tensor:
+        """Scores of the next token, or of the ``words`` of the vocabulary: (..., d_model) -> (..., vocab_size)."""
+        return F.linear(u.to(self.head.dtype), self.head[words])
 
     def hidden(
         self, tokens: Tensor, state: State | None = None, scans: Sequence[Scan] | None = None

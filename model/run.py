@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from kernels.types import Scan
     from model.lm import LanguageModel
 
+
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
     """A checked experiment with the tokens it reads; ``characters`` says where in the text each token begins."""

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from kernels.types import Scan
 from model.lm import LanguageModel
@@ -24,8 +23,8 @@ SEGMENT = 512
 CONTROL_BATCH = 4096
 """Tokens that the control reads at once: enough for full products, few enough to stop within a second."""
 
-LOGITS = 1 << 23
-"""Elements of logits that are formed at once; a large vocabulary is scored in parts."""
+TILE = 2048
+"""Words of the vocabulary that are scored at once: with a segment's tokens, what a cache holds."""
 
 
 class Segment(NamedTuple):
@@ -55,14 +54,32 @@ def read(
 
 
 def losses_of(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy in nats of each target: (batch, seqlen, d_model), (batch, seqlen) -> (batch, seqlen)."""
+    """Cross-entropy in nats of each target: (batch, seqlen, d_model), (batch, seqlen) -> (batch, seqlen).
+
+    The vocabulary is scored in tiles that a cache holds, and only their sums of exponentials are kept: the logits of a
+    large vocabulary would be the largest tensor of all, and are never formed. For inference only.
+    """
     flat, wanted = hidden.flatten(0, 1), targets.flatten()
-    rows = max(1, LOGITS // model.config.vocab_size)
     parts = [
-        F.cross_entropy(model.logits(flat[row : row + rows]).float(), wanted[row : row + rows], reduction="none")
-        for row in range(0, len(wanted), rows)
+        _tiled_losses(model, flat[row : row + SEGMENT], wanted[row : row + SEGMENT])
+        for row in range(0, len(wanted), SEGMENT)
     ]
     return torch.cat(parts).view(targets.shape) if parts else torch.zeros(targets.shape)
+
+
+def _tiled_losses(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
+    """(rows, d_model), (rows,) -> (rows,): log sum exp of all scores, minus the target's."""
+    highest = hidden.new_full(targets.shape, -torch.inf)
+    total, wanted = torch.zeros_like(highest), torch.zeros_like(highest)
+    for first in range(0, model.config.vocab_size, TILE):
+        logits = model.logits(hidden, slice(first, first + TILE)).float()
+        place = (targets - first).clamp(0, logits.shape[1] - 1)
+        inside = place + first == targets
+        wanted = torch.where(inside, logits.gather(1, place[:, None])[:, 0], wanted)
+        top = torch.maximum(highest, logits.amax(1))
+        total = total * (highest - top).exp() + logits.sub_(top[:, None]).exp_().sum(1)
+        highest = top
+    return highest + total.log() - wanted
 
 
 def control_rows(train_length: int) -> int:

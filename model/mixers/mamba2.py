@@ -71,10 +71,11 @@ class Mamba2(nn.Module):
         z, xBC, dt = projected.split([config.d_inner, config.d_inner + 2 * keys, config.nheads], dim=-1)
 
         stretch = torch.cat([state.window, xBC.to(state.window.dtype)], dim=1)
-        convolved = self.conv_bias + self.conv_weight[0] * stretch[:, :seqlen]
+        convolved = torch.addcmul(self.conv_bias, stretch[:, :seqlen], self.conv_weight[0])
         for tap in range(1, config.d_conv):
-            convolved = torch.addcmul(convolved, stretch[:, tap : tap + seqlen], self.conv_weight[tap])
-        x, B, C = F.silu(convolved).split([config.d_inner, keys, keys], dim=-1)
+            convolved.addcmul_(stretch[:, tap : tap + seqlen], self.conv_weight[tap])
+        convolved = F.silu(convolved, inplace=not torch.is_grad_enabled())
+        x, B, C = convolved.split([config.d_inner, keys, keys], dim=-1)
 
         x = x.unflatten(-1, (config.nheads, config.headdim))
         step = F.softplus(dt.to(state.window.dtype) + self.dt_bias)
