@@ -119,6 +119,10 @@ class Recording:
         """Tokens of the whole document."""
         return self.meta.experiment.tokens
 
+    def rows(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Rows ``start`` to ``stop`` of an array that may not fit in memory whole, read from disk each time."""
+        return np.asarray(self._group[name][start:stop])
+
     @cached_property
     def read_tokens(self) -> int:
         """Tokens that were read: fewer than :attr:`tokens` if the run was cancelled."""

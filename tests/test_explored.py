@@ -14,6 +14,7 @@ from sklearn.manifold import trustworthiness
 from model.diagnostics import state_map
 from model.diagnostics.explored import Explored, novelty, stretches, threshold, unexplored_fraction
 from model.diagnostics.neighbours import nearest
+from model.errors import UserError
 
 T = 256
 SKETCH = 128
@@ -184,3 +185,11 @@ def test_warming_up_twice_at_once_does_no_harm() -> None:
     for thread in threads:
         thread.join(timeout=120)
         assert not thread.is_alive()
+
+
+def test_a_broken_sample_is_said_in_a_sentence(tmp_path) -> None:
+    file = tmp_path / "explored.safetensors"
+    for content in (b"", b"no such format", b"\x08\0\0\0\0\0\0\0{}      "):
+        file.write_bytes(content)
+        with pytest.raises(UserError, match=tmp_path.name):
+            Explored.load(file)

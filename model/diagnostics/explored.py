@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from model.diagnostics.neighbours import as_points, nearest
+from model.errors import UserError
 
 NEIGHBOURS = 5
 PERCENTILE = 99.0
@@ -49,12 +50,16 @@ class Explored:
 
     @staticmethod
     def load(path: Path) -> Explored:
-        """Read what :meth:`save` wrote; OSError or a safetensors error if it cannot be, KeyError if it is another."""
+        """Read what :meth:`save` wrote; UserError if ``path`` is not such a file."""
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        tensors = load_file(path)
-        arrays = {name: tensors[name] for name in Explored.__dataclass_fields__ if name != "train_length"}
-        return Explored(**arrays, train_length=int(tensors["train_length"].item()))
+        try:
+            tensors = load_file(path)
+            arrays = {name: tensors[name] for name in Explored.__dataclass_fields__ if name != "train_length"}
+            return Explored(**arrays, train_length=int(tensors["train_length"].item()))
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            raise UserError("models.bad_explored", name=path.parent.name) from error
 
 
 def threshold(explored: Explored, *, layer: int | None = None, neighbours: int = NEIGHBOURS) -> float:

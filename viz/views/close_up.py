@@ -54,14 +54,8 @@ def render(recording: Recording, layer: int, head: int) -> None:
 
 
 def token_norms(recording: Recording, layer: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens read, (n,), and the exact norm after each, (n, head), of the tokens ``first`` to ``last``.
-
-    Read from disk in part: the whole array of a long document would not fit in memory.
-    """
-    import zarr
-
-    stored = zarr.open_group(str(recording.path / "data.zarr"), mode="r")["token_norm"]
-    return np.arange(first + 1, last + 1), np.asarray(stored[first:last, layer])  # type: ignore[index]
+    """Tokens read, (n,), and the exact norm after each, (n, head), of the tokens ``first`` to ``last``."""
+    return np.arange(first + 1, last + 1), recording.rows("token_norm", first, last)[:, layer]
 
 
 def boundary_norms(recording: Recording, layer: int, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
