@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tree import with_tree
+
 ROOT = Path(__file__).parent.parent
 STAIRS = ["kernels", "model", "viz", "app"]
 TORCH_FREE = ["viz"]
@@ -65,3 +67,8 @@ def test_no_code_file_outgrows_one_idea() -> None:
     rooms = [file for room in STAIRS for file in sources(room)]
     long = {str(file.relative_to(ROOT)): len(file.read_text("utf-8").splitlines()) for file in rooms}
     assert not {file: lines for file, lines in long.items() if lines > 400}
+
+
+def test_the_readme_names_every_file() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert with_tree(readme) == readme, "run: python -m tests.tree"
