@@ -15,7 +15,8 @@ from model.explore import explore
 from model.recording import versions, write_json
 from model.tokenizer import load_tokenizer, train_tokenizer
 from model.training.data import Sampler, split_held_out, tokenize_groups
-from model.training.train import StepReport, TrainConfig, train
+from model.training.loop import StepReport
+from model.training.train import TrainConfig, train
 
 TOKENIZER_CHARACTERS = 4_000_000
 """Characters of each text that the merges are learned from: more changes nothing and takes longer."""

@@ -1,0 +1,190 @@
+"""The one loop of every training run: AdamW, a schedule, a clipped gradient, reports, and saves to go on from.
+
+What a step reads and which memory it starts from is a :class:`Course`: training from scratch starts each sequence
+empty, post-training starts it where its interventions say. A course that depends on (seed, step) and on the tensors
+it saves, and on nothing else, gives a run that ends with the same weights however often it was killed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from kernels.chunked import chunked_scan
+from model.lm import LanguageModel
+from model.state import State
+from model.training.schedule import Schedule
+
+TRAINING_CHUNK = 32
+"""A shorter chunk than in reading: training sequences are short and the backward pass likes small tiles."""
+
+COURSE = "course."
+"""What the names of a course's own tensors begin with in a save."""
+
+
+class Batch(NamedTuple):
+    """What a step reads: ``tokens`` (rows, seqlen + 1) int64, ``weights`` (rows, seqlen) of their predictions.
+
+    ``state`` is the memory that the rows start from; None is an empty one.
+    """
+
+    tokens: Tensor
+    weights: Tensor
+    state: State | None = None
+
+
+class Course(Protocol):
+    """What a run reads, step by step, and what it must keep to go on after a kill."""
+
+    def draw(self, step: int) -> Batch:
+        """The batch of ``step``; called once for each step, in order."""
+        ...
+
+    def keep(self, step: int, after: State) -> None:
+        """Take the memory ``after`` the last token of the batch of ``step``; it still hangs on the step's graph."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything the next draw depends on besides the step."""
+        ...
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`tensors` gave."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """What a training step showed: loss of prose in nats per token, accuracy on the digits of answers.
+
+    ``seconds`` are those since this process took up the run, ``seconds_left`` what the rest takes at that pace.
+    """
+
+    step: int
+    seqlen: int
+    loss: float
+    recall: float
+    seconds: float
+    seconds_left: float
+
+
+def run_steps(
+    model: LanguageModel,
+    schedule: Schedule,
+    course: Course,
+    save: Path,
+    report: Callable[[StepReport], None],
+    stop: Callable[[], bool],
+    *,
+    report_every: int = 50,
+    save_every: int = 500,
+    about: Mapping[str, str] | None = None,
+) -> int:
+    """Train ``model`` in place, or go on from ``save`` if that file is there; returns the steps that are done.
+
+    ``stop()`` is asked before every step: when it turns true, the run saves itself and returns. ``about`` is written
+    into every save (see :func:`read_about`).
+    """
+    optimizer = torch.optim.AdamW(parameter_groups(model, schedule), schedule.learning_rate, betas=(0.9, 0.95))
+    step = first = restore(save, model, optimizer, course) if save.exists() else 0
+    scans = [partial(chunked_scan, chunk=TRAINING_CHUNK)] * len(model.config.layers)
+    started = time.monotonic()
+    while step < schedule.steps and not stop():
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate(step)
+        tokens, weights, state = course.draw(step)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits, after = model(tokens[:, :-1], state, scans)
+        losses = token_losses(logits, tokens[:, 1:])
+        loss = (losses * weights).sum() / weights.sum()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
+        optimizer.step()
+        course.keep(step, after)
+        step += 1
+        if step % report_every == 0 or step == schedule.steps:
+            asked = weights > 1
+            right = (logits.argmax(-1) == tokens[:, 1:])[asked].float().mean().item()
+            seconds = time.monotonic() - started
+            report(
+                StepReport(
+                    step=step,
+                    seqlen=weights.shape[1],
+                    loss=losses[~asked].mean().item(),
+                    recall=right,
+                    seconds=seconds,
+                    seconds_left=seconds / (step - first) * (schedule.steps - step),
+                )
+            )
+        if step % save_every == 0:
+            store(save, model, optimizer, step, course, about)
+    store(save, model, optimizer, step, course, about)
+    return step
+
+
+def parameter_groups(model: LanguageModel, schedule: Schedule) -> list[dict[str, Any]]:
+    """Matrices, which decay, and the rest (decay rates, step biases, norms), which do not, as in Mamba-2's training."""
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    rest = [parameter for parameter in model.parameters() if parameter.ndim == 1]
+    return [{"params": matrices, "weight_decay": schedule.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+
+
+def token_losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of every prediction in nats: (batch, seqlen, vocab), (batch, seqlen) -> (batch, seqlen)."""
+    return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+
+
+def store(
+    path: Path,
+    model: LanguageModel,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    course: Course,
+    about: Mapping[str, str] | None = None,
+) -> None:
+    """Write weights, optimizer, course and step to one safetensors file, whole or not at all."""
+    tensors = {f"model.{name}": tensor.contiguous() for name, tensor in parameters(model).items()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    for parameter, moments in optimizer.state.items():
+        tensors |= {f"{moment}.{names[parameter]}": value for moment, value in moments.items()}
+    tensors |= {COURSE + name: tensor for name, tensor in course.tensors().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial_path = path.with_suffix(".partial")
+    save_file(tensors, partial_path, metadata={**(about or {}), "step": str(step)})
+    partial_path.replace(path)
+
+
+def restore(path: Path, model: LanguageModel, optimizer: torch.optim.Optimizer, course: Course) -> int:
+    """Load what :func:`store` wrote; returns the step to go on from."""
+    tensors = load_file(path)
+    steps = 0
+    for name, parameter in model.named_parameters():
+        parameter.data.copy_(tensors[f"model.{name}"])
+        moments = {moment: tensors.get(f"{moment}.{name}") for moment in ("step", "exp_avg", "exp_avg_sq")}
+        if moments["step"] is not None:
+            optimizer.state[parameter] = {key: value for key, value in moments.items() if value is not None}
+            steps = int(moments["step"].item())
+    course.load({name.removeprefix(COURSE): value for name, value in tensors.items() if name.startswith(COURSE)})
+    return steps
+
+
+def read_about(path: Path) -> dict[str, str]:
+    """What :func:`store` was told about the run whose save is at ``path``."""
+    with safe_open(path, framework="pt") as file:
+        return dict(file.metadata() or {})
+
+
+def parameters(model: LanguageModel) -> dict[str, Tensor]:
+    """The weights by name, tied ones once."""
+    return {name: parameter.data for name, parameter in model.named_parameters()}

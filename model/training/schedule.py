@@ -1,0 +1,40 @@
+"""What every training run tells its loop: how many steps, how fast it learns, what holds it back. No torch."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+
+class Schedule(Protocol):
+    """The settings that the loop itself reads; TrainConfig and PostTrainConfig have them among others."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """The highest learning rate of the run."""
+        ...
+
+    @property
+    def weight_decay(self) -> float:
+        """Decay of the matrices, as AdamW counts it."""
+        ...
+
+    @property
+    def clip(self) -> float:
+        """The largest norm of a gradient."""
+        ...
+
+    def rate(self, step: int) -> float:
+        """The learning rate of ``step``."""
+        ...
+
+
+def warm_cosine(step: int, *, steps: int, warmup: int, learning_rate: float) -> float:
+    """Learning rate at ``step``: linear warm-up over ``warmup`` steps, then a cosine down to a twentieth."""
+    warm = min(1.0, (step + 1) / warmup)
+    return learning_rate * warm * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps)))
