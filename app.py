@@ -19,6 +19,7 @@ PAGES = {  # file: icon, whether it shows the chosen recording
     "state_norms": (":material/show_chart:", True),
     "state_map": (":material/bubble_chart:", True),
     "passkey": (":material/key:", False),
+    "remembrance": (":material/history:", False),
     "compare": (":material/compare_arrows:", False),
     "documents": (":material/folder_open:", False),
 }

@@ -1,0 +1,141 @@
+"""The remembrance page's work: what is asked, a job that measures it, and results in the session's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from model.errors import UserError
+from model.passkey import Reader, reader_of
+from model.remembrance import RemembranceResult, RemembranceTask, kept_lengths, measure
+from viz import jobs, session
+from viz.choices import Choices
+from viz.language import t
+
+KIND = "remembrance"
+SHIPPED = Path(__file__).parent.parent / "sample_data" / "remembrance"
+_ERROR = session.STATE_PREFIX + "remembrance_error"
+_TASK = session.STATE_PREFIX + "remembrance_task"
+
+
+def folder() -> Path:
+    """Where the results of this session lie."""
+    return session.workspace().folder / "remembrance"
+
+
+def readers(chosen: Choices, other: str | None) -> tuple[Reader, ...]:
+    """The plain model, what the sidebar has chosen if that differs, and, plain too, the model ``other``."""
+    reader = reader_of(
+        chosen.model,
+        initial_state=chosen.initial_state,
+        source=chosen.source,
+        mitigations=dict(chosen.mitigations),
+    )
+    found = (reader,) if reader.plain else (reader.baseline(), reader)
+    return (*found, reader_of(other)) if other is not None else found
+
+
+def task_of(document: str, train_length: int, multiple: int, ends: int) -> RemembranceTask:
+    """The stretches that the controls describe, ``multiple`` training lengths long, of the document with that hash."""
+    length = multiple * train_length
+    return RemembranceTask(document=document, length=length, lengths=kept_lengths(length, train_length), ends=ends)
+
+
+def stored() -> list[RemembranceResult]:
+    """Every result that this session may see: its own, newest first, then those that came with the program."""
+    own = sorted(folder().glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    found = []
+    for file in (*own, *sorted(SHIPPED.glob("*.json"))):
+        try:
+            found.append(RemembranceResult.load(file))
+        except UserError:
+            continue  # a foreign or outdated file is no result
+    return found
+
+
+def result_of(task: RemembranceTask, reader: Reader, known: Sequence[RemembranceResult]) -> RemembranceResult:
+    """What is known of ``task`` and ``reader``: the fullest result, or an empty one."""
+    found = [result for result in known if result.task == task and result.reader == reader]
+    return max(found, key=lambda result: len(result.distances), default=RemembranceResult(task=task, reader=reader))
+
+
+def task_to_show(
+    task: RemembranceTask, wanted: Sequence[Reader], known: Sequence[RemembranceResult]
+) -> RemembranceTask:
+    """``task`` if anything of it was run, else another of the same document that was run with the same readers."""
+    usable = [
+        result
+        for result in known
+        if result.reader in wanted and result.distances and result.task.document == task.document
+    ]
+    return max(usable, key=lambda result: (result.task == task, result.reader == wanted[-1])).task if usable else task
+
+
+def start(begun: Sequence[RemembranceResult], text: str, source: Path | None) -> jobs.Job:
+    """Queue what ``begun`` lacks, one reader after the other; results are on disk after every batch."""
+    home = folder()
+    begun = [result for result in begun if not result.complete]
+    total = tokens_left(begun)
+
+    def work(job: jobs.Job) -> None:
+        before = 0
+        for result in begun:
+            path, ends, first = home / f"{result.key}.json", len(result.distances), result.tokens
+
+            def report(
+                partial: RemembranceResult, done: int, *, path: Path = path, offset: int = before - first
+            ) -> None:
+                nonlocal ends
+                if len(partial.distances) != ends:
+                    ends = len(partial.distances)
+                    partial.save(path)
+                job.progress(offset + done, total, "remembrance.reading")
+
+            measure(result, text, source=source if result.reader.source else None, report=report, stop=job.stopped)
+            if job.stopped():
+                return
+            before += result.task.tokens - first
+
+    st.session_state[_ERROR], st.session_state[_TASK] = None, begun[0].task
+    return jobs.submit(session.session_id(), KIND, work, title=t("remembrance.running"))
+
+
+def tokens_left(begun: Sequence[RemembranceResult]) -> int:
+    """Tokens of the end points that were not read for yet."""
+    return sum(result.task.tokens - result.tokens for result in begun)
+
+
+def collect() -> jobs.Job | None:
+    """The running measurement of this session; of one that has ended, the error is kept for :func:`failure`."""
+    ended = jobs.take(session.session_id(), KIND)
+    if ended is not None:
+        st.session_state[_ERROR] = ended.error
+    return jobs.latest(session.session_id(), KIND)
+
+
+def running() -> RemembranceTask:
+    """The task that was started last."""
+    return st.session_state[_TASK]
+
+
+def failure() -> UserError | None:
+    """Why the last measurement failed, until another one starts."""
+    return st.session_state.get(_ERROR)
+
+
+def estimate(begun: Sequence[RemembranceResult], known: Sequence[RemembranceResult]) -> str:
+    """How much there is to read, and how long that takes once a measurement of this session has told the speed."""
+    from viz.progress import duration
+
+    tokens = tokens_left(begun)
+    if tokens == 0:
+        return t("remembrance.estimate_nothing")
+    here = {file.stem for file in folder().glob("*.json")}
+    timed = [result for result in known if result.key in here and result.reader.model == begun[0].reader.model]
+    seconds = sum(result.seconds for result in timed)
+    if not seconds:
+        return t("remembrance.estimate_unknown", tokens=tokens)
+    speed = sum(result.tokens for result in timed) / seconds
+    return t("remembrance.estimate", tokens=tokens, time=duration(tokens / speed))
