@@ -172,14 +172,15 @@ def test_mean_interval_and_reach():
     half = student.ppf(0.975, 2) * np.std([0.5, 0.3, 0.1], ddof=1) / math.sqrt(3)
     assert (curve.low[1], curve.high[1]) == pytest.approx((max(0, 0.3 - half), 0.3 + half), abs=1e-3)
     assert (curve.low >= 0).all() and (curve.high <= 1).all()
-    assert (result.reach(), result.enough(), result.moved(32), result.moved(33)) == (64, 512, pytest.approx(0.3), None)
+    assert result.reach() == pytest.approx(64 * 8 ** (0.15 / 0.17)) and not result.open_ended()
+    assert result.moved(32) == pytest.approx(0.3) and result.moved(33) is None
     far = a_result([[0.9, 0.9, 0.9, 0.9, 0.9]])
-    assert (far.reach(), far.enough()) == (1000, None)
+    assert far.reach() == 1000 and far.open_ended()
     assert (far.curve().low[0], far.curve().high[0]) == (0, 1)  # one place tells nothing of the others
     none = a_result([[0.0, 0.0]])
-    assert (none.reach(), none.enough()) == (0, 1)
+    assert none.reach() == 0 and not none.open_ended()
     nothing = empty(a_task())
-    assert np.isnan(nothing.curve().mean).all() and nothing.enough() is None and not nothing.complete
+    assert np.isnan(nothing.curve().mean).all() and not nothing.open_ended() and not nothing.complete
 
 
 def test_lengths_and_end_points():
@@ -245,10 +246,12 @@ def test_the_sentence_on_top_follows_the_numbers(monkeypatch):
     from viz.views import remembrance
 
     monkeypatch.setattr(remembrance, "t", lambda key, **values: message(key, "en", **values))
-    far = remembrance.finding(a_result([[0.9, 0.5, 0.4, 0.3, 0.2]]), "Plain model", 32)
-    assert "more than 1,000 tokens back" in far and "older than 32 tokens changes 50% of it" in far
+    farther = remembrance.finding(a_result([[0.9, 0.5, 0.4, 0.3, 0.2]]), "Plain model", 32)
+    assert "1,000 tokens back or more" in farther and "older than 32 tokens changes 50% of it" in farther
+    far = remembrance.finding(a_result([[0.9, 0.08, 0.07, 0.03, 0.0]]), "Plain model", 32)
+    assert "text about 180 tokens back" in far and "changes 8.0% of it" in far
     near = remembrance.finding(a_result([[0.9, 0.02, 0.01, 0.0, 0.0]]), "Plain model", 32)
-    assert "the last 32 tokens" in near and "less than 5%" in near
+    assert "the last 28 tokens" in near and "less than 5%" in near
     assert "hardly depends" in remembrance.finding(a_result([[0.01, 0.0]]), "Plain model", 32)
 
 
@@ -305,6 +308,23 @@ def test_the_page_measures_and_shows_it_again(page, language):
     page.select_slider(key="rm_length").set_value(64)
     page.selectbox(key="doc").set_value("sample:newlines").run()
     assert not page.get("plotly_chart") and page.info and not page.exception
+
+
+def test_a_document_that_is_too_short_is_said_in_a_sentence(page):
+    from tests.tiny import tiny_text
+
+    page.file_uploader[0].upload("short.txt", tiny_text(60).encode())
+    for _ in range(50):
+        if page.run().selectbox(key="doc").value.startswith("upload:"):
+            break
+        time.sleep(0.1)
+    page.button(key="rm_run").click().run()
+    for _ in range(100):
+        if page.error:
+            break
+        time.sleep(0.1)
+        page.run()
+    assert "shorter stretch" in page.error[0].value and not page.exception
 
 
 def test_a_second_model_is_offered_if_it_shares_the_tokenizer(page, tmp_path):

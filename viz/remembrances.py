@@ -7,9 +7,11 @@ from pathlib import Path
 
 import streamlit as st
 
+from model.checkpoint import load_tokenizer_of
 from model.errors import UserError
 from model.passkey import Reader, reader_of
 from model.remembrance import RemembranceResult, RemembranceTask, kept_lengths, measure
+from model.tokenizer import encode
 from viz import jobs, session
 from viz.choices import Choices
 from viz.language import t
@@ -80,6 +82,7 @@ def start(begun: Sequence[RemembranceResult], text: str, source: Path | None) ->
     total = tokens_left(begun)
 
     def work(job: jobs.Job) -> None:
+        tokens, _ = encode(load_tokenizer_of(begun[0].reader.model), text)  # one for all: they share the tokenizer
         before = 0
         for result in begun:
             path, ends, first = home / f"{result.key}.json", len(result.distances), result.tokens
@@ -93,7 +96,7 @@ def start(begun: Sequence[RemembranceResult], text: str, source: Path | None) ->
                     partial.save(path)
                 job.progress(offset + done, total, "remembrance.reading")
 
-            measure(result, text, source=source if result.reader.source else None, report=report, stop=job.stopped)
+            measure(result, tokens, source=source if result.reader.source else None, report=report, stop=job.stopped)
             if job.stopped():
                 return
             before += result.task.tokens - first

@@ -141,15 +141,29 @@ class RemembranceResult:
         half = quantile * values.std(axis=0, ddof=1) / math.sqrt(count)
         return Curve(mean, np.maximum(mean - half, 0), np.minimum(mean + half, 1))
 
-    def reach(self, share: float = NOTICEABLE) -> int:
-        """The most kept tokens at which forgetting all older ones still moves ``share`` of the probability; else 0."""
-        above = [n for n, mean in zip(self.task.lengths, self.curve().mean, strict=True) if mean >= share]
-        return max(above, default=0)
+    def reach(self, share: float = NOTICEABLE) -> float:
+        """The kept tokens from which on forgetting all older ones moves less than ``share`` of the probability.
 
-    def enough(self, share: float = NOTICEABLE) -> int | None:
-        """The kept tokens from which on less than ``share`` moves; None if that is at no tested number."""
-        reach = self.reach(share)
-        return next((n for n in self.task.lengths if n > reach), None) if self.distances else None
+        Between two tested numbers the mean is taken to fall evenly in the logarithm. The last tested number if even
+        there it is not below ``share``, 0 if it is below from the first on.
+        """
+        lengths, mean = self.task.lengths, self.curve().mean
+        above = np.flatnonzero(mean >= share)
+        if not len(above):
+            return 0.0
+        last = int(above[-1])
+        if last == len(lengths) - 1:
+            return float(lengths[last])
+        fallen = (mean[last] - share) / (mean[last] - mean[last + 1])
+        return float(lengths[last] * (lengths[last + 1] / lengths[last]) ** fallen)
+
+    def open_ended(self, share: float = NOTICEABLE) -> bool:
+        """Whether the memory may reach farther than :meth:`reach` says.
+
+        At n = T nothing is forgotten and every curve is at 0. In the far half of a stretch that pulls it down, whatever
+        the model: the memory that serves for comparison has itself forgotten, or never read, what is older.
+        """
+        return self.reach(share) > self.task.length / 2
 
     def moved(self, kept: int) -> float | None:
         """The mean share that moves when ``kept`` tokens are kept; None if that was not measured."""

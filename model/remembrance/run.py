@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.checkpoint import available, fingerprint, load_model, load_tokenizer_of, model_card
+from model.checkpoint import available, fingerprint, load_model, model_card
 from model.passkey.run import WORK
 from model.recording import CHUNK
 from model.remembrance.result import RemembranceResult
@@ -45,7 +45,7 @@ def sharing_tokenizer(model: str) -> list[str]:
 
 def measure(
     begun: RemembranceResult,
-    text: str,
+    tokens: np.ndarray,
     *,
     source: Path | None = None,
     report: Report = lambda result, done: None,
@@ -53,18 +53,16 @@ def measure(
 ) -> RemembranceResult:
     """Load what ``begun.reader`` names and run what ``begun`` lacks: :func:`run_remembrance` from names.
 
-    ``text`` is the document, ``source`` the folder of the recording of a carried state. UserError for whatever does
-    not fit, before any reading.
+    ``tokens`` (n_tokens,) are the document as the model's own tokenizer gives it, ``source`` the folder of the
+    recording of a carried state. UserError for whatever does not fit, before any reading.
     """
     from model.diagnostics.explored import Explored
     from model.initial_states import Origin, initial_state
     from model.recording import read_state
     from model.run import layer_scans
-    from model.tokenizer import encode
 
     reader = begun.reader
     begun.task.check()
-    tokens, _ = encode(load_tokenizer_of(reader.model), text)
     begun.task.end_points(len(tokens))
     card = model_card(reader.model)
     explored = Explored.load(card.explored) if card.explored else None

@@ -58,7 +58,7 @@ def _controls(model: str, train_length: int) -> tuple[int, int, str | None]:
         multiple = st.select_slider(
             t("remembrance.which_length"),
             LENGTHS,
-            value=16,
+            value=32,
             key="rm_length",
             bind="query-params",
             help=t("remembrance.which_length_help", train_length=train_length),
@@ -130,8 +130,9 @@ def _results(
             st.subheader(words, anchor=False) if place == 0 else st.markdown(words)
     counts = {len(result.distances) for result, _ in measured}
     st.caption(t("remembrance.shown", length=shown.length, ends=min(counts), of=shown.ends))
-    with st.container(horizontal=True):
-        for result, name in measured:
+    grid = st.grid(len(measured), min_column_width=240)
+    for result, name in measured:
+        with grid.cell():
             _metric(result, name, train_length)
     numbers = "; ".join(_numbers(result, name) for result, name in measured)
     chart(
@@ -142,20 +143,33 @@ def _results(
         alt=t("remembrance.curve_alt", numbers=numbers),
         data=table(results, names),
     )
+    if any(result.open_ended() for result, _ in measured):
+        st.caption(t("remembrance.longer_hint"))
     if len(wanted) == 1:
         st.caption(t("remembrance.mitigate_hint"))
 
 
 def finding(result: RemembranceResult, name: str, train_length: int) -> str:
     """What the numbers say, in one sentence (Markdown)."""
-    reach, enough = result.reach(), result.enough()
+    who, reach = plain(name), result.reach()
     if reach == 0:
-        return t("remembrance.finding_nothing", who=plain(name), limit=NOTICEABLE)
-    if reach < train_length and enough is not None:
-        return t("remembrance.finding_near", who=plain(name), enough=enough, limit=NOTICEABLE)
+        return t("remembrance.finding_nothing", who=who, limit=NOTICEABLE)
+    if reach < train_length:
+        return t("remembrance.finding_near", who=who, reach=_about(reach), limit=NOTICEABLE)
     # A stored result may be of another training length than the one that is set now.
-    kept = train_length if train_length in result.task.lengths else reach
-    return t("remembrance.finding_far", who=plain(name), reach=reach, kept=kept, share=result.moved(kept))
+    kept = train_length if train_length in result.task.lengths else result.task.lengths[0]
+    values = {"who": who, "reach": _about(reach), "kept": kept, "share": _percent(result.moved(kept) or 0.0)}
+    return t("remembrance.finding_open" if result.open_ended() else "remembrance.finding_far", **values)
+
+
+def _about(tokens: float) -> str:
+    """Two significant digits, which is more than a mean over a few places gives away: 87, 3,100."""
+    return f"{float(f'{tokens:.2g}'):,.0f}"
+
+
+def _percent(share: float) -> str:
+    """41%, 1.2%."""
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
 
 
 def _name(reader: Reader, model: str) -> str:
@@ -172,15 +186,15 @@ def _numbers(result: RemembranceResult, name: str) -> str:
 
 def _metric(result: RemembranceResult, name: str, train_length: int) -> None:
     reach, beyond = result.reach(), result.moved(train_length)
-    last = reach == result.task.lengths[-1]
     with st.container(border=True):
         st.metric(
             t("remembrance.reach_label", who=name),
-            t("remembrance.reach_at_least" if last else "remembrance.reach_value", tokens=reach),
+            t("remembrance.reach_at_least" if result.open_ended() else "remembrance.reach_value", tokens=_about(reach)),
             help=t("remembrance.reach_help", limit=NOTICEABLE),
         )
         facts = [t("remembrance.reach_times", times=reach / train_length)]
         if beyond is not None:
-            low, high = (float(side[result.task.lengths.index(train_length)]) for side in result.curve()[1:])
-            facts.append(t("remembrance.beyond", share=beyond, low=low, high=high, train_length=train_length))
+            place, curve = result.task.lengths.index(train_length), result.curve()
+            low, high = _percent(curve.low[place]), _percent(curve.high[place])
+            facts.append(t("remembrance.beyond", share=_percent(beyond), low=low, high=high, train_length=train_length))
         st.caption(" · ".join(facts))

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from model.remembrance import RemembranceResult
 from model.remembrance.result import NOTICEABLE
 from viz.language import t
-from viz.theme import COLOURS, DASHES, GREY, VERMILLION, template
+from viz.theme import COLOURS, DASHES, GREY, template
 from viz.views.curves import translucent
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up")
@@ -43,7 +43,7 @@ def figure(results: Sequence[RemembranceResult], titles: Sequence[str], *, train
             hovertemplate=t("remembrance.hover"),
         )
     drawn.add_hline(y=NOTICEABLE, line={"color": GREY, "width": 1, "dash": "dot"})
-    drawn.add_vline(x=train_length, line={"color": VERMILLION, "width": 2, "dash": "dash"})
+    drawn.add_vline(x=train_length, line={"color": GREY, "width": 1.6, "dash": "dash"})
     drawn.add_annotation(
         x=np.log10(train_length),
         y=1,
