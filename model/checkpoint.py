@@ -146,3 +146,5 @@ def save_checkpoint(folder: Path, model: LanguageModel, tokenizer: Tokenizer) ->
     partial = folder / "model.partial"
     save_file(tensors, partial)
     partial.replace(folder / "model.safetensors")
+    load_model.cache_clear()  # a checkpoint that is made again has its old name
+    load_tokenizer_of.cache_clear()

@@ -1,4 +1,4 @@
-"""The command line: ``memory-explorer read | models | explore | train | bench | serve``.
+"""The command line: ``memory-explorer read | models | explore | train | post-train | bench | serve``.
 
 Each command does what the dashboard does, through the same functions, so numbers agree. What can be mended is said in
 one sentence; only what is our fault shows a traceback.
@@ -158,13 +158,65 @@ def train(
     from model.training.checkpoint import train_checkpoint
 
     set_threads(threads)
+    train_checkpoint(preset, text_groups(text), out, steps=steps, seed=seed, echo=typer.echo)
+
+
+@app.command()
+def post_train(
+    base: Annotated[str, typer.Argument(help="The model to go on from: a name (see `models`) or a folder.")],
+    intervention: Annotated[
+        list[str], typer.Option(help="NAME or NAME=SHARE of the steps: zeros, gaussian, fitted, carried, tbtt, longer.")
+    ],
+    text: Annotated[list[str], typer.Option(help="GROUP=FILE, as often as you like; groups are drawn equally.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new checkpoint.")],
+    steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 400,
+    rows: Annotated[int, typer.Option(help="Sequences of a step.")] = 16,
+    length: Annotated[int | None, typer.Option(help="Tokens of a sequence; the base's training length.")] = None,
+    learning_rate: Annotated[float, typer.Option(help="The highest learning rate.")] = 1e-3,
+    seed: Annotated[int, typer.Option(help="Seed of batches, noise and lots.")] = 0,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+) -> None:
+    """Train a model further from other initial states; run again after an interruption, it goes on where it was."""
+    from model.checkpoint import model_card
+    from model.training.checkpoint import post_train_checkpoint, training_streams, typed_command
+    from model.training.interventions import described, parse_interventions
+    from model.training.loop import StepReport
+    from model.training.post_config import PostTrainConfig
+
+    set_threads(threads)
+    config = PostTrainConfig(
+        base=base,
+        interventions=parse_interventions(intervention),
+        length=model_card(base).train_length if length is None else length,
+        rows=rows,
+        steps=steps,
+        learning_rate=learning_rate,
+        seed=seed,
+    )
+    config.check()
+    for line in described(config.interventions):
+        typer.echo(line)
+
+    def show(step: StepReport) -> None:
+        typer.echo(
+            f"step {step.step:6,} of {steps:,}  length {step.seqlen:5,}  loss {step.loss:.3f} nats  "
+            f"{step.seconds:6.0f} s, {step.seconds_left:.0f} s left"
+        )
+
+    streams = training_streams(base, text_groups(text))
+    post_train_checkpoint(config, streams, out, command=typed_command(), report=show)
+    typer.echo(f"checkpoint written to {out}")
+
+
+def text_groups(entries: list[str]) -> dict[str, list[Path]]:
+    """``GROUP=FILE`` entries as files by group; UserError if one names no file."""
     groups: dict[str, list[Path]] = {}
-    for entry in text:
+    for entry in entries:
         group, _, name = entry.partition("=")
         if not name or not Path(name).is_file():
             raise UserError("training.no_text", entry=entry)
         groups.setdefault(group, []).append(Path(name))
-    train_checkpoint(preset, groups, out, steps=steps, seed=seed, echo=typer.echo)
+    return groups
 
 
 @app.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from model.errors import UserError
 from model.initial_states import carried, fitted, gaussian, zeros
@@ -16,19 +16,32 @@ from model.initial_states import carried, fitted, gaussian, zeros
 if TYPE_CHECKING:  # the sidebar reads this table before torch is wanted
     import numpy as np
 
-    from model.diagnostics.explored import Explored
     from model.state import State
+
+
+class Statistics(Protocol):
+    """Mean and standard deviation of the elements of recorded states, (layers, heads) each: an Explored has them."""
+
+    @property
+    def mean(self) -> np.ndarray:
+        """Mean of a head's elements."""
+        ...
+
+    @property
+    def std(self) -> np.ndarray:
+        """Standard deviation of a head's elements."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
     """What an initial state may be made from.
 
-    ``explored`` holds the statistics of the model's own states within its training length, ``source`` the tensors of
-    a recorded state by name, ``seed`` feeds the noise.
+    ``explored`` holds the statistics of the model's own states (in reading: those within its training length),
+    ``source`` the tensors of a recorded state by name, ``seed`` feeds the noise.
     """
 
-    explored: Explored | None
+    explored: Statistics | None
     source: Mapping[str, np.ndarray] | None
     seed: int
 

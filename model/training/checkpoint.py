@@ -7,19 +7,29 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from model.checkpoint import save_checkpoint
+import numpy as np
+from tokenizers import Tokenizer
+
+from model.checkpoint import load_tokenizer_of, model_card, save_checkpoint
 from model.config import PRESETS
 from model.errors import UserError
 from model.explore import explore
+from model.lm import LanguageModel
 from model.recording import versions, write_json
 from model.tokenizer import load_tokenizer, train_tokenizer
-from model.training.data import Sampler, split_held_out, tokenize_groups
-from model.training.loop import StepReport
+from model.training.data import Groups, Sampler, split_held_out, tokenize_groups
+from model.training.loop import StepReport, read_about
+from model.training.post_config import PostTrainConfig
+from model.training.post_training import post_train
 from model.training.train import TrainConfig, train
 
 TOKENIZER_CHARACTERS = 4_000_000
 """Characters of each text that the merges are learned from: more changes nothing and takes longer."""
+
+SAVE, LOG = "training.safetensors", "training.jsonl"
+"""Files of an unfinished run in its folder; they go when the checkpoint is there."""
 
 
 def train_checkpoint(
@@ -40,7 +50,7 @@ def train_checkpoint(
         raise UserError("training.unknown_preset", name=preset, known=", ".join(PRESETS))
     config = TrainConfig(model=PRESETS[preset], steps=steps, seed=seed)
     out.mkdir(parents=True, exist_ok=True)
-    texts = {group: [split_held_out(path.read_text("utf-8"))[0] for path in paths] for group, paths in groups.items()}
+    texts = training_texts(groups)
     file = out / "tokenizer.json"
     if not file.exists():
         echo("learning the tokenizer")
@@ -50,36 +60,107 @@ def train_checkpoint(
     echo("encoding the text")
     streams = tokenize_groups(tokenizer, texts)
     sampler = Sampler(streams, tokenizer, config.recall)
-    save = out / "training.safetensors"
-    log = out / "training.jsonl"
+    save = out / SAVE
 
     def report(step: StepReport) -> None:
-        with log.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(asdict(step)) + "\n")
+        log_step(out, step)
         echo(
             f"step {step.step:6,} of {steps:,}  length {step.seqlen:5,}  loss {step.loss:.3f} nats  "
             f"recall {step.recall:.3f}  {step.seconds:6.0f} s"
         )
 
     model = train(config, sampler, save, report, stop)
-    save_checkpoint(out, model, tokenizer)
-    model.requires_grad_(False)
     echo("recording the states it explores")
-    explored = explore(model, [stream for group in streams.values() for stream in group], config.model.train_length)
+    write_checkpoint(out, model, tokenizer, streams, {"command": typed_command(), "config": asdict(config)})
+    echo(f"checkpoint written to {out}")
+
+
+def post_train_checkpoint(
+    config: PostTrainConfig,
+    streams: Groups,
+    out: Path,
+    *,
+    command: str,
+    report: Callable[[StepReport], None] = lambda step: None,
+    stop: Callable[[], bool] = lambda: False,
+    watch: Callable[[LanguageModel, StepReport], None] = lambda model, step: None,
+    exploring: Callable[[int, int], None] = lambda done, total: None,
+) -> bool:
+    """Post-train ``config.base`` on token streams made with its tokenizer and write a checkpoint to ``out``.
+
+    ``command`` is how the checkpoint says that it was made. Returns whether it was finished: a run that was stopped, or killed, is a save in ``out`` and no checkpoint yet, and
+    goes on when this is called again with the same arguments. ``report`` and ``watch`` are those of
+    :func:`~model.training.post_training.post_train`; ``exploring(done, total)`` follows the reading of the windows
+    whose states are recorded at the end. UserError if ``out`` holds a checkpoint, or what :func:`post_train` refuses.
+    """
+    if (out / "model.safetensors").exists() and not (out / SAVE).exists():
+        raise UserError("training.exists", name=out.name)
+    if not (out / SAVE).exists():
+        (out / LOG).unlink(missing_ok=True)  # of a run that was killed before its first save
+    weights = model_card(config.base).weights
+
+    def logged(step: StepReport) -> None:
+        log_step(out, step)
+        report(step)
+
+    model = post_train(config, streams, out / SAVE, logged, stop, watch)
+    if int(read_about(out / SAVE)["step"]) < config.steps:
+        return False
+    made_from = {**asdict(config), "base": Path(config.base).name}
+    about = {"command": command, "config": made_from, "base_weights": weights}
+    write_checkpoint(out, model, load_tokenizer_of(config.base), streams, about, exploring)
+    return True
+
+
+def write_checkpoint(
+    out: Path,
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    streams: Groups,
+    about: Mapping[str, Any],
+    exploring: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Write what a finished run gives, with the states that ``model`` explores; its save and log go last.
+
+    ``about`` is what ``training.json`` says besides versions, size of the text and loss curve.
+    """
+    model.requires_grad_(False)
+    save_checkpoint(out, model, tokenizer)
+    texts = [np.asarray(stream) for group in streams.values() for stream in group]
+    explored = explore(model, texts, model.config.train_length, report=exploring)
     explored.save(out / "explored.safetensors")
-    curve = {entry["step"]: entry for entry in map(json.loads, log.read_text("utf-8").splitlines())}
+    curve = {entry["step"]: entry for entry in map(json.loads, (out / LOG).read_text("utf-8").splitlines())}
     write_json(
         out / "training.json",
         {
-            "command": " ".join(
-                ["memory-explorer", *(Path(word).name if "/" in word else word for word in sys.argv[1:])]
-            ),
-            "config": asdict(config),
+            **about,
             "versions": versions(),
             "tokens": {group: sum(len(stream) for stream in found) for group, found in streams.items()},
             "curve": [curve[step] for step in sorted(curve)],
         },
     )
-    log.unlink()
-    save.unlink()
-    echo(f"checkpoint written to {out}")
+    (out / SAVE).unlink()
+    (out / LOG).unlink()
+
+
+def log_step(out: Path, step: StepReport) -> None:
+    """Append ``step`` to the log of an unfinished run; a step that is done again after a kill replaces its first."""
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / LOG).open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(asdict(step)) + "\n")
+
+
+def typed_command() -> str:
+    """The command that runs now, with the names of files and not where they lie."""
+    words = ("=".join(Path(part).name if "/" in part else part for part in word.split("=")) for word in sys.argv[1:])
+    return " ".join(["memory-explorer", *words])
+
+
+def training_texts(groups: Mapping[str, Sequence[Path]]) -> dict[str, list[str]]:
+    """The texts of ``groups`` of files without what is held out."""
+    return {group: [split_held_out(path.read_text("utf-8"))[0] for path in paths] for group, paths in groups.items()}
+
+
+def training_streams(base: str, groups: Mapping[str, Sequence[Path]]) -> Groups:
+    """Tokens of the texts of ``groups`` of files in the tokens of the model ``base``, without what is held out."""
+    return tokenize_groups(load_tokenizer_of(base), training_texts(groups))

@@ -60,8 +60,9 @@ class FromScratch:
     def draw(self, step: int) -> Batch:
         """As many sequences as fill the batch."""
         seqlen = self.config.seqlen(step)
-        drawn = self.sampler.batch(self.config.batch_tokens // seqlen, seqlen, (self.config.seed, step))
-        return Batch(*(torch.from_numpy(array) for array in drawn))
+        rows = self.config.batch_tokens // seqlen
+        tokens, weights = self.sampler.batch(rows, seqlen, (self.config.seed, step))
+        return Batch(torch.from_numpy(tokens), torch.from_numpy(weights))
 
     def keep(self, step: int, after: State) -> None:
         """Forget it: the next sequences start empty."""

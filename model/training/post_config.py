@@ -1,0 +1,73 @@
+"""A post-training run as frozen data: what it starts from, what it changes, and for how long. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from model.errors import UserError
+from model.training.data import RecallConfig
+from model.training.interventions import INTERVENTIONS, Mixture, check_mixture
+from model.training.schedule import warm_cosine
+
+LIMITS: dict[str, tuple[float, float]] = {
+    "steps": (1, 100_000),
+    "rows": (1, 1024),
+    "length": (64, 65_536),  # a shorter sequence has no room for its facts and their questions
+    "learning_rate": (1e-6, 1e-1),
+    "longer": (2, 64),
+    "segments": (2, 4096),
+}
+"""The sensible range of each number that a user may choose."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostTrainConfig:
+    """A post-training run. The defaults cure the shipped base in about a minute and a half.
+
+    ``base`` names a model; ``interventions`` are (name, share of the steps), the rest of the steps starts empty.
+    ``rows`` sequences of ``length`` tokens make a step; "longer" reads sequences ``longer`` times as long and as many
+    fewer, "tbtt" follows a text for at most ``segments`` sequences. Answers weigh 5 to 1 over prose and not 20: what
+    is to be learned here is to go on reading, and recall is to be kept.
+    """
+
+    base: str
+    interventions: Mixture
+    length: int
+    rows: int = 16
+    steps: int = 400
+    learning_rate: float = 1e-3
+    warmup: int = 20
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    longer: int = 4
+    segments: int = 16
+    recall: RecallConfig = field(default_factory=lambda: RecallConfig(weight=5.0))
+    seed: int = 0
+
+    def rate(self, step: int) -> float:
+        """Learning rate at ``step``."""
+        return warm_cosine(step, steps=self.steps, warmup=self.warmup, learning_rate=self.learning_rate)
+
+    @property
+    def consecutive(self) -> bool:
+        """Whether any step goes on where another ended."""
+        return any(INTERVENTIONS[name].consecutive for name, _ in self.interventions)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest sequence that a step reads."""
+        longer = any(INTERVENTIONS[name].longer for name, _ in self.interventions)
+        return self.length * (self.longer if longer else 1)
+
+    @property
+    def stretch(self) -> int:
+        """Tokens of running text that a step may ask for."""
+        return max(self.longest, self.length * self.segments if self.consecutive else 0)
+
+    def check(self) -> None:
+        """UserError if a number is out of its range or the mixture is none."""
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UserError("training.out_of_range", name=name, value=value, low=f"{low:,}", high=f"{high:,}")
+        check_mixture(self.interventions)
