@@ -88,10 +88,11 @@ def post_train_checkpoint(
 ) -> bool:
     """Post-train ``config.base`` on token streams made with its tokenizer and write a checkpoint to ``out``.
 
-    ``command`` is how the checkpoint says that it was made. Returns whether it was finished: a run that was stopped, or killed, is a save in ``out`` and no checkpoint yet, and
-    goes on when this is called again with the same arguments. ``report`` and ``watch`` are those of
-    :func:`~model.training.post_training.post_train`; ``exploring(done, total)`` follows the reading of the windows
-    whose states are recorded at the end. UserError if ``out`` holds a checkpoint, or what :func:`post_train` refuses.
+    ``command`` is how the checkpoint says that it was made. Returns whether it was finished: a run that was stopped, or
+    killed, is a save in ``out`` and no checkpoint yet, and goes on when this is called again with the same arguments.
+    ``report`` and ``watch`` are those of :func:`~model.training.post_training.post_train`; ``exploring(done, total)``
+    follows the reading of the windows whose states are recorded at the end. UserError if ``out`` holds a checkpoint,
+    or what :func:`~model.training.post_training.post_train` refuses.
     """
     if (out / "model.safetensors").exists() and not (out / SAVE).exists():
         raise UserError("training.exists", name=out.name)
