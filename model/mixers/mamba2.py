@@ -44,11 +44,11 @@ class Mamba2(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """The paper's initialisation, but for A, uniform in [0.25, 4] and not in [1, 16]: memory starts out longer."""
+        """The paper's initialisation, but for A, uniform in [0.001, 0.1] and not in [1, 16]: no head starts forgetful."""
         config = self.config
         step = torch.exp(torch.empty_like(self.dt_bias).uniform_(math.log(1e-3), math.log(1e-1)))
         self.dt_bias.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus
-        self.A_log.copy_(torch.empty_like(self.A_log).uniform_(0.25, 4).log())
+        self.A_log.copy_(torch.empty_like(self.A_log).uniform_(0.001, 0.1).log())
         bound = config.d_conv**-0.5
         self.conv_weight.uniform_(-bound, bound)
         self.conv_bias.uniform_(-bound, bound)
