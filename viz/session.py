@@ -7,7 +7,7 @@ and is shared by everyone who uses this server. ``session`` is a folder of the s
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -123,6 +123,19 @@ def title_of(recording: Recording) -> str:
     experiment = recording.experiment
     document = sample_titles().get(recording.meta.document_name, recording.meta.document_name)
     return f"{document} · {describe(experiment.initial_state, experiment.mitigations)}"
+
+
+def short_titles_of(chosen: Sequence[Recording]) -> list[str]:
+    """Titles that leave out the document where all of ``chosen`` are of the same one and nobody named them."""
+    named = any(recording.title != recording.meta.document_name for recording in chosen)
+    if named or len({recording.experiment.document for recording in chosen}) > 1:
+        return [title_of(recording) for recording in chosen]
+    models = len({recording.experiment.model for recording in chosen}) > 1
+    return [
+        (f"{recording.experiment.model} · " if models else "")
+        + describe(recording.experiment.initial_state, recording.experiment.mitigations)
+        for recording in chosen
+    ]
 
 
 def titles_of(found: dict[str, Recording]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from model.recording import CHUNK, Recording
 from viz import links
 from viz.chart import chart
 from viz.language import plain, t
-from viz.session import title_of, titles_of
+from viz.session import short_titles_of, titles_of
 from viz.theme import is_dark
 from viz.views import compare_figures
 from viz.views.compare_figures import Line
@@ -39,7 +39,7 @@ def render(found: dict[str, Recording], current: Recording | None = None) -> Non
     if len(chosen) < 2:
         st.info(t("compare.choose_more"), icon=":material/compare_arrows:")
         return
-    lines = [Line(chr(ord("A") + order), title_of(recording), order) for order, recording in enumerate(chosen)]
+    lines = [Line(chr(ord("A") + order), title, order) for order, title in enumerate(short_titles_of(chosen))]
     tokens = min(recording.read_tokens for recording in chosen)
     found_figures = [figures(recording, tokens) for recording in chosen]
     st.markdown(_finding(lines, found_figures))
