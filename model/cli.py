@@ -150,7 +150,7 @@ def train(
     preset: Annotated[str, typer.Argument(help="A preset of model/config.py, for example mamba2-base.")],
     text: Annotated[list[str], typer.Option(help="GROUP=FILE, as often as you like; groups are drawn equally.")],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
-    steps: Annotated[int, typer.Option(help="Optimizer steps of 4,096 tokens.")] = 4000,
+    steps: Annotated[int, typer.Option(help="Optimizer steps of 4,096 tokens.")] = 5000,
     seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:

@@ -44,7 +44,7 @@ class Mamba2(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """The paper's initialisation, but for A, uniform in [0.001, 0.1] and not in [1, 16]: no head starts forgetful."""
+        """The paper's initialisation, but for A, uniform in [0.001, 0.1] and not in [1, 16]: all start slow."""
         config = self.config
         step = torch.exp(torch.empty_like(self.dt_bias).uniform_(math.log(1e-3), math.log(1e-1)))
         self.dt_bias.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus
