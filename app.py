@@ -20,6 +20,7 @@ PAGES = {  # file: icon, whether it shows the chosen recording
     "state_map": (":material/bubble_chart:", True),
     "passkey": (":material/key:", False),
     "remembrance": (":material/history:", False),
+    "lab": (":material/science:", False),
     "compare": (":material/compare_arrows:", False),
     "documents": (":material/folder_open:", False),
 }

@@ -1,0 +1,154 @@
+"""A trial of the lab as data: a post-training run, the document it is watched on, and what was seen there. No torch.
+
+What is watched is the loss by position on the first tokens of one document, none of which the run is trained on. Two
+things are told apart:
+
+    within = mean loss with a fresh memory of at most one training length     what the model knows of such text
+    excess = mean of (loss - loss with a fresh memory) beyond 8 training lengths     what the long memory costs there
+
+More training on similar text lowers the first with any intervention; only the second is collapse.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from model.diagnostics.collapse import Interval, excess_beyond
+from model.training.post_config import PostTrainConfig
+
+WATCHED = (8_192, 16_384)
+"""Tokens of the document that are watched, at least and at most, where it has so many; 32 training lengths between."""
+
+SHARE = 0.06
+"""Share of the training time that watching may take."""
+
+WINDOWS = 512
+"""Windows of training text whose states a checkpoint records; :func:`model.explore.explore` reads each twice."""
+
+BINS_PER_OCTAVE = 3
+FIRST_BIN = 32
+"""Tokens of the first bin: fewer are mostly noise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Which run, watched on which document.
+
+    ``weights`` is the fingerprint of the base, ``train_length`` its own; ``document`` and ``text`` are hashes of the
+    document that is watched and of what is trained on.
+    """
+
+    config: PostTrainConfig
+    weights: str
+    train_length: int
+    document: str
+    text: str
+
+    @property
+    def key(self) -> str:
+        """Names the run's folder: the same for the same trial, another for any other."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Reading:
+    """What one model makes of the watched tokens: ``loss`` and ``control`` (bins,) in nats per token.
+
+    ``excess`` is None where the document is too short to tell (see :func:`~.collapse.tokens_needed`).
+    """
+
+    loss: np.ndarray
+    control: np.ndarray
+    within: float
+    excess: Interval | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrialResult:
+    """What is known of a trial so far.
+
+    ``tokens`` are watched; ``done`` steps are safe on disk. ``losses`` are (step, loss of the training batch),
+    ``curves`` (step, loss by position (bins,)). ``step_seconds`` and ``watch_seconds`` were measured on this machine:
+    a step, and reading the watched tokens once.
+    """
+
+    trial: Trial
+    tokens: int = 0
+    done: int = 0
+    before: Reading | None = None
+    after: Reading | None = None
+    losses: tuple[tuple[int, float], ...] = ()
+    curves: tuple[tuple[int, np.ndarray], ...] = ()
+    step_seconds: float | None = None
+    watch_seconds: float | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run has ended and what it came to was measured."""
+        return self.after is not None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the end, from what was timed; None before steps were."""
+        if self.step_seconds is None:
+            return None
+        return (1 + SHARE) * self.step_seconds * (self.trial.config.steps - self.done) + self.finishing_seconds
+
+    @property
+    def finishing_seconds(self) -> float:
+        """Seconds after the last step: reading the document twice, and the windows whose explored states are kept."""
+        reading = self.watch_seconds or 0.0
+        tokens = 2 * WINDOWS * max(self.trial.train_length, self.trial.config.longest)
+        return 3 * reading + tokens * reading / max(1, self.tokens)
+
+    def since(self, done: int) -> TrialResult:
+        """As it was after ``done`` steps: what came later is done again."""
+        return replace(
+            self,
+            done=done,
+            losses=tuple(entry for entry in self.losses if entry[0] <= done),
+            curves=tuple(entry for entry in self.curves if entry[0] <= done),
+        )
+
+
+def watched_tokens(train_length: int) -> int:
+    """Tokens of a long document that are watched."""
+    least, most = WATCHED
+    return min(max(least, 32 * train_length), most)
+
+
+def borders(tokens: int) -> np.ndarray:
+    """Where the bins of ``tokens`` tokens begin and end, (bins + 1,) int64: evenly spread on a logarithmic axis."""
+    octaves = np.log2(max(tokens, FIRST_BIN) / FIRST_BIN)
+    grown = FIRST_BIN * 2 ** (np.arange(int(octaves * BINS_PER_OCTAVE) + 1) / BINS_PER_OCTAVE)
+    inner = [int(border) for border in grown if border * 1.1 < tokens]  # the last bin takes a short rest
+    return np.array([0, *inner, tokens], np.int64)
+
+
+def middles(tokens: int) -> np.ndarray:
+    """Where the bins stand on a logarithmic axis, (bins,)."""
+    edges = borders(tokens)
+    return np.sqrt(np.maximum(edges[:-1], 1) * edges[1:])
+
+
+def by_position(losses: np.ndarray) -> np.ndarray:
+    """Means of ``losses`` (tokens,) in the bins of :func:`borders`, missing values skipped: (bins,)."""
+    starts = borders(len(losses))[:-1]
+    known = np.isfinite(losses)
+    total = np.add.reduceat(np.where(known, losses, 0).astype(np.float64), starts)
+    count = np.add.reduceat(known.astype(np.int64), starts)
+    return np.divide(total, count, out=np.full(len(starts), np.nan), where=count > 0)
+
+
+def reading_of(losses: np.ndarray, control: np.ndarray, train_length: int) -> Reading:
+    """Bins and key figures of ``losses`` and ``control`` (tokens,); ``train_length`` is the base's."""
+    return Reading(
+        loss=by_position(losses),
+        control=by_position(control),
+        within=float(np.nanmean(control)),
+        excess=excess_beyond(losses, control, train_length),
+    )

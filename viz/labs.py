@@ -1,0 +1,276 @@
+"""The lab page's work: which run is asked for, a job that trains and watches it, and results in the session."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from model.checkpoint import load_tokenizer_of, model_card
+from model.document import Document
+from model.errors import UserError
+from model.training.interventions import described
+from model.training.keep import FILES, free_name, keep_checkpoint
+from model.training.post_config import LIMITS, PostTrainConfig
+from model.training.trial import Trial, TrialResult, watched_tokens
+from viz import jobs, session
+from viz.choices import Choices
+from viz.language import t
+
+KIND = "lab"
+MOST_CHARACTERS = 1_000_000
+"""Characters of one training text that are used: a run of the usual size does not read more."""
+SAMPLES_TEXT, OWN_TEXT = "samples", "own"
+_RESULTS = session.STATE_PREFIX + "lab_results"
+_ERROR = session.STATE_PREFIX + "lab_error"
+_RUNNING = session.STATE_PREFIX + "lab_running"
+_KEPT = session.STATE_PREFIX + "lab_kept"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingText:
+    """What is trained on: texts by group, in a few words and without names what they are, and their ``hash``.
+
+    ``watched``: whether the watched document is among them too; of it only what follows the watched tokens is used.
+    """
+
+    groups: dict[str, list[str]]
+    words: str
+    hash: str
+    watched: bool = False
+
+
+class Numbers(NamedTuple):
+    """The numbers of a run that can be chosen; ``length`` is in tokens."""
+
+    steps: int
+    learning_rate: float
+    length: int
+
+
+def samples_text(document: Document) -> TrainingText:
+    """The samples that are prose or logs, by language, without ``document`` and without what is held out of each."""
+    from model.training.data import split_held_out
+    from sample_data import SAMPLES
+
+    groups: dict[str, list[str]] = {}
+    used, left_out = [], ""
+    for key, sample in SAMPLES.items():
+        found = session.sample_document(key)
+        if sample.language is None:
+            continue
+        if found.sha256 == document.sha256:
+            left_out = f" without {sample.file}"
+        else:
+            groups.setdefault(sample.language, []).append(split_held_out(found.text)[0])
+            used.append(found.sha256)
+    return TrainingText(groups=groups, words=f"shipped samples{left_out}", hash=_hash(used))
+
+
+def own_text(keys: Sequence[str], document: Document) -> TrainingText:
+    """The uploads ``keys`` as training text, ``document`` perhaps among them; UserError if there are none."""
+    found = [session.document(key) for key in keys]
+    if not found:
+        raise UserError("lab.no_text")
+    others = [upload.text for upload in found if upload.sha256 != document.sha256]
+    return TrainingText(
+        groups={OWN_TEXT: others},
+        words=f"{len(found)} uploaded documents",
+        hash=_hash([upload.sha256 for upload in found]),
+        watched=len(others) < len(found),
+    )
+
+
+def _hash(documents: Sequence[str]) -> str:
+    return hashlib.sha256(" ".join(documents).encode()).hexdigest()[:16]
+
+
+def trial_of(chosen: Choices, name: str, share: float, text: TrainingText, numbers: Numbers) -> Trial:
+    """The run that the controls describe, watched on the chosen document.
+
+    A step reads sixteen training lengths of text however long its sequences are, so a step always takes about as long.
+    """
+    card = model_card(chosen.model)
+    config = PostTrainConfig(
+        base=chosen.model,
+        interventions=((name, share),),
+        length=numbers.length,
+        rows=max(1, round(16 * card.train_length / numbers.length)),
+        steps=numbers.steps,
+        learning_rate=numbers.learning_rate,
+    )
+    document = session.document(chosen.document).sha256
+    return Trial(config=config, weights=card.weights, train_length=card.train_length, document=document, text=text.hash)
+
+
+def train_length(model: str) -> int:
+    """The training length of ``model``."""
+    return model_card(model).train_length
+
+
+def has_states(model: str) -> bool:
+    """Whether ``model`` has recorded which states it explores, as noise of their size needs."""
+    return model_card(model).explored is not None
+
+
+def longest(train_length: int) -> int:
+    """The longest sequence that can be chosen: a batch of longer ones may not fit in memory."""
+    return int(min(LIMITS["length"][1], max(32 * train_length, LIMITS["length"][0])))
+
+
+def folder_of(trial: Trial) -> Path:
+    """Where the run of ``trial`` lies in this session."""
+    return session.workspace().folder / "lab" / trial.key
+
+
+def results() -> dict[str, TrialResult]:
+    """Everything that was run in this session, by the trials' keys, in the order in which it was begun."""
+    found: dict[str, TrialResult] = st.session_state.setdefault(_RESULTS, {})
+    return found
+
+
+def result_of(trial: Trial) -> TrialResult:
+    """What is known of ``trial``; an empty result if it was never run."""
+    return results().get(trial.key) or TrialResult(trial=trial)
+
+
+def alike(trial: Trial) -> list[TrialResult]:
+    """The finished trials of this session on the same document from the same base, those of ``trial`` included."""
+    return [
+        result
+        for result in list(results().values())
+        if result.complete and (result.trial.document, result.trial.weights) == (trial.document, trial.weights)
+    ]
+
+
+def start(trial: Trial, text: TrainingText, document: Document, *, only_time: bool = False) -> jobs.Job:
+    """Queue ``trial``, or what it lacks; what is seen goes to :func:`results` as it is seen."""
+    known, folder, begun = results(), folder_of(trial), result_of(trial)
+    config = trial.config
+    command = f"Lab: {'; '.join(described(config.interventions)[:1])} Trained on {text.words}."
+
+    def work(job: jobs.Job) -> None:
+        from model.training.watch import run_trial  # torch comes with it
+
+        tokens, after = watched_part(config.base, document, trial.train_length)
+        groups = dict(text.groups)
+        if text.watched:
+            groups = {group: [*texts, document.text[after:]] for group, texts in groups.items()}
+        streams: dict[str, list[np.ndarray]] = {}
+        for group, texts in groups.items():
+            streams[group] = []
+            for words in texts:
+                if job.stopped():
+                    return
+                streams[group].append(_encoded(config.base, words))
+
+        def report(result: TrialResult, phase: str, done: int, total: int, left: float | None) -> None:
+            known[trial.key] = result
+            job.progress(done, total, f"lab.phase_{phase}", seconds_left=left)
+
+        known[trial.key] = run_trial(
+            known.get(trial.key, begun),
+            streams,
+            tokens,
+            folder,
+            command=command,
+            report=report,
+            stop=job.stopped,
+            only_time=only_time,
+        )
+
+    st.session_state[_ERROR], st.session_state[_RUNNING] = None, trial
+    known.setdefault(trial.key, begun)
+    return jobs.submit(session.session_id(), KIND, work, title=t("lab.running"))
+
+
+def watched_part(base: str, document: Document, train_length: int) -> tuple[np.ndarray, int]:
+    """The tokens (tokens,) int32 of ``document`` that are watched, and the character behind them.
+
+    UserError if there are fewer than two.
+    """
+    from model.tokenizer import encode
+
+    wanted = watched_tokens(train_length)
+    # A token of running text is a few characters long; where it is much longer, a little less is watched.
+    tokens, offsets = encode(load_tokenizer_of(base), document.text[: 16 * wanted])
+    if len(tokens) < 2:
+        raise UserError("models.too_short", tokens=len(tokens))
+    after = int(offsets[wanted]) if len(tokens) > wanted else min(16 * wanted, len(document.text))
+    return tokens[:wanted], after
+
+
+def _encoded(base: str, text: str) -> np.ndarray:
+    from model.tokenizer import encode
+
+    return encode(load_tokenizer_of(base), text[:MOST_CHARACTERS])[0].astype(np.int32)
+
+
+def collect() -> jobs.Job | None:
+    """The running job of this session; of one that has ended, the error is kept for :func:`failure`."""
+    ended = jobs.take(session.session_id(), KIND)
+    if ended is not None:
+        st.session_state[_ERROR] = ended.error
+    return jobs.latest(session.session_id(), KIND)
+
+
+def running() -> Trial:
+    """The trial that was started last."""
+    trial: Trial = st.session_state[_RUNNING]
+    return trial
+
+
+def failure() -> UserError | None:
+    """Why the last run failed, until another one starts."""
+    error: UserError | None = st.session_state.get(_ERROR)
+    return error
+
+
+def suggested_name(result: TrialResult) -> str:
+    """A free name for the model of ``result``."""
+    config = result.trial.config
+    return free_name(Path(config.base).name, config.interventions[0][0])
+
+
+def keep(result: TrialResult, name: str) -> None:
+    """Make the model of ``result`` one that every page can choose; UserError in a sentence if that name does not do."""
+    keep_checkpoint(folder_of(result.trial), name)
+    st.session_state.setdefault(_KEPT, {})[result.trial.key] = name
+
+
+def kept_as(result: TrialResult) -> str | None:
+    """The name under which the model of ``result`` was kept, if it was."""
+    name: str | None = st.session_state.get(_KEPT, {}).get(result.trial.key)
+    return name
+
+
+def can_be_kept(result: TrialResult) -> bool:
+    """Whether the checkpoint of ``result`` is there."""
+    return result.complete and all((folder_of(result.trial) / file).exists() for file in FILES)
+
+
+def estimate(trial: Trial) -> str:
+    """How long ``trial`` takes, from steps that were timed in this session; what is not known is said to be unknown."""
+    from viz.progress import duration
+
+    result = result_of(trial)
+    if result.complete:
+        return t("lab.estimate_done")
+    if result.seconds_left is not None:
+        return t("lab.estimate_here", time=duration(result.seconds_left), step=result.step_seconds)
+    same = [found for found in results().values() if found.step_seconds and _costs(found.trial) == _costs(trial)]
+    if not same:
+        return t("lab.estimate_unknown")
+    timed = replace(same[-1], trial=trial, done=result.done)
+    return t("lab.estimate_like", time=duration(timed.seconds_left or 0.0), step=timed.step_seconds)
+
+
+def _costs(trial: Trial) -> tuple[object, ...]:
+    """What decides the time of a step."""
+    config = trial.config
+    return trial.weights, trial.train_length, config.rows, config.length, config.longest, config.consecutive

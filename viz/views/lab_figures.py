@@ -1,0 +1,127 @@
+"""The pictures of the lab: the loss by position before, now and with a fresh memory; the training loss; the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from model.training.trial import TrialResult, borders, middles
+from viz.language import t
+from viz.theme import BLUE, GREY, VERMILLION, template
+from viz.views.curves import ink, mark_training_length, position_axis, translucent
+
+FAINT = 6
+"""Earlier curves that stay visible, faintly, so that one sees where the line came from."""
+
+
+def figure(result: TrialResult, *, dark: bool) -> go.Figure:
+    """Loss by position on the watched document: the base dashed, the model as it is solid, fresh memory dotted."""
+    assert result.before is not None
+    drawn = go.Figure()
+    places = middles(result.tokens).round(1)
+    step, now = result.curves[-1] if result.curves else (0, result.before.loss)
+    earlier = result.curves[1:-1]
+    for place in np.unique(np.linspace(0, len(earlier) - 1, FAINT).round().astype(int)) if earlier else ():
+        drawn.add_scatter(
+            x=places,
+            y=earlier[place][1].round(4),
+            mode="lines",
+            line={"color": translucent(VERMILLION, 0.22), "width": 1.5},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    lines = [
+        (t("lab.line_floor"), result.before.control, GREY, "dot", 2.0),
+        (t("lab.line_base"), result.before.loss, ink(dark), "dash", 2.0),
+    ]
+    if result.after is not None:
+        lines.append((t("lab.line_floor_after"), result.after.control, BLUE, "dot", 2.0))
+    if step > 0:
+        lines.append((t("lab.line_now", step=step), now, VERMILLION, "solid", 3.0))
+    for name, values, colour, dash, width in lines:
+        drawn.add_scatter(
+            x=places,
+            y=values.round(4),
+            name=name,
+            mode="lines",
+            line={"color": colour, "dash": dash, "width": width},
+            hovertemplate="%{y:.3f}",
+        )
+    mark_training_length(drawn, result.trial.train_length, result.tokens, dark=dark, log=True)
+    drawn.update_xaxes(**position_axis(True, range=np.log10([places[0], result.tokens]).tolist()))
+    drawn.update_yaxes(title_text=t("curves.loss"))
+    drawn.update_layout(
+        template=template(dark),
+        height=420,
+        hovermode="x unified",
+        uirevision=result.trial.key,
+        legend={"y": 1.04},
+        margin={"t": 76},
+    )
+    return drawn
+
+
+def training_figure(result: TrialResult, *, dark: bool) -> go.Figure:
+    """The loss of the training batches, step by step."""
+    drawn = go.Figure()
+    steps = [step for step, _ in result.losses]
+    drawn.add_scatter(
+        x=steps,
+        y=np.round([loss for _, loss in result.losses], 4),
+        mode="lines",
+        line={"color": BLUE, "width": 2},
+        hovertemplate=t("lab.training_hover"),
+        showlegend=False,
+    )
+    drawn.update_xaxes(title_text=t("lab.axis_steps"), range=[0, result.trial.config.steps], tickformat=",d")
+    drawn.update_yaxes(title_text=t("curves.loss"))
+    drawn.update_layout(template=template(dark), height=420, hovermode="closest", uirevision=result.trial.key)
+    return drawn
+
+
+def table(result: TrialResult) -> pd.DataFrame:
+    """The loss by position: one row per bin, one column per curve."""
+    assert result.before is not None
+    edges = borders(result.tokens)
+    columns = {
+        "from_token": edges[:-1],
+        "to_token": edges[1:],
+        "base_fresh_memory": result.before.control,
+        **{f"step_{step}": values for step, values in result.curves},
+    }
+    if result.after is not None:
+        columns["result_fresh_memory"] = result.after.control
+    return pd.DataFrame(columns)
+
+
+def training_table(result: TrialResult) -> pd.DataFrame:
+    """The training loss: one row per report."""
+    return pd.DataFrame(result.losses, columns=["step", "loss"])
+
+
+def comparison(results: Sequence[TrialResult]) -> pd.DataFrame:
+    """One row per finished run: what was done, and what it changed on the document (nats per token)."""
+    rows = []
+    for result in results:
+        config, before, after = result.trial.config, result.before, result.after
+        assert before is not None and after is not None
+        (name, share) = config.interventions[0]
+        known = before.excess is not None and after.excess is not None
+        rows.append(
+            {
+                t("lab.column_how"): t(f"interventions.{name}_title"),
+                t("lab.column_share"): share,
+                t("lab.column_steps"): config.steps,
+                t("lab.column_length"): config.length,
+                t("lab.column_rate"): config.learning_rate,
+                t("lab.column_before"): before.excess.mean if known else np.nan,  # type: ignore[union-attr]
+                t("lab.column_after"): after.excess.mean if known else np.nan,  # type: ignore[union-attr]
+                t("lab.column_low"): after.excess.low if known else np.nan,  # type: ignore[union-attr]
+                t("lab.column_high"): after.excess.high if known else np.nan,  # type: ignore[union-attr]
+                t("lab.column_within"): after.within - before.within,
+            }
+        )
+    return pd.DataFrame(rows)
