@@ -26,8 +26,10 @@ class PostTrainConfig:
 
     ``base`` names a model; ``interventions`` are (name, share of the steps), the rest of the steps starts empty.
     ``rows`` sequences of ``length`` tokens make a step; "longer" reads sequences ``longer`` times as long and as many
-    fewer, "tbtt" follows a text for at most ``segments`` sequences. Answers weigh 5 to 1 over prose and not 20: what
-    is to be learned here is to go on reading, and recall is to be kept.
+    fewer, "tbtt" follows a text for at most ``segments`` sequences. Facts are rarer than in training from scratch and
+    their answers weigh less: recall is to be kept, while every key that must not be forgotten works against the cure
+    (on the shipped base state passing left 19% to 34% of the excess with facts in 70% of the sequences, 5% to 7% with
+    facts in 20%, and 1% to 2% with none).
     """
 
     base: str
@@ -41,7 +43,7 @@ class PostTrainConfig:
     clip: float = 1.0
     longer: int = 4
     segments: int = 16
-    recall: RecallConfig = field(default_factory=lambda: RecallConfig(weight=5.0))
+    recall: RecallConfig = field(default_factory=lambda: RecallConfig(share=0.2, weight=5.0))
     seed: int = 0
 
     def rate(self, step: int) -> float:
