@@ -3,20 +3,28 @@
 import itertools
 import json
 import time
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
+import plotly.io
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
 from model.checkpoint import available, load_model, load_tokenizer_of, model_card
+from model.diagnostics.collapse import Interval
+from model.errors import UserError
+from model.explore import explore
 from model.messages import LANGUAGES, message
 from model.run import prepare, run
 from model.tokenizer import encode
+from model.training import trial as trials
 from model.training import watch
 from model.training.data import tokenize_groups
+from model.training.keep import free_name, keep_checkpoint
 from model.training.post_config import PostTrainConfig
-from model.training.trial import Trial, TrialResult, borders
+from model.training.trial import Reading, Trial, TrialResult, borders, by_position, middles
 from model.training.watch import run_trial
 from tests.test_post_training import RECALL
 from tests.tiny import make_tiny_checkpoint, tiny_text
@@ -112,8 +120,9 @@ def test_cancelled_and_resumed_equals_unbroken(tiny, streams, tokens):
 
 
 @pytest.fixture
-def page(tiny):
-    """The page in a fresh session, with a tiny model."""
+def page(tiny, monkeypatch):
+    """The page in a fresh session, with a tiny model that records the states of a few windows only."""
+    monkeypatch.setattr("model.training.checkpoint.explore", partial(explore, windows=16))
     opened = AppTest.from_file("../app.py", default_timeout=60).run()
     yield opened.switch_page("viz/app_pages/lab.py").run()
     for job in jobs.office().jobs():
@@ -167,3 +176,179 @@ def test_a_short_run_ends_with_a_model_that_the_sidebar_lists(page, tiny, langua
     made = json.loads((folder / "training.json").read_text("utf-8"))
     assert made["config"]["interventions"] == [["carried", 0.9]] and made["base_weights"] == model_card("tiny").weights
     assert run(prepare(tiny_text(200), "d", "cured-1"), tiny / "read").complete
+
+
+def upload(page, words: int):
+    page.file_uploader[0].upload("mine.txt", tiny_text(words, 7).encode())
+    return until(page, lambda page: page.selectbox(key="doc").value.startswith("upload:"))
+
+
+def ended(page):
+    return until(page, lambda page: job_of(page) is None)
+
+
+def test_training_on_ones_own_document_warns_and_leaves_out_what_is_watched(page, monkeypatch):
+    seen = []
+    real = watch.post_train_checkpoint
+
+    def spied(config, streams, *rest, **choices):
+        seen.append(streams)
+        return real(config, streams, *rest, **choices)
+
+    monkeypatch.setattr(watch, "post_train_checkpoint", spied)
+    monkeypatch.setattr(trials, "WATCHED", (512, 512))
+    page.selectbox(key="lab_text").set_value("own").run()
+    assert page.warning and page.button(key="lab_run").disabled and not page.exception
+    upload(page, 1500)
+    short_run(page)
+    ended(page)
+    assert not page.error and not page.exception
+    tokens = encode(load_tokenizer_of("tiny"), tiny_text(1500, 7))[0]
+    (stream,) = seen[0]["own"]
+    assert len(stream) == len(tokens) - 512 and (stream[-400:] == tokens[-400:]).all()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_cannot_be_trained_is_one_sentence(page, language, monkeypatch):
+    page.segmented_control(key="lang").set_value(language)
+    page.selectbox(key="lab_text").set_value("own").run()
+    upload(page, 60)
+    short_run(page)
+    ended(page)
+    assert page.error[0].value.count("\n") == 0 and not page.exception
+    assert message("lab.all_watched", language)[:4] in page.error[0].value
+    monkeypatch.setattr(trials, "WATCHED", (64, 64))  # a training length of 64 asks for no more
+    monkeypatch.setattr(trials, "watched_tokens", lambda length: 64)
+    monkeypatch.setattr("viz.labs.watched_tokens", lambda length: 64)
+    page.button(key="lab_run").click().run()
+    ended(page)
+    assert message("training.text_too_short", language)[:6] in page.error[0].value and not page.exception
+
+
+def test_a_run_that_diverges_says_so_and_loses_nothing(page, monkeypatch):
+    from model.training import loop
+
+    short_run(page)
+    ended(page)
+    real = loop.token_losses
+    monkeypatch.setattr(loop, "token_losses", lambda logits, targets: real(logits, targets) * float("nan"))
+    page.selectbox(key="lab_how").set_value("zeros").run()
+    page.button(key="lab_run").click().run()
+    ended(page)
+    assert "stopped being a number at step 10" in page.error[0].value and not page.exception
+    page.selectbox(key="lab_how").set_value("carried").run()
+    assert page.main.subheader and page.button(key="lab_keep") and not page.exception
+
+
+def test_a_run_is_timed_cancelled_and_gone_on_with(page):
+    page.number_input(key="lab_steps").set_value(3000)
+    page.number_input(key="lab_length_tiny").set_value(512).run()
+    assert any(note.value == message("lab.estimate_unknown") for note in page.caption)
+    page.button(key="lab_time").click().run()
+    ended(page)
+    assert any(note.value.startswith("About ") and "s each" in note.value for note in page.caption), page.caption
+    assert page.button(key="lab_run").label == "Start"
+    page.button(key="lab_run").click().run()
+    until(page, lambda page: len(page.get("plotly_chart")) == 2)  # two reports of the training loss
+    job = job_of(page)
+    began = time.monotonic()
+    job.cancel()
+    assert job.wait(5) and time.monotonic() - began < 1
+    page.run()
+    assert page.button(key="lab_run").label == "Go on" and not page.exception and not page.error
+    assert any("of 3,000 steps" in note.value for note in page.caption)
+    page.selectbox(key="lab_how").set_value("zeros").run()
+    assert any("another run" in note.value for note in page.caption) and not page.exception
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("", "name_empty"),
+        ("  ", "name_empty"),
+        ("tiny", "name_taken"),
+        ("TINY", "name_taken"),
+        *((name, "name_odd") for name in ("a b", "../up", "a/b", "実験", ".hidden", "end.", "x" * 65, "a:b")),
+    ],
+)
+def test_a_name_that_does_not_do_is_one_sentence_in_every_language(tiny, name, key):
+    with pytest.raises(UserError) as caught:
+        keep_checkpoint(tiny / "home" / "checkpoints" / "tiny", name)
+    assert caught.value.key == f"lab.{key}" and len(available()) == 1
+    assert list((tiny / "home").iterdir()) == [tiny / "home" / "checkpoints"]
+    for language in LANGUAGES:
+        sentence = caught.value.sentence(language)
+        assert sentence and "{" not in sentence and sentence.count("\n") == 0
+
+
+def test_a_model_is_kept_whole_or_not_at_all(tiny):
+    with pytest.raises(UserError, match="could not be written"):  # the tiny one has no training.json
+        keep_checkpoint(tiny / "home" / "checkpoints" / "tiny", "half")
+    assert list(available()) == ["tiny"] and not list((tiny / "home" / "checkpoints.partial").iterdir())
+    assert free_name("tiny", "carried") == "tiny-carried"
+    (tiny / "home" / "checkpoints" / "tiny").rename(tiny / "home" / "checkpoints" / "tiny-carried")
+    assert free_name("tiny", "carried") == "tiny-carried-2"
+
+
+def a_result(had: float, has: float) -> TrialResult:
+    def reading(excess: float, within: float) -> Reading:
+        curve = np.full(len(middles(8192)), within)
+        return Reading(
+            loss=curve + excess,
+            control=curve,
+            within=within,
+            excess=Interval(excess, excess - 0.1, excess + 0.1, 6000),
+        )
+
+    curves = ((0, np.full(len(middles(8192)), 4.0)), (10, np.full(len(middles(8192)), 3.5)))
+    return TrialResult(
+        trial=a_trial(),
+        tokens=8192,
+        done=30,
+        before=reading(had, 4.0),
+        after=reading(has, 3.8),
+        losses=((10, 4.0), (20, 3.9)),
+        curves=curves,
+    )
+
+
+def test_the_sentence_on_top_follows_the_numbers(monkeypatch):
+    from viz.views import lab
+
+    monkeypatch.setattr(lab, "t", lambda key, **values: message(key, "en", **values))
+    assert "cost 1.40 nats" in lab.finding(a_result(1.4, 0.07)) and "95% of the collapse" in lab.finding(
+        a_result(1.4, 0.07)
+    )
+    assert "100% of the collapse is gone" in lab.finding(a_result(1.4, -0.02))
+    assert "only 4% of the collapse" in lab.finding(a_result(1.4, 1.35))
+    assert "did not cure" in lab.finding(a_result(1.4, 1.5))
+    assert "no collapse" in lab.finding(a_result(0.1, 0.0))
+    short = a_result(1.0, 0.5)
+    short = replace(short, before=replace(short.before, excess=None))
+    assert "too few" in lab.finding(short)
+    assert "4.00 to 3.80 (-0.20)" in lab.within(short)
+
+
+def test_the_pictures_have_before_now_and_floor(monkeypatch):
+    from viz.views.lab_figures import figure, table, training_table
+
+    result = a_result(1.4, 0.1)
+    drawn = figure(result, dark=True)
+    named = [trace for trace in drawn.data if trace.showlegend is not False]
+    assert [trace.line.dash for trace in named] == ["dot", "dash", "dot", "solid"]
+    assert len(plotly.io.to_json(drawn)) < 100_000
+    rows = table(result)
+    assert list(rows["to_token"])[-1] == 8192 and len(rows) == len(middles(8192)) and "step_10" in rows
+    assert list(training_table(result)["loss"]) == [4.0, 3.9]
+
+
+@pytest.mark.parametrize("tokens", [2, 31, 32, 33, 100, 1000, 8192, 16384])
+def test_bins_cover_every_token_once(tokens):
+    edges = borders(tokens)
+    assert edges[0] == 0 and edges[-1] == tokens and (np.diff(edges) > 0).all()
+    values = np.arange(tokens, dtype=np.float32)
+    values[0] = np.nan
+    means = by_position(values)
+    assert len(means) == len(middles(tokens)) == len(edges) - 1
+    counts = np.diff(edges) - (edges[:-1] == 0)
+    assert (means * counts).sum() == pytest.approx(values[1:].astype(float).sum())

@@ -14,7 +14,6 @@ import streamlit as st
 from model.checkpoint import load_tokenizer_of, model_card
 from model.document import Document
 from model.errors import UserError
-from model.training.interventions import described
 from model.training.keep import FILES, free_name, keep_checkpoint
 from model.training.post_config import LIMITS, PostTrainConfig
 from model.training.trial import Trial, TrialResult, watched_tokens
@@ -139,6 +138,19 @@ def result_of(trial: Trial) -> TrialResult:
     return results().get(trial.key) or TrialResult(trial=trial)
 
 
+def trial_to_show(trial: Trial | None, chosen: Choices) -> Trial | None:
+    """``trial`` if anything of it is known, else the newest of the same document and base; None if there is none."""
+    if trial is not None and result_of(trial).before is not None:
+        return trial
+    weights, document = model_card(chosen.model).weights, session.document(chosen.document).sha256
+    same = [
+        result.trial
+        for result in list(results().values())
+        if result.before is not None and (result.trial.weights, result.trial.document) == (weights, document)
+    ]
+    return same[-1] if same else None
+
+
 def alike(trial: Trial) -> list[TrialResult]:
     """The finished trials of this session on the same document from the same base, those of ``trial`` included."""
     return [
@@ -152,7 +164,8 @@ def start(trial: Trial, text: TrainingText, document: Document, *, only_time: bo
     """Queue ``trial``, or what it lacks; what is seen goes to :func:`results` as it is seen."""
     known, folder, begun = results(), folder_of(trial), result_of(trial)
     config = trial.config
-    command = f"Lab: {'; '.join(described(config.interventions)[:1])} Trained on {text.words}."
+    parts = ", ".join(f"{name}={share:g}" for name, share in config.interventions)
+    command = f"the page Lab: {parts}, trained on {text.words}"
 
     def work(job: jobs.Job) -> None:
         from model.training.watch import run_trial  # torch comes with it
@@ -160,7 +173,10 @@ def start(trial: Trial, text: TrainingText, document: Document, *, only_time: bo
         tokens, after = watched_part(config.base, document, trial.train_length)
         groups = dict(text.groups)
         if text.watched:
-            groups = {group: [*texts, document.text[after:]] for group, texts in groups.items()}
+            rest = document.text[after:]
+            groups = {group: [*texts, rest] if rest else texts for group, texts in groups.items()}
+        if not any(groups.values()):
+            raise UserError("lab.all_watched", tokens=len(tokens))
         streams: dict[str, list[np.ndarray]] = {}
         for group, texts in groups.items():
             streams[group] = []
