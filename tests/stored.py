@@ -1,0 +1,51 @@
+"""What the dashboard opens with: ``python -m tests.stored`` reads the samples again and stores what was seen.
+
+Recordings with their maps, passkey results and effective remembrance, all with the shipped model. Needed whenever its
+weights change, for everything stored names the weights it was made with.
+"""
+
+import shutil
+
+from model.checkpoint import DEFAULT, load_tokenizer_of, model_card
+from model.diagnostics.explored import Explored
+from model.diagnostics.state_map import UMAP, project
+from model.document import read_path
+from model.passkey.run import reader_of, store_samples
+from model.remembrance import RemembranceResult, measure
+from model.run import prepare, run
+from model.tokenizer import encode
+from sample_data import SAMPLES, sample_path
+from viz.remembrances import SHIPPED as REMEMBRANCE
+from viz.remembrances import task_of
+from viz.session import SHIPPED as RECORDINGS
+from viz.views.map_job import States, _file, _store
+
+READ = ("plant_log_ja", "equipment_spec_en")
+MITIGATED: tuple[dict[str, float], ...] = ({}, {"decay": 4.0}, {"window": 256.0})
+
+
+def main() -> None:
+    """Write everything anew."""
+    samples = RECORDINGS.parent
+    for folder in (RECORDINGS, REMEMBRANCE, samples / "passkey"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    explored = Explored.load(model_card(DEFAULT).explored)
+    for sample in READ:
+        document = read_path(sample_path(sample))
+        tokens, _ = encode(load_tokenizer_of(DEFAULT), document.text)
+        for settings in MITIGATED:
+            recording = run(prepare(document.text, SAMPLES[sample].file, DEFAULT, mitigations=settings), RECORDINGS)
+            print(sample, settings, {key: recording.summary[key] for key in ("loss_beyond", "excess_loss")}, flush=True)
+            states = States(recording, explored, None)
+            found = project(*states.sketches(), UMAP)
+            assert found is not None and not found.reason
+            _store(_file(states), found, states.identity)
+            task = task_of(document.sha256, model_card(DEFAULT).train_length, 32, 16)
+            asked = RemembranceResult(task=task, reader=reader_of(DEFAULT, mitigations=settings))
+            measure(asked, tokens).save(REMEMBRANCE / f"{asked.key}.json")
+    store_samples(samples / "passkey", DEFAULT, mitigations=MITIGATED[1])
+
+
+if __name__ == "__main__":
+    main()
