@@ -71,7 +71,7 @@ def test_the_watched_curve_is_the_means_of_what_reading_gives(tiny, streams, tok
     monkeypatch.setattr(watch, "SHARE", 100.0)  # time enough to read at every report
     result = run_trial(begun(), streams, tokens, tiny / "run")
     assert result.complete and result.done == 30
-    assert [step for step, _ in result.curves] == [0, 10, 20, 30]
+    assert [step for step, _ in result.readings] == [0, 10, 20, 30]
     assert [step for step, _ in result.losses] == [10, 20, 30]
     prepared = prepare(tiny_text(400, 5), "d", "tiny")
     recording = run(prepared, tiny / "recordings")
@@ -83,8 +83,9 @@ def test_the_watched_curve_is_the_means_of_what_reading_gives(tiny, streams, tok
         assert result.before.control[place] == pytest.approx(np.nanmean(control[low:high]), abs=1e-5)
     assert result.before.within == pytest.approx(np.nanmean(control), abs=1e-5)
     assert result.before.excess.mean == pytest.approx(recording.summary["excess_loss"], abs=1e-5)
-    np.testing.assert_allclose(result.curves[-1][1], result.after.loss, atol=1e-6)  # the model that was kept
-    assert not np.allclose(result.after.loss, result.before.loss)
+    assert not np.allclose(result.now.loss, result.before.loss)
+    kept = watch.read_twice(load_model(str(tiny / "run")), tokens, 64, lambda: False)
+    np.testing.assert_array_equal(result.now.loss, kept.loss)
 
 
 def test_cancelled_and_resumed_equals_unbroken(tiny, streams, tokens):
@@ -113,7 +114,7 @@ def test_cancelled_and_resumed_equals_unbroken(tiny, streams, tokens):
     ours, theirs = (load_model(str(tiny / name)).state_dict() for name in ("whole", "part"))
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
     assert [step for step, _ in part.losses] == [step for step, _ in whole.losses]
-    np.testing.assert_array_equal(part.after.loss, whole.after.loss)
+    np.testing.assert_array_equal(part.now.loss, whole.now.loss)
 
 
 # -- the page --------------------------------------------------------------------------------------------------------
@@ -300,15 +301,13 @@ def a_result(had: float, has: float) -> TrialResult:
             excess=Interval(excess, excess - 0.1, excess + 0.1, 6000),
         )
 
-    curves = ((0, np.full(len(middles(8192)), 4.0)), (10, np.full(len(middles(8192)), 3.5)))
     return TrialResult(
         trial=a_trial(),
         tokens=8192,
         done=30,
-        before=reading(had, 4.0),
-        after=reading(has, 3.8),
+        complete=True,
         losses=((10, 4.0), (20, 3.9)),
-        curves=curves,
+        readings=((0, reading(had, 4.0)), (10, reading(has, 3.5)), (30, reading(has, 3.8))),
     )
 
 
@@ -324,7 +323,7 @@ def test_the_sentence_on_top_follows_the_numbers(monkeypatch):
     assert "did not cure" in lab.finding(a_result(1.4, 1.5))
     assert "no collapse" in lab.finding(a_result(0.1, 0.0))
     short = a_result(1.0, 0.5)
-    short = replace(short, before=replace(short.before, excess=None))
+    short = replace(short, readings=((0, replace(short.before, excess=None)), short.readings[-1]))
     assert "too few" in lab.finding(short)
     assert "4.00 to 3.80 (-0.20)" in lab.within(short)
 
@@ -338,7 +337,7 @@ def test_the_pictures_have_before_now_and_floor(monkeypatch):
     assert [trace.line.dash for trace in named] == ["dot", "dash", "dot", "solid"]
     assert len(plotly.io.to_json(drawn)) < 100_000
     rows = table(result)
-    assert list(rows["to_token"])[-1] == 8192 and len(rows) == len(middles(8192)) and "step_10" in rows
+    assert list(rows["to_token"])[-1] == 8192 and len(rows) == len(middles(8192)) and "step_10_fresh_memory" in rows
     assert list(training_table(result)["loss"]) == [4.0, 3.9]
 
 

@@ -99,7 +99,7 @@ def trial_of(chosen: Choices, name: str, share: float, text: TrainingText, numbe
         base=chosen.model,
         interventions=((name, share),),
         length=numbers.length,
-        rows=max(1, round(16 * card.train_length / numbers.length)),
+        rows=max(1, min(int(LIMITS["rows"][1]), round(16 * card.train_length / numbers.length))),
         steps=numbers.steps,
         learning_rate=numbers.learning_rate,
     )

@@ -23,15 +23,15 @@ from model.training.post_config import PostTrainConfig
 WATCHED = (8_192, 16_384)
 """Tokens of the document that are watched, at least and at most, where it has so many; 32 training lengths between."""
 
-SHARE = 0.06
+SHARE = 0.07
 """Share of the training time that watching may take."""
 
 WINDOWS = 512
 """Windows of training text whose states a checkpoint records; :func:`model.explore.explore` reads each twice."""
 
-BINS_PER_OCTAVE = 3
-FIRST_BIN = 32
-"""Tokens of the first bin: fewer are mostly noise."""
+BINS_PER_OCTAVE = 2
+FIRST_BIN = 128
+"""Tokens of the first bin: the means of fewer say how hard these very words are, and little of the model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,24 +72,28 @@ class TrialResult:
     """What is known of a trial so far.
 
     ``tokens`` are watched; ``done`` steps are safe on disk. ``losses`` are (step, loss of the training batch),
-    ``curves`` (step, loss by position (bins,)). ``step_seconds`` and ``watch_seconds`` were measured on this machine:
-    a step, and reading the watched tokens once.
+    ``readings`` (step, what the model then made of the watched tokens), the base's first. ``step_seconds`` and
+    ``watch_seconds`` were measured on this machine: a step, and such a reading.
     """
 
     trial: Trial
     tokens: int = 0
     done: int = 0
-    before: Reading | None = None
-    after: Reading | None = None
+    complete: bool = False
     losses: tuple[tuple[int, float], ...] = ()
-    curves: tuple[tuple[int, np.ndarray], ...] = ()
+    readings: tuple[tuple[int, Reading], ...] = ()
     step_seconds: float | None = None
     watch_seconds: float | None = None
 
     @property
-    def complete(self) -> bool:
-        """Whether the run has ended and what it came to was measured."""
-        return self.after is not None
+    def before(self) -> Reading | None:
+        """The base's reading; None before there is one."""
+        return self.readings[0][1] if self.readings else None
+
+    @property
+    def now(self) -> Reading | None:
+        """The newest reading."""
+        return self.readings[-1][1] if self.readings else None
 
     @property
     def seconds_left(self) -> float | None:
@@ -100,10 +104,13 @@ class TrialResult:
 
     @property
     def finishing_seconds(self) -> float:
-        """Seconds after the last step: reading the document twice, and the windows whose explored states are kept."""
+        """Seconds after the last step: one reading, and the windows of training text whose explored states are kept.
+
+        A reading with its control goes over the watched tokens about three times.
+        """
         reading = self.watch_seconds or 0.0
         tokens = 2 * WINDOWS * max(self.trial.train_length, self.trial.config.longest)
-        return 3 * reading + tokens * reading / max(1, self.tokens)
+        return reading + tokens * reading / max(1, 3 * self.tokens)
 
     def since(self, done: int) -> TrialResult:
         """As it was after ``done`` steps: what came later is done again."""
@@ -111,7 +118,7 @@ class TrialResult:
             self,
             done=done,
             losses=tuple(entry for entry in self.losses if entry[0] <= done),
-            curves=tuple(entry for entry in self.curves if entry[0] <= done),
+            readings=tuple(entry for entry in self.readings if entry[0] <= done),
         )
 
 
@@ -130,9 +137,9 @@ def borders(tokens: int) -> np.ndarray:
 
 
 def middles(tokens: int) -> np.ndarray:
-    """Where the bins stand on a logarithmic axis, (bins,)."""
+    """Where the bins stand on a logarithmic axis, (bins,): in their middles there, the first in its plain middle."""
     edges = borders(tokens)
-    return np.sqrt(np.maximum(edges[:-1], 1) * edges[1:])
+    return np.sqrt(np.maximum(edges[:-1], edges[1:] / 4) * edges[1:])
 
 
 def by_position(losses: np.ndarray) -> np.ndarray:

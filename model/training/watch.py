@@ -21,7 +21,7 @@ from model.stream import control_border, control_losses, read
 from model.training.checkpoint import SAVE, post_train_checkpoint
 from model.training.data import Groups
 from model.training.loop import StepReport, read_about
-from model.training.trial import SHARE, Reading, TrialResult, by_position, reading_of
+from model.training.trial import SHARE, Reading, TrialResult, reading_of
 
 TIMED_STEPS = 4
 """Steps that are run to learn how long one takes; the first is left out, for it also warms up."""
@@ -56,17 +56,10 @@ def run_trial(
     if result.before is None:
         report(result, "before", 0, config.steps, None)
         started = time.monotonic()
-        losses = losses_on(load_model(config.base), tokens, stop)
-        if losses is None:
+        before = read_twice(load_model(config.base), tokens, trial.train_length, stop)
+        if before is None:
             return result
-        result = replace(result, watch_seconds=time.monotonic() - started)
-        control = control_on(load_model(config.base), tokens, trial.train_length, stop)
-        if control is None:
-            return result
-        result = replace(result, before=reading_of(losses, control, trial.train_length))
-    assert result.before is not None
-    if not result.curves:
-        result = replace(result, curves=((0, result.before.loss),))
+        result = replace(result, readings=((0, before),), watch_seconds=time.monotonic() - started)
     clock = Clock(result)
     explored_from: float | None = None
 
@@ -84,10 +77,10 @@ def run_trial(
         if step.step == config.steps or not clock.affords(step.seconds):  # at the end it is read in any case
             return
         started = time.monotonic()
-        losses = losses_on(model, tokens, stop)
+        now = read_twice(model, tokens, trial.train_length, stop)
         clock.watched(time.monotonic() - started)
-        if losses is not None:
-            result = replace(result, curves=(*result.curves, (step.step, by_position(losses))))
+        if now is not None:
+            result = replace(result, readings=(*result.readings, (step.step, now)), watch_seconds=clock.reading)
             report(result, "training", step.step, config.steps, step.seconds_left + result.finishing_seconds)
 
     def exploring(done: int, total: int) -> None:
@@ -115,7 +108,7 @@ def run_trial(
     after = read_twice(load_model(str(folder)), tokens, trial.train_length, stop)
     if after is None:
         return result
-    return replace(result, after=after, curves=(*result.curves, (config.steps, after.loss)))
+    return replace(result, complete=True, readings=(*result.readings, (config.steps, after)))
 
 
 class Clock:

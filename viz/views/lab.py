@@ -103,8 +103,11 @@ def _results(shown: Trial, title: str, active: bool) -> None:
         with st.container(border=True, key="lab-finding"):
             st.subheader(finding(result), anchor=False)
             st.markdown(within(result))
-    elif not active and result.done:
-        st.caption(t("lab.unfinished", done=result.done, steps=shown.config.steps))
+    else:
+        if not active and result.losses:
+            st.caption(t("lab.unfinished", done=result.done, steps=shown.config.steps))
+        if len(result.readings) > 1:
+            st.markdown(_live(result))
     training = len(result.losses) > 1
     grid = st.grid(2 if training else 1, min_column_width=340)
     with grid.cell():
@@ -130,7 +133,7 @@ def _results(shown: Trial, title: str, active: bool) -> None:
 
 def finding(result: TrialResult) -> str:
     """What was gained far beyond the training length, in one sentence."""
-    before, after = result.before, result.after
+    before, after = result.before, result.now
     assert before is not None and after is not None
     if before.excess is None or after.excess is None:
         return t("lab.finding_short", needed=tokens_needed(result.trial.train_length), tokens=result.tokens)
@@ -146,15 +149,25 @@ def finding(result: TrialResult) -> str:
 
 def within(result: TrialResult) -> str:
     """What changed within the training length, in one sentence."""
-    assert result.before is not None and result.after is not None
-    before, after = result.before.within, result.after.within
+    assert result.before is not None and result.now is not None
+    before, after = result.before.within, result.now.within
     return t("lab.within", before=before, after=after, change=after - before)
 
 
+def _live(result: TrialResult) -> str:
+    """What the newest reading comes to, in a line."""
+    before, now = result.before, result.now
+    assert before is not None and now is not None
+    if before.excess is None or now.excess is None:
+        return within(result)
+    return t("lab.so_far", before=before.excess.mean, now=now.excess.mean, step=result.readings[-1][0])
+
+
 def _alt(result: TrialResult) -> str:
-    assert result.before is not None
-    step, now = result.curves[-1] if result.curves else (0, result.before.loss)
-    return t("lab.curve_alt", base=result.before.loss[-1], step=step, now=now[-1], floor=result.before.control[-1])
+    before, now = result.before, result.now
+    assert before is not None and now is not None
+    step = result.readings[-1][0]
+    return t("lab.curve_alt", base=before.loss[-1], step=step, now=now.loss[-1], floor=now.control[-1])
 
 
 def _keep(result: TrialResult) -> None:

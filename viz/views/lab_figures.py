@@ -19,28 +19,28 @@ FAINT = 6
 
 def figure(result: TrialResult, *, dark: bool) -> go.Figure:
     """Loss by position on the watched document: the base dashed, the model as it is solid, fresh memory dotted."""
-    assert result.before is not None
+    before, now = result.before, result.now
+    assert before is not None and now is not None
     drawn = go.Figure()
     places = middles(result.tokens).round(1)
-    step, now = result.curves[-1] if result.curves else (0, result.before.loss)
-    earlier = result.curves[1:-1]
+    step = result.readings[-1][0]
+    earlier = result.readings[1:-1]
     for place in np.unique(np.linspace(0, len(earlier) - 1, FAINT).round().astype(int)) if earlier else ():
         drawn.add_scatter(
             x=places,
-            y=earlier[place][1].round(4),
+            y=earlier[place][1].loss.round(4),
             mode="lines",
             line={"color": translucent(VERMILLION, 0.22), "width": 1.5},
             hoverinfo="skip",
             showlegend=False,
         )
     lines = [
-        (t("lab.line_floor"), result.before.control, GREY, "dot", 2.0),
-        (t("lab.line_base"), result.before.loss, ink(dark), "dash", 2.0),
+        (t("lab.line_floor"), before.control, GREY, "dot", 2.0),
+        (t("lab.line_base"), before.loss, ink(dark), "dash", 2.0),
     ]
-    if result.after is not None:
-        lines.append((t("lab.line_floor_after"), result.after.control, BLUE, "dot", 2.0))
     if step > 0:
-        lines.append((t("lab.line_now", step=step), now, VERMILLION, "solid", 3.0))
+        lines.append((t("lab.line_floor_now"), now.control, BLUE, "dot", 2.0))
+        lines.append((t("lab.line_now", step=step), now.loss, VERMILLION, "solid", 3.0))
     for name, values, colour, dash, width in lines:
         drawn.add_scatter(
             x=places,
@@ -58,8 +58,7 @@ def figure(result: TrialResult, *, dark: bool) -> go.Figure:
         height=420,
         hovermode="x unified",
         uirevision=result.trial.key,
-        legend={"y": 1.04},
-        margin={"t": 76},
+        margin={"t": 56},
     )
     return drawn
 
@@ -83,17 +82,11 @@ def training_figure(result: TrialResult, *, dark: bool) -> go.Figure:
 
 
 def table(result: TrialResult) -> pd.DataFrame:
-    """The loss by position: one row per bin, one column per curve."""
-    assert result.before is not None
+    """The loss by position: one row per bin, two columns per reading."""
     edges = borders(result.tokens)
-    columns = {
-        "from_token": edges[:-1],
-        "to_token": edges[1:],
-        "base_fresh_memory": result.before.control,
-        **{f"step_{step}": values for step, values in result.curves},
-    }
-    if result.after is not None:
-        columns["result_fresh_memory"] = result.after.control
+    columns = {"from_token": edges[:-1], "to_token": edges[1:]}
+    for step, reading in result.readings:
+        columns |= {f"step_{step}": reading.loss, f"step_{step}_fresh_memory": reading.control}
     return pd.DataFrame(columns)
 
 
@@ -106,7 +99,7 @@ def comparison(results: Sequence[TrialResult]) -> pd.DataFrame:
     """One row per finished run: what was done, and what it changed on the document (nats per token)."""
     rows = []
     for result in results:
-        config, before, after = result.trial.config, result.before, result.after
+        config, before, after = result.trial.config, result.before, result.now
         assert before is not None and after is not None
         (name, share) = config.interventions[0]
         known = before.excess is not None and after.excess is not None
