@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import streamlit as st
 
-from model.checkpoint import load_tokenizer_of, model_card
+from model.checkpoint import model_card
 from model.document import Document
 from model.errors import UserError
 from model.training.keep import FILES, free_name, keep_checkpoint
 from model.training.post_config import LIMITS, PostTrainConfig
-from model.training.trial import Trial, TrialResult, watched_tokens
+from model.training.trial import Trial, TrialResult
 from viz import jobs, session
 from viz.choices import Choices
+from viz.lab_texts import TrainingText, streams_of, watched_part
 from viz.language import t
 
 KIND = "lab"
-MOST_CHARACTERS = 1_000_000
-"""Characters of one training text that are used: a run of the usual size does not read more."""
-SAMPLES_TEXT, OWN_TEXT = "samples", "own"
 _RESULTS = session.STATE_PREFIX + "lab_results"
 _ERROR = session.STATE_PREFIX + "lab_error"
 _RUNNING = session.STATE_PREFIX + "lab_running"
 _KEPT = session.STATE_PREFIX + "lab_kept"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingText:
-    """What is trained on: texts by group, in a few words and without names what they are, and their ``hash``.
-
-    ``watched``: whether the watched document is among them too; of it only what follows the watched tokens is used.
-    """
-
-    groups: dict[str, list[str]]
-    words: str
-    hash: str
-    watched: bool = False
 
 
 class Numbers(NamedTuple):
@@ -50,43 +32,6 @@ class Numbers(NamedTuple):
     steps: int
     learning_rate: float
     length: int
-
-
-def samples_text(document: Document) -> TrainingText:
-    """The samples that are prose or logs, by language, without ``document`` and without what is held out of each."""
-    from model.training.data import split_held_out
-    from sample_data import SAMPLES
-
-    groups: dict[str, list[str]] = {}
-    used, left_out = [], ""
-    for key, sample in SAMPLES.items():
-        found = session.sample_document(key)
-        if sample.language is None:
-            continue
-        if found.sha256 == document.sha256:
-            left_out = f" without {sample.file}"
-        else:
-            groups.setdefault(sample.language, []).append(split_held_out(found.text)[0])
-            used.append(found.sha256)
-    return TrainingText(groups=groups, words=f"shipped samples{left_out}", hash=_hash(used))
-
-
-def own_text(keys: Sequence[str], document: Document) -> TrainingText:
-    """The uploads ``keys`` as training text, ``document`` perhaps among them; UserError if there are none."""
-    found = [session.document(key) for key in keys]
-    if not found:
-        raise UserError("lab.no_text")
-    others = [upload.text for upload in found if upload.sha256 != document.sha256]
-    return TrainingText(
-        groups={OWN_TEXT: others},
-        words=f"{len(found)} uploaded documents",
-        hash=_hash([upload.sha256 for upload in found]),
-        watched=len(others) < len(found),
-    )
-
-
-def _hash(documents: Sequence[str]) -> str:
-    return hashlib.sha256(" ".join(documents).encode()).hexdigest()[:16]
 
 
 def trial_of(chosen: Choices, name: str, share: float, text: TrainingText, numbers: Numbers) -> Trial:
@@ -171,19 +116,11 @@ def start(trial: Trial, text: TrainingText, document: Document, *, only_time: bo
         from model.training.watch import run_trial  # torch comes with it
 
         tokens, after = watched_part(config.base, document, trial.train_length)
-        groups = dict(text.groups)
-        if text.watched:
-            rest = document.text[after:]
-            groups = {group: [*texts, rest] if rest else texts for group, texts in groups.items()}
-        if not any(groups.values()):
+        streams = streams_of(text, config.base, document.text[after:], job.stopped)
+        if streams is None:
+            return
+        if not any(streams.values()):
             raise UserError("lab.all_watched", tokens=len(tokens))
-        streams: dict[str, list[np.ndarray]] = {}
-        for group, texts in groups.items():
-            streams[group] = []
-            for words in texts:
-                if job.stopped():
-                    return
-                streams[group].append(_encoded(config.base, words))
 
         def report(result: TrialResult, phase: str, done: int, total: int, left: float | None) -> None:
             known[trial.key] = result
@@ -203,28 +140,6 @@ def start(trial: Trial, text: TrainingText, document: Document, *, only_time: bo
     st.session_state[_ERROR], st.session_state[_RUNNING] = None, trial
     known.setdefault(trial.key, begun)
     return jobs.submit(session.session_id(), KIND, work, title=t("lab.running"))
-
-
-def watched_part(base: str, document: Document, train_length: int) -> tuple[np.ndarray, int]:
-    """The tokens (tokens,) int32 of ``document`` that are watched, and the character behind them.
-
-    UserError if there are fewer than two.
-    """
-    from model.tokenizer import encode
-
-    wanted = watched_tokens(train_length)
-    # A token of running text is a few characters long; where it is much longer, a little less is watched.
-    tokens, offsets = encode(load_tokenizer_of(base), document.text[: 16 * wanted])
-    if len(tokens) < 2:
-        raise UserError("models.too_short", tokens=len(tokens))
-    after = int(offsets[wanted]) if len(tokens) > wanted else min(16 * wanted, len(document.text))
-    return tokens[:wanted], after
-
-
-def _encoded(base: str, text: str) -> np.ndarray:
-    from model.tokenizer import encode
-
-    return encode(load_tokenizer_of(base), text[:MOST_CHARACTERS])[0].astype(np.int32)
 
 
 def collect() -> jobs.Job | None:

@@ -13,6 +13,7 @@ from model.training.trial import Trial, TrialResult
 from viz import labs, session
 from viz.chart import chart
 from viz.choices import Choices
+from viz.lab_texts import TrainingText
 from viz.language import plain, show_error, t
 from viz.theme import is_dark
 from viz.views.lab_controls import controls
@@ -58,7 +59,7 @@ def described(trial: Trial) -> str:
     return t("lab.described", how=t(f"interventions.{name}_title"), share=share, steps=trial.config.steps)
 
 
-def _run(trial: Trial | None, text: labs.TrainingText | None, chosen: Choices, active: bool) -> None:
+def _run(trial: Trial | None, text: TrainingText | None, chosen: Choices, active: bool) -> None:
     """The buttons, and beside them what pressing them costs."""
     result = labs.result_of(trial) if trial is not None else None
     complete = result is not None and result.complete
@@ -175,10 +176,10 @@ def _keep(result: TrialResult) -> None:
     if not labs.can_be_kept(result):
         return
     kept = labs.kept_as(result)
+    if kept is not None:
+        st.success(t("lab.kept", name=plain(kept)), icon=":material/check_circle:")
+        return
     with st.container(border=True, key="lab-keep"):
-        if kept is not None:
-            st.success(t("lab.kept", name=plain(kept)), icon=":material/check_circle:")
-            return
         key = f"lab_name_{result.trial.key}"
         with st.container(horizontal=True, vertical_alignment="bottom"):
             st.text_input(
@@ -216,7 +217,7 @@ def _compared(trial: Trial) -> None:
     found = labs.alike(trial)
     if not found:
         return
-    rows = comparison(found)
+    rows = comparison(found, [labs.kept_as(result) or "" for result in found])
     with st.container(border=True):
         st.markdown(f"**{t('lab.compared_title')}**", help=t("lab.compared_explanation"))
         number = st.column_config.NumberColumn

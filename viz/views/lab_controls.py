@@ -6,7 +6,7 @@ import streamlit as st
 
 from model.training.interventions import INTERVENTIONS
 from model.training.post_config import LIMITS, PostTrainConfig
-from viz import labs, links, session
+from viz import lab_texts, labs, links, session
 from viz.choices import Choices
 from viz.language import t
 
@@ -14,7 +14,7 @@ FIRST = "carried"
 """The intervention that is suggested: the strongest in the literature, and as quick as any."""
 
 
-def controls(chosen: Choices) -> tuple[str, float, labs.TrainingText | None, labs.Numbers]:
+def controls(chosen: Choices) -> tuple[str, float, lab_texts.TrainingText | None, labs.Numbers]:
     """Intervention, share of the steps, training text (None if there is none yet), and the numbers of a run."""
     usable = [name for name, row in INTERVENTIONS.items() if labs.has_states(chosen.model) or not row.needs_explored]
     usable.sort(key=lambda name: name != FIRST)
@@ -27,7 +27,7 @@ def controls(chosen: Choices) -> tuple[str, float, labs.TrainingText | None, lab
         with grid.cell():
             share = _share(name)
         with grid.cell():
-            sources = {labs.SAMPLES_TEXT: t("lab.text_samples"), labs.OWN_TEXT: t("lab.text_own")}
+            sources = {lab_texts.SAMPLES_TEXT: t("lab.text_samples"), lab_texts.OWN_TEXT: t("lab.text_own")}
             source = links.choice("lab_text", sources, t("lab.text"), help=t("lab.text_help"))
         st.caption(t(f"interventions.{name}_help"))
         text = _text(source, chosen)
@@ -54,10 +54,10 @@ def _share(name: str) -> float:
     return percent / 100
 
 
-def _text(source: str, chosen: Choices) -> labs.TrainingText | None:
+def _text(source: str, chosen: Choices) -> lab_texts.TrainingText | None:
     document = session.document(chosen.document)
-    if source == labs.SAMPLES_TEXT:
-        return labs.samples_text(document)
+    if source == lab_texts.SAMPLES_TEXT:
+        return lab_texts.samples_text(document)
     st.warning(t("lab.confidential"), icon=":material/lock_open:")
     uploads = [key for key in session.document_keys() if key.startswith("upload:")]
     if not uploads:
@@ -74,7 +74,7 @@ def _text(source: str, chosen: Choices) -> labs.TrainingText | None:
     )
     if not keys:
         return None
-    text = labs.own_text(keys, document)
+    text = lab_texts.own_text(keys, document)
     if text.watched:
         st.caption(t("lab.watched_part"))
     return text

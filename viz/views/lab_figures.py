@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from model.diagnostics.collapse import Interval
 from model.training.trial import TrialResult, borders, middles
 from viz.language import t
 from viz.theme import BLUE, GREY, VERMILLION, template
@@ -15,6 +17,9 @@ from viz.views.curves import ink, mark_training_length, position_axis, transluce
 
 FAINT = 6
 """Earlier curves that stay visible, faintly, so that one sees where the line came from."""
+
+
+UNKNOWN = Interval(math.nan, math.nan, math.nan, 0)
 
 
 def figure(result: TrialResult, *, dark: bool) -> go.Figure:
@@ -95,26 +100,27 @@ def training_table(result: TrialResult) -> pd.DataFrame:
     return pd.DataFrame(result.losses, columns=["step", "loss"])
 
 
-def comparison(results: Sequence[TrialResult]) -> pd.DataFrame:
-    """One row per finished run: what was done, and what it changed on the document (nats per token)."""
+def comparison(results: Sequence[TrialResult], names: Sequence[str]) -> pd.DataFrame:
+    """One row per finished run: what it changed on the document (nats per token), how, and as what it was kept."""
     rows = []
-    for result in results:
+    for result, kept in zip(results, names, strict=True):
         config, before, after = result.trial.config, result.before, result.now
         assert before is not None and after is not None
         (name, share) = config.interventions[0]
-        known = before.excess is not None and after.excess is not None
+        had, has = before.excess or UNKNOWN, after.excess or UNKNOWN
         rows.append(
             {
                 t("lab.column_how"): t(f"interventions.{name}_title"),
+                t("lab.column_before"): had.mean,
+                t("lab.column_after"): has.mean,
+                t("lab.column_low"): has.low,
+                t("lab.column_high"): has.high,
+                t("lab.column_within"): after.within - before.within,
                 t("lab.column_share"): share,
                 t("lab.column_steps"): config.steps,
                 t("lab.column_length"): config.length,
                 t("lab.column_rate"): config.learning_rate,
-                t("lab.column_before"): before.excess.mean if known else np.nan,  # type: ignore[union-attr]
-                t("lab.column_after"): after.excess.mean if known else np.nan,  # type: ignore[union-attr]
-                t("lab.column_low"): after.excess.low if known else np.nan,  # type: ignore[union-attr]
-                t("lab.column_high"): after.excess.high if known else np.nan,  # type: ignore[union-attr]
-                t("lab.column_within"): after.within - before.within,
+                t("lab.column_kept"): kept,
             }
         )
     return pd.DataFrame(rows)
