@@ -81,8 +81,8 @@ def bench_read(seconds: float) -> list[Row]:
     for name, precision, tokens, bar in (
         ("mamba2-base", "float32", 8192, 4.0),
         ("mamba2-base", "bfloat16", 8192, 4.0),
-        ("random:mamba2-130m", "float32", 1024, 2.5),
-        ("random:mamba2-130m", "bfloat16", 1024, 5.0),
+        ("random:mamba2-130m", "float32", 4096, 2.5),
+        ("random:mamba2-130m", "bfloat16", 4096, 5.0),
     ):
         import torch
 
@@ -117,7 +117,7 @@ def bench_telemetry(seconds: float) -> list[Row]:
     from model.checkpoint import load_model
 
     rows = []
-    for name, tokens in (("mamba2-base", 65536), ("random:mamba2-130m", 1024)):
+    for name, tokens in (("mamba2-base", 65536), ("random:mamba2-130m", 4096)):
         model = load_model(name)
         ids = np.random.default_rng(0).integers(0, model.config.vocab_size, tokens).astype(np.int32)
         plain, chunk, exact = take_turns(
