@@ -28,8 +28,8 @@ class PostTrainConfig:
     ``rows`` sequences of ``length`` tokens make a step; "longer" reads sequences ``longer`` times as long and as many
     fewer, "tbtt" follows a text for at most ``segments`` sequences. Facts are rarer than in training from scratch and
     their answers weigh less: recall is to be kept, while every key that must not be forgotten works against the cure
-    (on the shipped base state passing left 19% to 34% of the excess with facts in 70% of the sequences, 5% to 7% with
-    facts in 20%, and 1% to 2% with none).
+    (state passing left 5% to 8% of the shipped base's excess; of an earlier base's 5% to 7%, and there 19% to 34% with
+    facts in 70% of the sequences, 1% to 2% with none).
     """
 
     base: str
