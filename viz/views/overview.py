@@ -85,7 +85,10 @@ def novelty_figure(position: np.ndarray, scores: np.ndarray, *, train_length: in
         marker = {"color": colour, "size": 5, "symbol": symbol}
         figure.add_scatter(x=position[inside], y=_small(scores[inside]), mode="markers", name=name, marker=marker)
     figure.add_hline(y=1, line={"color": GREY, "width": 1.2, "dash": "dot"})
-    return _finish(figure, t("overview.novelty_axis"), train_length, end, dark)
+    _finish(figure, t("overview.novelty_axis"), train_length, end, dark)
+    if scores.max(initial=0) > 10:  # on a linear axis the limit at 1 would lie on the floor
+        figure.update_yaxes(type="log", dtick=1)
+    return figure
 
 
 def excess_figure(curve: ExcessCurve, *, train_length: int, end: int, dark: bool) -> go.Figure:
