@@ -57,6 +57,24 @@ def reader_of(
     )
 
 
+def open_reader(reader: Reader, source: Path | None) -> tuple[LanguageModel, list[Scan], State]:
+    """What ``reader`` names: the model, the scan of every layer, and the memory it starts from (of one row).
+
+    ``source`` is the folder of the recording of a carried state. UserError for whatever is not there.
+    """
+    from model.diagnostics.explored import Explored
+    from model.initial_states import Origin, initial_state
+    from model.recording import read_state
+    from model.run import layer_scans
+
+    card = model_card(reader.model)
+    explored = Explored.load(card.explored) if card.explored else None
+    model = load_model(reader.model)
+    origin = Origin(explored=explored, source=read_state(source) if source else None, seed=reader.seed)
+    state = initial_state(reader.initial_state, model.zero_state(), origin)
+    return model, layer_scans(model, dict(reader.mitigations), explored), state
+
+
 def measure(
     begun: PasskeyResult,
     *,
@@ -70,19 +88,8 @@ def measure(
     ``text`` is the document of the "text" filler, ``source`` the folder of the recording of a carried state.
     UserError for whatever does not fit, before any reading.
     """
-    from model.diagnostics.explored import Explored
-    from model.initial_states import Origin, initial_state
-    from model.recording import read_state
-    from model.run import layer_scans
-
-    reader = begun.reader
-    prompts = Prompts(begun.task, load_tokenizer_of(reader.model), text)
-    card = model_card(reader.model)
-    explored = Explored.load(card.explored) if card.explored else None
-    model = load_model(reader.model)
-    origin = Origin(explored=explored, source=read_state(source) if source else None, seed=reader.seed)
-    state = initial_state(reader.initial_state, model.zero_state(), origin)
-    scans = layer_scans(model, dict(reader.mitigations), explored)
+    prompts = Prompts(begun.task, load_tokenizer_of(begun.reader.model), text)
+    model, scans, state = open_reader(begun.reader, source)
     return run_passkey(model, prompts, begun, scans=scans, state=state, report=report, stop=stop)
 
 

@@ -109,8 +109,8 @@ class Reader:
         return Reader(**known)
 
 
-def result_key(task: PasskeyTask, reader: Reader) -> str:
-    """Twelve hexadecimal digits that name the result of ``task`` for ``reader``."""
+def result_key(task: Any, reader: Reader) -> str:
+    """Twelve hexadecimal digits that name the result of ``task``, any dataclass, for ``reader``."""
     canonical = json.dumps([asdict(task), asdict(reader)], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

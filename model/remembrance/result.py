@@ -5,7 +5,6 @@ Letters: T is the length of a whole stretch, n the number of its last tokens tha
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -18,6 +17,7 @@ import numpy as np
 from model.diagnostics.collapse import STUDENT_T
 from model.errors import UserError
 from model.passkey import Reader
+from model.passkey.task import result_key
 from model.recording import write_json
 
 FORMAT = 1
@@ -112,8 +112,7 @@ class RemembranceResult:
     @property
     def key(self) -> str:
         """Twelve hexadecimal digits that name this task and reader."""
-        canonical = json.dumps([asdict(self.task), asdict(self.reader)], sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+        return result_key(self.task, self.reader)
 
     @property
     def complete(self) -> bool:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.checkpoint import available, fingerprint, load_model, model_card
-from model.passkey.run import WORK
+from model.checkpoint import available, fingerprint, model_card
+from model.passkey.run import WORK, open_reader
 from model.recording import CHUNK
 from model.remembrance.result import RemembranceResult
 
@@ -56,20 +56,9 @@ def measure(
     ``tokens`` (n_tokens,) are the document as the model's own tokenizer gives it, ``source`` the folder of the
     recording of a carried state. UserError for whatever does not fit, before any reading.
     """
-    from model.diagnostics.explored import Explored
-    from model.initial_states import Origin, initial_state
-    from model.recording import read_state
-    from model.run import layer_scans
-
-    reader = begun.reader
     begun.task.check()
     begun.task.end_points(len(tokens))
-    card = model_card(reader.model)
-    explored = Explored.load(card.explored) if card.explored else None
-    model = load_model(reader.model)
-    origin = Origin(explored=explored, source=read_state(source) if source else None, seed=reader.seed)
-    state = initial_state(reader.initial_state, model.zero_state(), origin)
-    scans = layer_scans(model, dict(reader.mitigations), explored)
+    model, scans, state = open_reader(begun.reader, source)
     return run_remembrance(model, tokens, begun, scans=scans, state=state, report=report, stop=stop)
 
 
