@@ -11,7 +11,8 @@ from model.checkpoint import load_tokenizer_of
 from model.errors import UserError
 from model.passkey import PasskeyResult, PasskeyTask, Reader, doubling_lengths, measure, reader_of
 from model.passkey.prompts import least_length
-from viz import jobs, session
+from model.passkey.run import Report
+from viz import jobs, measurements, session
 from viz.choices import Choices
 from viz.language import t
 
@@ -45,14 +46,7 @@ def lengths(reader: Reader, longest: int, language: str, digits: int) -> tuple[i
 
 def stored() -> list[PasskeyResult]:
     """Every result that this session may see: its own, newest first, then those that came with the program."""
-    own = sorted(folder().glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-    found = []
-    for file in (*own, *sorted(SHIPPED.glob("*.json"))):
-        try:
-            found.append(PasskeyResult.load(file))
-        except UserError:
-            continue  # a foreign or outdated file is no result
-    return found
+    return measurements.stored(folder(), SHIPPED, PasskeyResult.load)
 
 
 def result_of(task: PasskeyTask, reader: Reader, known: Sequence[PasskeyResult]) -> PasskeyResult:
@@ -75,30 +69,13 @@ def start(begun: Sequence[PasskeyResult], text: str, source: Path | None) -> job
     """Queue what ``begun`` lacks, one reader after the other; results are on disk after every batch."""
     home = folder()
     begun = [result for result in begun if not result.complete]
-    total = tokens_left(begun)
 
     def work(job: jobs.Job) -> None:
-        before = 0
-        for result in begun:
-            path, cells, first = home / f"{result.key}.json", len(result.cells), result.tokens
+        def run(result: PasskeyResult, report: Report) -> object:
+            carried = source if result.reader.source else None
+            return measure(result, text=text, source=carried, report=report, stop=job.stopped)
 
-            def report(partial: PasskeyResult, done: int, *, path: Path = path, offset: int = before - first) -> None:
-                nonlocal cells
-                if len(partial.cells) != cells:
-                    cells = len(partial.cells)
-                    partial.save(path)
-                job.progress(offset + done, total, "passkey.reading")
-
-            measure(
-                result,
-                text=text,
-                source=source if result.reader.source else None,
-                report=report,
-                stop=job.stopped,
-            )
-            if job.stopped():
-                return
-            before += result.task.tokens - first
+        measurements.run_all(job, begun, home, "passkey.reading", lambda result: len(result.cells), run)
 
     st.session_state[_ERROR], st.session_state[_TASK] = None, begun[0].task
     return jobs.submit(session.session_id(), KIND, work, title=t("passkey.running"))
@@ -106,7 +83,7 @@ def start(begun: Sequence[PasskeyResult], text: str, source: Path | None) -> job
 
 def tokens_left(begun: Sequence[PasskeyResult]) -> int:
     """Tokens of the cells that were not run yet."""
-    return sum(result.task.tokens - result.tokens for result in begun)
+    return measurements.tokens_left(begun)
 
 
 def collect() -> jobs.Job | None:

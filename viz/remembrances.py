@@ -11,8 +11,9 @@ from model.checkpoint import load_tokenizer_of
 from model.errors import UserError
 from model.passkey import Reader, reader_of
 from model.remembrance import RemembranceResult, RemembranceTask, kept_lengths, measure
+from model.remembrance.run import Report
 from model.tokenizer import encode
-from viz import jobs, session
+from viz import jobs, measurements, session
 from viz.choices import Choices
 from viz.language import t
 
@@ -47,14 +48,7 @@ def task_of(document: str, train_length: int, multiple: int, ends: int) -> Remem
 
 def stored() -> list[RemembranceResult]:
     """Every result that this session may see: its own, newest first, then those that came with the program."""
-    own = sorted(folder().glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
-    found = []
-    for file in (*own, *sorted(SHIPPED.glob("*.json"))):
-        try:
-            found.append(RemembranceResult.load(file))
-        except UserError:
-            continue  # a foreign or outdated file is no result
-    return found
+    return measurements.stored(folder(), SHIPPED, RemembranceResult.load)
 
 
 def result_of(task: RemembranceTask, reader: Reader, known: Sequence[RemembranceResult]) -> RemembranceResult:
@@ -79,27 +73,15 @@ def start(begun: Sequence[RemembranceResult], text: str, source: Path | None) ->
     """Queue what ``begun`` lacks, one reader after the other; results are on disk after every batch."""
     home = folder()
     begun = [result for result in begun if not result.complete]
-    total = tokens_left(begun)
 
     def work(job: jobs.Job) -> None:
         tokens, _ = encode(load_tokenizer_of(begun[0].reader.model), text)  # one for all: they share the tokenizer
-        before = 0
-        for result in begun:
-            path, ends, first = home / f"{result.key}.json", len(result.distances), result.tokens
 
-            def report(
-                partial: RemembranceResult, done: int, *, path: Path = path, offset: int = before - first
-            ) -> None:
-                nonlocal ends
-                if len(partial.distances) != ends:
-                    ends = len(partial.distances)
-                    partial.save(path)
-                job.progress(offset + done, total, "remembrance.reading")
+        def run(result: RemembranceResult, report: Report) -> object:
+            carried = source if result.reader.source else None
+            return measure(result, tokens, source=carried, report=report, stop=job.stopped)
 
-            measure(result, tokens, source=source if result.reader.source else None, report=report, stop=job.stopped)
-            if job.stopped():
-                return
-            before += result.task.tokens - first
+        measurements.run_all(job, begun, home, "remembrance.reading", lambda result: len(result.distances), run)
 
     st.session_state[_ERROR], st.session_state[_TASK] = None, begun[0].task
     return jobs.submit(session.session_id(), KIND, work, title=t("remembrance.running"))
@@ -107,7 +89,7 @@ def start(begun: Sequence[RemembranceResult], text: str, source: Path | None) ->
 
 def tokens_left(begun: Sequence[RemembranceResult]) -> int:
     """Tokens of the end points that were not read for yet."""
-    return sum(result.task.tokens - result.tokens for result in begun)
+    return measurements.tokens_left(begun)
 
 
 def collect() -> jobs.Job | None:
