@@ -151,14 +151,17 @@ def train(
     text: Annotated[list[str], typer.Option(help="GROUP=FILE, as often as you like; groups are drawn equally.")],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
     steps: Annotated[int, typer.Option(help="Optimizer steps of 4,096 tokens.")] = 5000,
+    d_state: Annotated[int | None, typer.Option(help="Size of a head's state instead of the preset's.")] = None,
+    train_length: Annotated[int | None, typer.Option(help="Tokens of a sequence instead of the preset's.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
     """Train a model from scratch on text files; run again after an interruption, it goes on where it was."""
-    from model.training.checkpoint import train_checkpoint
+    from model.training.checkpoint import train_checkpoint, train_config
 
     set_threads(threads)
-    train_checkpoint(preset, text_groups(text), out, steps=steps, seed=seed, echo=typer.echo)
+    config = train_config(preset, steps=steps, seed=seed, d_state=d_state, train_length=train_length)
+    train_checkpoint(config, text_groups(text), out, echo=typer.echo)
 
 
 @app.command()

@@ -70,7 +70,8 @@ def test_a_newcomer_reads_a_document_of_their_own(address: str, tmp_path: Path) 
 
         page.wait_for_selector(SETTLED)
         page.locator("section[data-testid='stSidebar'] input[type='file']").set_input_files(str(document))
-        page.get_by_text(document.name).first.wait_for()
+        # The upload box shows the file at once, the choice of documents only when it was read: what Run would read.
+        expect(page.locator(".st-key-doc input")).to_have_value("報告書.txt", timeout=90_000)
         page.wait_for_selector(SETTLED)
 
         run = page.locator(".st-key-run button")
@@ -79,7 +80,7 @@ def test_a_newcomer_reads_a_document_of_their_own(address: str, tmp_path: Path) 
         cancel.click()
         expect(cancel).to_have_count(0)
         run.click()
-        page.get_by_text("報告書.txt, read by mamba2-base").first.wait_for()
+        page.get_by_text("報告書.txt, read by mamba2-base").first.wait_for(timeout=240_000)
 
         for name in PAGES:
             page.goto(f"{address}/{name}")

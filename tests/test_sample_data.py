@@ -102,7 +102,10 @@ def test_early_facts_come_back_late(key):
         assert text.rfind(fact) > 0.75 * len(text), fact
 
 
-@pytest.mark.parametrize("name", ["plant_log_ja", "equipment_spec_en", "contract_en", "server_log_en", "minutes_ja"])
+@pytest.mark.parametrize(
+    "name",
+    ["plant_log_ja", "equipment_spec_en", "contract_en", "server_log_en", "minutes_ja", "records_en", "records_ja"],
+)
 def test_every_line_of_every_pool_can_be_written(name):
     pools = load_pools(name)
     writer = Writer(pools, seed=0)

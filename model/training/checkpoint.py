@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,27 +28,42 @@ from model.training.train import TrainConfig, train
 TOKENIZER_CHARACTERS = 4_000_000
 """Characters of each text that the merges are learned from: more changes nothing and takes longer."""
 
+SHORTEST = 128
+"""The shortest training length: the first phase reads a quarter of it, and its facts need about 30 tokens."""
+
 SAVE, LOG = "training.safetensors", "training.jsonl"
 """Files of an unfinished run in its folder; they go when the checkpoint is there."""
 
 
-def train_checkpoint(
-    preset: str,
-    groups: Mapping[str, Sequence[Path]],
-    out: Path,
-    *,
-    steps: int,
-    seed: int,
-    echo: Callable[[str], None],
-    stop: Callable[[], bool] = lambda: False,
-) -> None:
-    """Train ``preset`` on ``groups`` of files and write a checkpoint to ``out``; goes on from an interrupted run.
+def train_config(
+    preset: str, *, steps: int, seed: int, d_state: int | None = None, train_length: int | None = None
+) -> TrainConfig:
+    """The run that trains ``preset``, with another state size or training length if one is given.
 
-    The last 3% of every file is held out: neither tokenizer nor weights see it.
+    UserError for a preset that is not known, or for a length in which no fact can be told and asked for.
     """
     if preset not in PRESETS:
         raise UserError("training.unknown_preset", name=preset, known=", ".join(PRESETS))
-    config = TrainConfig(model=PRESETS[preset], steps=steps, seed=seed)
+    model = PRESETS[preset]
+    model = replace(model, d_state=d_state or model.d_state, train_length=train_length or model.train_length)
+    config = TrainConfig(model=model, steps=steps, seed=seed)
+    if model.train_length < SHORTEST or model.train_length > config.batch_tokens:
+        raise UserError("training.length", least=SHORTEST, most=config.batch_tokens)
+    return config
+
+
+def train_checkpoint(
+    config: TrainConfig,
+    groups: Mapping[str, Sequence[Path]],
+    out: Path,
+    *,
+    echo: Callable[[str], None],
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Train from scratch on ``groups`` of files and write a checkpoint to ``out``; goes on from an interrupted run.
+
+    The last 3% of every file is held out: neither tokenizer nor weights see it.
+    """
     out.mkdir(parents=True, exist_ok=True)
     texts = training_texts(groups)
     file = out / "tokenizer.json"
@@ -65,7 +80,7 @@ def train_checkpoint(
     def report(step: StepReport) -> None:
         log_step(out, step)
         echo(
-            f"step {step.step:6,} of {steps:,}  length {step.seqlen:5,}  loss {step.loss:.3f} nats  "
+            f"step {step.step:6,} of {config.steps:,}  length {step.seqlen:5,}  loss {step.loss:.3f} nats  "
             f"recall {step.recall:.3f}  {step.seconds:6.0f} s"
         )
 

@@ -29,8 +29,6 @@ class RecallConfig:
     digits: tuple[int, ...] = (3, 4, 5)
     passkey_share: float = 0.5
     weight: float = 20.0
-    repeat_share: float = 0.0
-    repeat_weight: float = 4.0
 
 
 def split_held_out(text: str, share: float = 0.03) -> tuple[str, str]:
@@ -69,20 +67,9 @@ class Sampler:
         start = random.integers(len(stream) - seqlen - 1)
         tokens = stream[start : start + seqlen + 1].astype(np.int64)
         weights = np.ones(seqlen + 1, np.float32)
-        if random.random() < self.recall.repeat_share:
-            self.repeat(tokens, weights, random)
         if random.random() < self.recall.share:
             self.hide(tokens, weights, random)
         return tokens, weights[1:]
-
-    def repeat(self, tokens: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> None:
-        """Write a stretch of the first half again somewhere in the second: whatever was read may be needed."""
-        half = len(tokens) // 2
-        length = random.integers(half // 4, half // 2)
-        source = random.integers(0, half - length)
-        target = random.integers(half, len(tokens) - length)
-        tokens[target : target + length] = tokens[source : source + length]
-        weights[target + 3 : target + length] = self.recall.repeat_weight
 
     def hide(self, tokens: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> None:
         """Write told facts and questions over stretches of ``tokens``, each question after its fact."""
@@ -98,7 +85,7 @@ class Sampler:
         """Facts and questions in the order they appear: (ids, which of them are an answer's digits)."""
         recall = self.recall
         long = room > 100  # a sentence and its question would fill a shorter sequence
-        forms: list[RecallForm] = [PAIR] * (recall.pairs if room > 200 else min(recall.pairs, 3))
+        forms: list[RecallForm] = [PAIR] * (recall.pairs if room > 200 else min(recall.pairs, 3, room // 20))
         if long and random.random() < recall.passkey_share:
             sentences = list(PASSKEYS.values())
             forms = [*forms, sentences[random.integers(len(sentences))]]

@@ -20,7 +20,7 @@ class RunningText:
     def __init__(
         self, groups: Groups, tokenizer: Tokenizer, recall: RecallConfig, *, rows: int, length: int, segments: int
     ) -> None:
-        self.text = Sampler(groups, tokenizer, replace(recall, share=0.0, repeat_share=0.0))
+        self.text = Sampler(groups, tokenizer, replace(recall, share=0.0))
         self.facts = Sampler(groups, tokenizer, recall)
         self.rows, self.length, self.segments = rows, length, segments
         self.last: tuple[tuple[int, int], np.ndarray, np.ndarray] | None = None
@@ -46,8 +46,6 @@ class RunningText:
         for row in range(self.rows):
             for first in range(1, whole, self.length):
                 part = row, slice(first, first + self.length)  # a view: facts are written into the stretch
-                if random.random() < recall.repeat_share:
-                    self.facts.repeat(tokens[part], weights[part], random)
                 if random.random() < recall.share:
                     self.facts.hide(tokens[part], weights[part], random)
         return tokens, weights
