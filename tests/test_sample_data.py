@@ -10,6 +10,7 @@ from model.messages import LANGUAGES, message
 from sample_data import SAMPLES, sample_path, sample_text
 from sample_data.generate import GENERATORS
 from sample_data.grammar import Writer, load_pools
+from sample_data.records import Records
 
 WORDY = [key for key, sample in SAMPLES.items() if sample.kind != "degenerate"]
 
@@ -132,3 +133,16 @@ def test_choices_that_go_together_and_words_that_are_remembered():
         assert first == second
         assert re.fullmatch(r"0\d:[1-5]\d 0\.[4-6]", writer.write("{05-09}:{10-59} {0.4-0.6}"))
         assert writer.write("{^animal}") in {"Cat", "Dog"}
+
+
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_training_records_are_the_same_every_time_and_share_no_line_with_a_sample(language):
+    text = Records(language).text(60_000)
+    assert text == Records(language).text(60_000)
+    lines = {line for line in text.splitlines() if len(line) > 12}
+    assert len(lines) > 600
+    own = {line for pool in load_pools(f"records_{language}").values() for line in pool if len(line) > 20}
+    for key in WORDY:
+        assert not lines & set(sample_text(key).splitlines())
+        pools = load_pools("minutes_ja" if key == "meeting_minutes_ja" else key)
+        assert not own & {line for pool in pools.values() for line in pool}
