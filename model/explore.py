@@ -1,12 +1,14 @@
 """Which states a model has seen: its own memory within the training length, over many windows of a reference text.
 
 The result (:class:`model.diagnostics.explored.Explored`) is what "fitted" noise is drawn from, what the norm bound is a
-multiple of, and what the state map calls explored. Windows start with an empty memory, as in training.
+multiple of, and what the state map calls explored. Windows start with an empty memory, as training from scratch does.
+Where a model was also trained from other memories, half of the sample are states that such training visits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,7 +20,23 @@ from model.lm import LanguageModel
 from model.telemetry import Sketcher, recorded
 
 ROWS = 16
-"""Windows read together."""
+"""Windows read together, and states kept of a visited training step."""
+
+
+class Visit(NamedTuple):
+    """What the sequences of one training step did to the memory, whatever they started from.
+
+    ``outputs``: each layer's scan. ``chain`` (rows,) int64: rows with the same number went on from one another, in
+    this step or an earlier one. ``before`` (rows,) int64: tokens of its chain that were read before this step.
+    """
+
+    outputs: list[ScanOutput]
+    chain: np.ndarray
+    before: np.ndarray
+
+
+Visits = Callable[[int], Iterator[Visit]]
+"""``visits(steps)``: that many training steps, or fewer, as a post-trained model goes through them."""
 
 
 def explore(
@@ -28,18 +46,26 @@ def explore(
     *,
     windows: int = 512,
     positions: int = 4,
+    visits: Visits | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> Explored:
     """Read ``windows`` windows of ``train_length`` tokens, spread evenly over ``streams``, and keep their states.
 
     ``positions`` states are kept of each window, at boundaries spread from its first chunk to its end. The text is read
     twice: the spread of the elements must be known before a state can be sketched in its units.
+
+    With ``visits`` there are half as many windows, and as many states again are taken from training steps, ROWS from
+    each, of its rows in turn and at the same boundaries. All sequences of a chain count as one window, for they share
+    what a slow head remembers. ``mean``, ``std`` and the norms are those of the windows that start empty in any case:
+    they are the units of a training length, and must not grow with what was trained on beyond it.
     """
+    if visits is not None:
+        windows = max(2, windows // 2)
     drawn = draw_windows(streams, windows, train_length)
-    boundaries = -(-train_length // CHUNK)
-    kept = np.unique(np.rint(np.linspace(1, boundaries, min(positions, boundaries))).astype(int))
+    kept = kept_boundaries(train_length, positions)
     count, layers, heads = len(drawn), len(model.config.layers), model.config.nheads
-    total = 2 * count
+    steps = 0 if visits is None else -(-windows * positions // ROWS)
+    total = 2 * count + steps * ROWS
 
     sums, squares, norms = (torch.zeros(layers, heads, dtype=torch.float64) for _ in range(3))
     for start, outputs in read_windows(model, drawn):
@@ -53,26 +79,47 @@ def explore(
     std = (squares / count - mean.square()).clamp_min(0).sqrt()
 
     sketcher = Sketcher(heads * model.config.headdim * model.config.d_state, std.float())
-    sketches = []
+
+    def sketched(outputs: list[ScanOutput], row: int, boundary: int) -> torch.Tensor:
+        return torch.stack(
+            [sketcher(layer, output.boundary_states[row, boundary]) for layer, output in enumerate(outputs)]
+        )
+
+    sketches: list[torch.Tensor] = []
+    position: list[int] = []
+    window: list[int] = []
     for start, outputs in read_windows(model, drawn):
         for row in range(outputs[0].y.shape[0]):
-            for boundary in kept:
-                sketches.append(
-                    torch.stack(
-                        [sketcher(layer, output.boundary_states[row, boundary]) for layer, output in enumerate(outputs)]
-                    )
-                )
+            sketches += [sketched(outputs, row, boundary) for boundary in kept]
+            position += [min(boundary * CHUNK, train_length) for boundary in kept]
+            window += [start + row] * len(kept)
         report(count + start, total)
+    for step, visit in enumerate(visits(steps) if visits is not None else ()):
+        rows, seqlen = visit.outputs[0].y.shape[:2]
+        here = kept_boundaries(seqlen, positions)
+        for place in range(min(ROWS, rows * len(here))):
+            row = place % rows
+            boundary = here[(place // rows + row + step) % len(here)]
+            sketches.append(sketched(visit.outputs, row, boundary))
+            position.append(int(visit.before[row]) + min(boundary * CHUNK, seqlen))
+            window.append(count + int(visit.chain[row]))
+        report(2 * count + step * ROWS, total)
     report(total, total)
     return Explored(
         sketch=torch.stack(sketches).numpy(),
-        position=np.tile(np.minimum(kept * CHUNK, train_length), count).astype(np.int32),
-        window=np.repeat(np.arange(count), len(kept)).astype(np.int32),
+        position=np.array(position, np.int32),
+        window=np.array(window, np.int32),
         mean=mean.float().numpy(),
         std=std.float().numpy(),
         norm_at_train_length=(norms / count).float().numpy(),
         train_length=train_length,
     )
+
+
+def kept_boundaries(seqlen: int, positions: int) -> list[int]:
+    """At most ``positions`` boundaries of a sequence of ``seqlen`` tokens, from its first chunk's end to its own."""
+    boundaries = -(-seqlen // CHUNK)
+    return np.unique(np.rint(np.linspace(1, boundaries, min(positions, boundaries))).astype(int)).tolist()
 
 
 def draw_windows(streams: list[np.ndarray], windows: int, train_length: int) -> np.ndarray:

@@ -26,11 +26,12 @@ PERCENTILE = 99.0
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Explored:
-    """A sample of states that a model reached on texts no longer than its training length.
+    """A sample of states that a model reached as its training reached them (see :func:`model.explore.explore`).
 
     ``sketch`` (n, layers, features) float32, as in a recording; ``position`` (n,) int32, tokens read so far;
-    ``window`` (n,) int32, which text it came from; ``mean`` and ``std`` (layers, heads) of the elements of the state;
-    ``norm_at_train_length`` (layers, heads), Frobenius; ``train_length`` in tokens.
+    ``window`` (n,) int32, which text or chain of texts it came from; ``mean`` and ``std`` (layers, heads) of the
+    elements of the state after a training length; ``norm_at_train_length`` (layers, heads), Frobenius;
+    ``train_length`` in tokens.
     """
 
     sketch: np.ndarray

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from model.checkpoint import load_tokenizer_of, model_card, save_checkpoint
 from model.config import PRESETS
 from model.errors import UserError
-from model.explore import explore
+from model.explore import Visits, explore
 from model.lm import LanguageModel
 from model.recording import versions, write_json
 from model.tokenizer import load_tokenizer, train_tokenizer
@@ -24,6 +24,7 @@ from model.training.loop import StepReport, read_about
 from model.training.post_config import PostTrainConfig
 from model.training.post_training import post_train
 from model.training.train import TrainConfig, train
+from model.training.visited import visits_of
 
 TOKENIZER_CHARACTERS = 4_000_000
 """Characters of each text that the merges are learned from: more changes nothing and takes longer."""
@@ -124,7 +125,8 @@ def post_train_checkpoint(
         return False
     made_from = {**asdict(config), "base": Path(config.base).name}
     about = {"command": command, "config": made_from, "base_weights": weights}
-    write_checkpoint(out, model, load_tokenizer_of(config.base), streams, about, exploring)
+    visits = visits_of(config, streams, out / SAVE, model)
+    write_checkpoint(out, model, load_tokenizer_of(config.base), streams, about, exploring, visits)
     return True
 
 
@@ -135,15 +137,17 @@ def write_checkpoint(
     streams: Groups,
     about: Mapping[str, Any],
     exploring: Callable[[int, int], None] = lambda done, total: None,
+    visits: Visits | None = None,
 ) -> None:
     """Write what a finished run gives, with the states that ``model`` explores; its save and log go last.
 
+    ``visits`` are the steps of a training that started from other memories, whose states count as explored too.
     ``about`` is what ``training.json`` says besides versions, size of the text and loss curve.
     """
     model.requires_grad_(False)
     save_checkpoint(out, model, tokenizer)
     texts = [np.asarray(stream) for group in streams.values() for stream in group]
-    explored = explore(model, texts, model.config.train_length, report=exploring)
+    explored = explore(model, texts, model.config.train_length, visits=visits, report=exploring)
     explored.save(out / "explored.safetensors")
     curve = {entry["step"]: entry for entry in map(json.loads, (out / LOG).read_text("utf-8").splitlines())}
     write_json(

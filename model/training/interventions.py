@@ -60,6 +60,11 @@ class Intervention:
     longer: bool = False
     needs_explored: bool = False
 
+    @property
+    def empty(self) -> bool:
+        """Whether it starts from an empty memory, as training from scratch does."""
+        return self.start is zeros
+
 
 def zeros(empty: State, past: Past) -> State:
     """An empty memory: plain fine-tuning, the control of all others."""

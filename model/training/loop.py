@@ -175,8 +175,13 @@ def restore(path: Path, model: LanguageModel, optimizer: torch.optim.Optimizer, 
         if moments["step"] is not None:
             optimizer.state[parameter] = {key: value for key, value in moments.items() if value is not None}
             steps = int(moments["step"].item())
-    course.load({name.removeprefix(COURSE): value for name, value in tensors.items() if name.startswith(COURSE)})
+    course.load(course_tensors(tensors))
     return steps
+
+
+def course_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The course's own among the ``tensors`` of a save, by the names that it gave them."""
+    return {name.removeprefix(COURSE): value for name, value in tensors.items() if name.startswith(COURSE)}
 
 
 def read_about(path: Path) -> dict[str, str]:

@@ -56,6 +56,11 @@ class PostTrainConfig:
         return any(INTERVENTIONS[name].consecutive for name, _ in self.interventions)
 
     @property
+    def from_memories(self) -> bool:
+        """Whether any step starts from another memory than the empty one."""
+        return not all(INTERVENTIONS[name].empty for name, _ in self.interventions)
+
+    @property
     def longest(self) -> int:
         """Tokens of the longest sequence that a step reads."""
         longer = any(INTERVENTIONS[name].longer for name, _ in self.interventions)

@@ -157,13 +157,12 @@ def post_train(
     """
     config.check()
     card = model_card(config.base)
-    base = None if card.explored is None else Explored.load(card.explored)
     for name, _ in config.interventions:
-        if row_of(name).needs_explored and base is None:
+        if row_of(name).needs_explored and card.explored is None:
             raise UserError("initial_states.needs_explored", name=name)
     model = copy.deepcopy(load_model(config.base)).requires_grad_(True)
     model.config = replace(model.config, train_length=max(model.config.train_length, config.longest))
-    groups = long_enough(groups, max(config.stretch, model.config.train_length))
+    groups = enough(config, groups, model)
     about = {"run": json.dumps([asdict(config), card.weights, fingerprint(groups)])}
     if save.exists() and read_about(save).get("run") != about["run"]:
         raise UserError("training.other_run", name=save.parent.name)
@@ -175,9 +174,21 @@ def post_train(
         report(step)
         watch(model, step)
 
-    course = PostCourse(config, groups, load_tokenizer_of(config.base), model.zero_state, base)
+    course = course_of(config, groups, model)
     run_steps(model, config, course, save, shown, stop, report_every=REPORT_EVERY, save_every=SAVE_EVERY, about=about)
     return model
+
+
+def enough(config: PostTrainConfig, groups: Groups, model: LanguageModel) -> Groups:
+    """The streams of ``groups`` that are long enough for a step of ``config`` and for ``model``; UserError if none."""
+    return long_enough(groups, max(config.stretch, model.config.train_length))
+
+
+def course_of(config: PostTrainConfig, groups: Groups, model: LanguageModel) -> PostCourse:
+    """The course of ``config`` on ``groups``, which are long enough, as it is before the first step."""
+    explored = model_card(config.base).explored
+    base = None if explored is None else Explored.load(explored)
+    return PostCourse(config, groups, load_tokenizer_of(config.base), model.zero_state, base)
 
 
 def long_enough(groups: Groups, tokens: int) -> Groups:

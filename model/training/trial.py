@@ -26,8 +26,9 @@ WATCHED = (8_192, 16_384)
 SHARE = 0.07
 """Share of the training time that watching may take."""
 
-WINDOWS = 512
-"""Windows of training text whose states a checkpoint records; :func:`model.explore.explore` reads each twice."""
+WINDOWS, VISITED = 512, 64
+"""Windows of training text whose states a checkpoint records; :func:`model.explore.explore` reads each twice. After
+training from memories, half as many, and so many steps that go on from them."""
 
 BINS_PER_OCTAVE = 2
 FIRST_BIN = 128
@@ -108,8 +109,10 @@ class TrialResult:
 
         A reading with its control goes over the watched tokens about three times.
         """
-        reading = self.watch_seconds or 0.0
-        tokens = 2 * WINDOWS * max(self.trial.train_length, self.trial.config.longest)
+        reading, config = self.watch_seconds or 0.0, self.trial.config
+        tokens = 2 * WINDOWS * max(self.trial.train_length, config.longest)
+        if config.from_memories:
+            tokens = tokens // 2 + min(VISITED, config.steps) * config.rows * config.length
         return reading + tokens * reading / max(1, 3 * self.tokens)
 
     def since(self, done: int) -> TrialResult:
