@@ -150,7 +150,7 @@ def train(
     preset: Annotated[str, typer.Argument(help="A preset of model/config.py, for example mamba2-base.")],
     text: Annotated[list[str], typer.Option(help="GROUP=FILE, as often as you like; groups are drawn equally.")],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint.")],
-    steps: Annotated[int, typer.Option(help="Optimizer steps of 4,096 tokens.")] = 5000,
+    steps: Annotated[int, typer.Option(help="Optimizer steps of 4,096 tokens.")] = 8000,
     d_state: Annotated[int | None, typer.Option(help="Size of a head's state instead of the preset's.")] = None,
     train_length: Annotated[int | None, typer.Option(help="Tokens of a sequence instead of the preset's.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,

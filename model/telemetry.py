@@ -34,10 +34,10 @@ def snapshot_positions(tokens: int, count: int, chunk: int = CHUNK) -> np.ndarra
 
     Half are spread evenly over the document, half evenly in the logarithm of the position, so that the first
     training lengths are seen as finely as the chunk allows and the end of a long document is not forgotten. A short
-    document has fewer, about every tenth boundary: a snapshot costs as much as the statistics of ten chunks.
+    document has fewer, about every sixteenth boundary: a snapshot costs as much as the statistics of twenty chunks.
     """
     boundaries = -(-tokens // chunk)
-    count = min(count, 4 + boundaries // 10)
+    count = min(count, 4 + boundaries // 16)
     if boundaries <= count:
         chosen = np.arange(1, boundaries + 1)
     else:

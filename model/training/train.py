@@ -26,7 +26,7 @@ class TrainConfig:
     """A training run: sizes are in tokens, ``phases`` are (share of the steps, share of the training length)."""
 
     model: ModelConfig
-    steps: int = 5000
+    steps: int = 8000
     batch_tokens: int = 4096
     learning_rate: float = 3e-3
     warmup: int = 100
