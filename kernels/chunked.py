@@ -1,6 +1,6 @@
 """The scan in chunk-parallel PyTorch: matrix products inside a chunk, a short loop over chunks.
 
-The recurrence is that of :mod:`kernels.types`, for one decay per head (the SSD form of Mamba-2, Dao & Gu 2024,
+The recurrence is that of :mod:`kernels.types`, here for one decay per head (the SSD form of Mamba-2, Dao & Gu 2024,
 arXiv 2405.21060). With g_i the running sum of log_decay within a chunk and h_0 the state at its start:
 
     y_i = sum_{j <= i} exp(g_i - g_j) (C_i . B_j) x_j  +  exp(g_i) h_0 C_i
@@ -45,12 +45,18 @@ def chunked_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False, 
     """Run ``inputs`` from ``memory``; see :mod:`kernels.types` for every shape.
 
     Matrix products run in the dtype of ``inputs.x``; states and sums in float32, or in float64 if x is float64.
-    Raises ValueError for a decay per channel, which this kernel does not do.
+    Heads one channel wide go to :mod:`kernels.stepped`, a decay per channel to :mod:`kernels.chunked_vector`.
     """
     batch, seqlen, nheads, headdim = inputs.x.shape
     ngroups, d_state = inputs.B.shape[2:]
+    if headdim == 1:
+        from kernels.stepped import stepped_scan
+
+        return stepped_scan(inputs, memory, token_norms, chunk=chunk)
     if inputs.log_decay.shape != (batch, seqlen, nheads, 1):
-        raise ValueError(f"chunked_scan takes one decay per head, got log_decay of shape {inputs.log_decay.shape}")
+        from kernels.chunked_vector import chunked_vector_scan
+
+        return chunked_vector_scan(inputs, memory, token_norms, chunk=chunk)
     chunk = min(chunk, seqlen)
     nchunks = -(-seqlen // chunk)
     heads = nheads // ngroups
