@@ -21,6 +21,7 @@ PAGES = {  # file: icon, whether it shows the chosen recording
     "passkey": (":material/key:", False),
     "remembrance": (":material/history:", False),
     "lab": (":material/science:", False),
+    "evidence": (":material/balance:", False),
     "compare": (":material/compare_arrows:", False),
     "documents": (":material/folder_open:", False),
 }

@@ -1,20 +1,25 @@
 """What the dashboard opens with: ``python -m tests.stored`` reads the samples again and stores what was seen.
 
-Recordings with their maps, passkey results and effective remembrance, all with the shipped model. Needed whenever its
-weights change, for everything stored names the weights it was made with.
+Recordings with their maps, passkey results and effective remembrance, all with the shipped model, and the evidence of
+all shipped models. Needed whenever weights change, for everything stored names the weights it was made with.
+``python -m tests.stored evidence`` writes the evidence alone.
 """
 
 import shutil
+import sys
 
 from model.checkpoint import DEFAULT, load_tokenizer_of, model_card
 from model.diagnostics.explored import Explored
 from model.diagnostics.state_map import UMAP, project
 from model.document import read_path
+from model.evidence import begin, run_evidence
+from model.evidence.run import samples as evidence_samples
 from model.passkey.run import reader_of, store_samples
 from model.remembrance import RemembranceResult, measure
 from model.run import prepare, run
 from model.tokenizer import encode
 from sample_data import SAMPLES, sample_path
+from viz.evidences import SHIPPED as EVIDENCE
 from viz.remembrances import SHIPPED as REMEMBRANCE
 from viz.remembrances import task_of
 from viz.session import SHIPPED as RECORDINGS
@@ -25,7 +30,10 @@ MITIGATED: tuple[dict[str, float], ...] = ({}, {"decay": 4.0}, {"window": 256.0}
 
 
 def main() -> None:
-    """Write everything anew."""
+    """Write everything anew, or the evidence alone."""
+    store_evidence()
+    if sys.argv[1:] == ["evidence"]:
+        return
     samples = RECORDINGS.parent
     for folder in (RECORDINGS, REMEMBRANCE, samples / "passkey"):
         shutil.rmtree(folder, ignore_errors=True)
@@ -45,6 +53,15 @@ def main() -> None:
             asked = RemembranceResult(task=task, reader=reader_of(DEFAULT, mitigations=settings))
             measure(asked, tokens).save(REMEMBRANCE / f"{asked.key}.json")
     store_samples(samples / "passkey", DEFAULT, mitigations=MITIGATED[1])
+
+
+def store_evidence() -> None:
+    """Measure the evidence on the shipped models and samples; it is there when it is whole, and not before."""
+    begun, texts = begin(evidence_samples())
+    result = run_evidence(begun, texts, keep=lambda kept: print(end=".", flush=True))
+    shutil.rmtree(EVIDENCE, ignore_errors=True)
+    result.save(EVIDENCE / f"{result.task.key}.json")
+    print(f"\nevidence of {len(result.members)} models in {result.seconds:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
-PAGES = ("", "state_norms", "state_map", "passkey", "remembrance", "lab", "compare", "documents")
+PAGES = ("", "state_norms", "state_map", "passkey", "remembrance", "lab", "evidence", "compare", "documents")
 SETTLED = "[data-testid='stApp'][data-test-script-state='notRunning']"
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]

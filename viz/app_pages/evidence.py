@@ -1,0 +1,5 @@
+"""The page "Evidence"."""
+
+from viz.views.evidence import render
+
+render()
