@@ -21,12 +21,13 @@ from model.errors import UserError
 from model.lm import LanguageModel
 from model.messages import LANGUAGES, message
 from model.run import prepare, run
+from model.state import map_state
 from model.training import loop, post_training
 from model.training.checkpoint import post_train_checkpoint
 from model.training.data import RecallConfig, Sampler, tokenize_groups
 from model.training.interventions import INTERVENTIONS, check_mixture, described, drawn, parse_interventions
 from model.training.post_config import PostTrainConfig
-from model.training.post_training import KEPT, PostCourse, post_train
+from model.training.post_training import KEPT, PostCourse, Starts, post_train
 from model.training.running_text import RunningText
 from model.training.train import TrainConfig, train
 from tests.tiny import make_tiny_checkpoint, tiny_text
@@ -75,7 +76,7 @@ def assert_same_weights(ours: LanguageModel, theirs: LanguageModel) -> None:
 def watched(monkeypatch, streams, tmp_path):
     """Post-train and return, step by step: tokens, what entered the scans and the convolutions, what was left."""
 
-    def watch(run_config: PostTrainConfig) -> list[SimpleNamespace]:
+    def watch(run_config: PostTrainConfig, starts: Starts | None = None) -> list[SimpleNamespace]:
         seen: list[SimpleNamespace] = []
         forward = LanguageModel.forward
 
@@ -93,7 +94,7 @@ def watched(monkeypatch, streams, tmp_path):
         with monkeypatch.context() as patch:
             patch.setattr(loop, "chunked_scan", spied_scan)
             patch.setattr(LanguageModel, "forward", spied_forward)
-            post_train(run_config, streams, tmp_path / "watched.safetensors")
+            post_train(run_config, streams, tmp_path / "watched.safetensors", starts=starts)
         assert len(seen) == run_config.steps and all(len(step.memories) == 2 for step in seen)
         return seen
 
@@ -183,7 +184,8 @@ def test_states_of_fewer_rows_are_carried_to_more(watched) -> None:
 
 @pytest.mark.parametrize("name", INTERVENTIONS)
 def test_no_gradient_enters_with_the_initial_state(watched, name) -> None:
-    for step in watched(config((name, 1.0), steps=3)):
+    starts = Starts("somewhere", map_state(load_model("tiny").zero_state(2), torch.ones_like))
+    for step in watched(config((name, 1.0), steps=3), starts):
         assert all(layer.memory.state.requires_grad and layer.window.requires_grad for layer in step.left)
         assert not any(tensor.requires_grad or tensor.grad_fn for tensor in (*step.memories, *step.windows))
 

@@ -98,10 +98,15 @@ def novelty(
     return scores
 
 
+def edges(position: np.ndarray, tokens: int) -> np.ndarray:
+    """Where the stretches of :func:`stretches` begin and end, in tokens: (m + 1,) float64."""
+    middles = (position[1:].astype(np.float64) + position[:-1]) / 2
+    return np.concatenate([[0], middles, [max(tokens, position[-1])]])
+
+
 def stretches(position: np.ndarray, tokens: int) -> np.ndarray:
     """How many tokens each snapshot stands for: those nearer to its ``position`` than to any other, (m,)."""
-    edges = np.concatenate([[0], (position[1:].astype(np.float64) + position[:-1]) / 2, [max(tokens, position[-1])]])
-    return np.diff(edges)
+    return np.diff(edges(position, tokens))
 
 
 def unexplored_fraction(scores: np.ndarray, position: np.ndarray, tokens: int) -> float | None:

@@ -22,7 +22,7 @@ from model.tokenizer import load_tokenizer, train_tokenizer
 from model.training.data import Groups, Sampler, split_held_out, tokenize_groups
 from model.training.loop import StepReport, read_about
 from model.training.post_config import PostTrainConfig
-from model.training.post_training import post_train
+from model.training.post_training import Starts, post_train
 from model.training.train import TrainConfig, train
 from model.training.visited import visits_of
 
@@ -101,14 +101,15 @@ def post_train_checkpoint(
     stop: Callable[[], bool] = lambda: False,
     watch: Callable[[LanguageModel, StepReport], None] = lambda model, step: None,
     exploring: Callable[[int, int], None] = lambda done, total: None,
+    starts: Starts | None = None,
 ) -> bool:
     """Post-train ``config.base`` on token streams made with its tokenizer and write a checkpoint to ``out``.
 
     ``command`` is how the checkpoint says that it was made. Returns whether it was finished: a run that was stopped, or
     killed, is a save in ``out`` and no checkpoint yet, and goes on when this is called again with the same arguments.
-    ``report`` and ``watch`` are those of :func:`~model.training.post_training.post_train`; ``exploring(done, total)``
-    follows the reading of the windows whose states are recorded at the end. UserError if ``out`` holds a checkpoint,
-    or what :func:`~model.training.post_training.post_train` refuses.
+    ``report``, ``watch`` and ``starts`` are those of :func:`~model.training.post_training.post_train`;
+    ``exploring(done, total)`` follows the reading of the windows whose states are recorded at the end. UserError if
+    ``out`` holds a checkpoint, or what :func:`~model.training.post_training.post_train` refuses.
     """
     if (out / "model.safetensors").exists() and not (out / SAVE).exists():
         raise UserError("training.exists", name=out.name)
@@ -120,11 +121,13 @@ def post_train_checkpoint(
         log_step(out, step)
         report(step)
 
-    model = post_train(config, streams, out / SAVE, logged, stop, watch)
+    model = post_train(config, streams, out / SAVE, logged, stop, watch, starts)
     if int(read_about(out / SAVE)["step"]) < config.steps:
         return False
     made_from = {**asdict(config), "base": Path(config.base).name}
     about = {"command": command, "config": made_from, "base_weights": weights}
+    if starts is not None:
+        about["stretches"] = starts.about
     visits = visits_of(config, streams, out / SAVE, model)
     write_checkpoint(out, model, load_tokenizer_of(config.base), streams, about, exploring, visits)
     return True

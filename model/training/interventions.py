@@ -36,12 +36,14 @@ class Past:
 
     ``final``: the memory after the previous step's batch, row by row and without gradients; None before there is one.
     ``base``: the base model's own states within its training length; ``running``: the final states of this run so far.
+    ``stretches``: the base's states at the picked stretches of a document, a row for each; None if none were picked.
     ``seed`` feeds noise and shuffling and is another one at every step.
     """
 
     final: State | None
     base: Statistics | None
     running: Statistics | None
+    stretches: State | None = None
     seed: int
 
 
@@ -51,7 +53,7 @@ class Intervention:
 
     ``share`` of the steps is what it takes where nobody says otherwise. ``consecutive`` says that the sequences go on
     where the previous step's ended, ``longer`` that they are several times as long, ``needs_explored`` that the base
-    must have recorded its states.
+    must have recorded its states, ``needs_stretches`` that stretches of a document must have been picked.
     """
 
     start: Callable[[State, Past], State]
@@ -59,6 +61,7 @@ class Intervention:
     consecutive: bool = False
     longer: bool = False
     needs_explored: bool = False
+    needs_stretches: bool = False
 
     @property
     def empty(self) -> bool:
@@ -86,21 +89,34 @@ def carried(empty: State, past: Past) -> State:
 
     The previous batch may have had another number of rows; then some are used twice, or not at all.
     """
-    if past.final is None:
-        return empty
-    import torch
-
-    from model.state import map_state
-
-    rows, had = (len(state[0].window) for state in (empty, past.final))
-    order = torch.randperm(had, generator=torch.Generator().manual_seed(past.seed))
-    taken = order[torch.arange(rows) % had]
-    return map_state(past.final, lambda tensor: tensor[taken])
+    return empty if past.final is None else shuffled(past.final, len(empty[0].window), past.seed)
 
 
 def tbtt(empty: State, past: Past) -> State:
     """Truncated backpropagation through time: each row goes on from its own true prefix, without its gradient."""
     return empty if past.final is None else past.final
+
+
+def stretches(empty: State, past: Past) -> State:
+    """The memories that the base had at the picked stretches of a document, each as often as any other.
+
+    An unrelated text is read from there: what is learnt is to read on from these states, not what the document says.
+    """
+    if past.stretches is None:
+        raise UserError("interventions.needs_stretches")
+    return shuffled(past.stretches, len(empty[0].window), past.seed)
+
+
+def shuffled(state: State, rows: int, seed: int) -> State:
+    """The rows of ``state`` in a random order, as many as ``rows``: each equally often, give or take one."""
+    import torch
+
+    from model.state import map_state
+
+    had = len(state[0].window)
+    order = torch.randperm(had, generator=torch.Generator().manual_seed(seed))
+    taken = order[torch.arange(rows) % had]
+    return map_state(state, lambda tensor: tensor[taken])
 
 
 INTERVENTIONS: dict[str, Intervention] = {
@@ -110,6 +126,7 @@ INTERVENTIONS: dict[str, Intervention] = {
     "carried": Intervention(start=carried),
     "tbtt": Intervention(start=tbtt, consecutive=True),
     "longer": Intervention(start=zeros, share=1.0, longer=True),
+    "stretches": Intervention(start=stretches, needs_stretches=True),
 }
 
 

@@ -61,6 +61,11 @@ class PostTrainConfig:
         return not all(INTERVENTIONS[name].empty for name, _ in self.interventions)
 
     @property
+    def from_stretches(self) -> bool:
+        """Whether any step starts from the states of picked stretches."""
+        return any(INTERVENTIONS[name].needs_stretches for name, _ in self.interventions)
+
+    @property
     def longest(self) -> int:
         """Tokens of the longest sequence that a step reads."""
         longer = any(INTERVENTIONS[name].longer for name, _ in self.interventions)

@@ -44,8 +44,8 @@ SAVE_EVERY = 50
 KEPT = 0.9
 """Share of the running statistics that a step leaves as it was: they are those of about the last ten steps."""
 
-FINAL = "final."
-"""What the names of the last states begin with among the tensors of a save."""
+FINAL, STRETCHES = "final.", "stretches."
+"""What the names of the last states, and of the states of picked stretches, begin with among the tensors of a save."""
 
 
 class Moments(NamedTuple):
@@ -55,13 +55,20 @@ class Moments(NamedTuple):
     std: np.ndarray
 
 
+class Starts(NamedTuple):
+    """Memories that a run may start from: ``state`` with a row for each, and in ``about`` whose they are, in words."""
+
+    about: str
+    state: State
+
+
 class PostCourse:
     """What post-training reads: the text of each step, and the memory that the step's intervention gives it.
 
     ``empty(rows)`` makes an empty memory; ``base`` are the statistics of the base's own states within its training
     length, from which the running ones start. ``final``, ``began`` and ``moments`` are all that a step leaves to the
     next: the memory after its batch, the step at which its running text began, and mean and mean square of the
-    elements of final states, (2, layers, heads) float64.
+    elements of final states, (2, layers, heads) float64. ``stretches`` are the states of picked stretches, if any.
     """
 
     def __init__(
@@ -82,6 +89,7 @@ class PostCourse:
         self.final: State | None = None
         self.began: int | None = None
         self.moments: Tensor | None = None
+        self.stretches: State | None = None
         if base is not None:
             mean, std = torch.from_numpy(base.mean).double(), torch.from_numpy(base.std).double()
             self.moments = torch.stack([mean, std.square() + mean.square()])
@@ -115,7 +123,7 @@ class PostCourse:
             mean, square = self.moments
             spread = (square - mean.square()).clamp_min(0).sqrt()
             running = Moments(mean.float().numpy(), spread.float().numpy())
-        return Past(final=self.final, base=self.base, running=running, seed=seed)
+        return Past(final=self.final, base=self.base, running=running, stretches=self.stretches, seed=seed)
 
     def keep(self, step: int, after: State) -> None:
         """Cut ``after`` off the graph and hold it for the next step; count it into the running statistics."""
@@ -126,19 +134,25 @@ class PostCourse:
             self.moments = KEPT * self.moments + (1 - KEPT) * found
 
     def tensors(self) -> dict[str, Tensor]:
-        """The last states, their statistics, and where the running text began (-1: nowhere)."""
+        """The states that may be started from, their statistics, and where the running text began (-1: nowhere)."""
         named = {"began": torch.tensor(-1 if self.began is None else self.began)}
-        if self.final is not None:
-            named |= {FINAL + name: tensor for name, tensor in flatten_state(self.final).items()}
+        for prefix, state in ((FINAL, self.final), (STRETCHES, self.stretches)):
+            if state is not None:
+                named |= {prefix + name: tensor for name, tensor in flatten_state(state).items()}
         return named if self.moments is None else {**named, "moments": self.moments}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take back what :meth:`tensors` gave."""
         began = int(tensors["began"].item())
         self.began = None if began < 0 else began
-        final = {name.removeprefix(FINAL): value for name, value in tensors.items() if name.startswith(FINAL)}
-        self.final = unflatten_state(final) if final else None
+        self.final, self.stretches = state_in(tensors, FINAL), state_in(tensors, STRETCHES)
         self.moments = tensors.get("moments")
+
+
+def state_in(tensors: Mapping[str, Tensor], prefix: str) -> State | None:
+    """The state whose tensors have names that begin with ``prefix``; None if there are none."""
+    named = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    return unflatten_state(named) if named else None
 
 
 def post_train(
@@ -148,22 +162,27 @@ def post_train(
     report: Callable[[StepReport], None] = lambda step: None,
     stop: Callable[[], bool] = lambda: False,
     watch: Callable[[LanguageModel, StepReport], None] = lambda model, step: None,
+    starts: Starts | None = None,
 ) -> LanguageModel:
     """Post-train ``config.base`` on token streams made with its tokenizer, or go on from ``save``; returns the model.
 
     ``report`` is called every 10 steps and after the last; ``watch`` too, with the model as it is then, to read with
-    and not to change. When ``stop()`` turns true the run saves itself within a step and returns what it has. The save
-    stays where it is. UserError if the configuration, the texts or the save do not fit, or if the loss diverges.
+    and not to change. ``starts`` are the states of picked stretches, for the intervention that begins there. When
+    ``stop()`` turns true the run saves itself within a step and returns what it has. The save stays where it is.
+    UserError if the configuration, the texts or the save do not fit, or if the loss diverges.
     """
     config.check()
     card = model_card(config.base)
     for name, _ in config.interventions:
         if row_of(name).needs_explored and card.explored is None:
             raise UserError("initial_states.needs_explored", name=name)
+        if row_of(name).needs_stretches and starts is None:
+            raise UserError("interventions.needs_stretches")
     model = copy.deepcopy(load_model(config.base)).requires_grad_(True)
     model.config = replace(model.config, train_length=max(model.config.train_length, config.longest))
     groups = enough(config, groups, model)
-    about = {"run": json.dumps([asdict(config), card.weights, fingerprint(groups)])}
+    whose = [] if starts is None else [starts.about]
+    about = {"run": json.dumps([asdict(config), card.weights, fingerprint(groups), *whose])}
     if save.exists() and read_about(save).get("run") != about["run"]:
         raise UserError("training.other_run", name=save.parent.name)
 
@@ -175,6 +194,7 @@ def post_train(
         watch(model, step)
 
     course = course_of(config, groups, model)
+    course.stretches = None if starts is None else starts.state
     run_steps(model, config, course, save, shown, stop, report_every=REPORT_EVERY, save_every=SAVE_EVERY, about=about)
     return model
 

@@ -36,11 +36,20 @@ FIRST_BIN = 128
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pick:
+    """A stretch of the watched document, tokens ``first`` to ``last``, and the state after ``at`` tokens in it."""
+
+    first: int
+    last: int
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """Which run, watched on which document.
 
     ``weights`` is the fingerprint of the base, ``train_length`` its own; ``document`` and ``text`` are hashes of the
-    document that is watched and of what is trained on.
+    document that is watched and of what is trained on. ``picks`` are the stretches of it that are looked at closely.
     """
 
     config: PostTrainConfig
@@ -48,6 +57,7 @@ class Trial:
     train_length: int
     document: str
     text: str
+    picks: tuple[Pick, ...] = ()
 
     @property
     def key(self) -> str:
@@ -68,12 +78,31 @@ class Reading:
     excess: Interval | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What one model makes of each picked stretch and, last, of the rest of the watched tokens: (picks + 1) each.
+
+    ``novelty`` is the mean over states, above 1 is unexplored; ``loss`` and ``control`` are means in nats per token,
+    with a long and with a fresh memory. NaN where there is nothing to count.
+    """
+
+    novelty: tuple[float, ...]
+    loss: tuple[float, ...]
+    control: tuple[float, ...]
+
+    @property
+    def excess(self) -> tuple[float, ...]:
+        """What the long memory costs, in nats per token."""
+        return tuple(loss - control for loss, control in zip(self.loss, self.control, strict=True))
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrialResult:
     """What is known of a trial so far.
 
     ``tokens`` are watched; ``done`` steps are safe on disk. ``losses`` are (step, loss of the training batch),
-    ``readings`` (step, what the model then made of the watched tokens), the base's first. ``step_seconds`` and
+    ``readings`` (step, what the model then made of the watched tokens), the base's first. ``picked_before`` and
+    ``picked_after`` are what the base and the finished model make of the picked stretches. ``step_seconds`` and
     ``watch_seconds`` were measured on this machine: a step, and such a reading.
     """
 
@@ -83,6 +112,8 @@ class TrialResult:
     complete: bool = False
     losses: tuple[tuple[int, float], ...] = ()
     readings: tuple[tuple[int, Reading], ...] = ()
+    picked_before: Figures | None = None
+    picked_after: Figures | None = None
     step_seconds: float | None = None
     watch_seconds: float | None = None
 
@@ -125,10 +156,10 @@ class TrialResult:
         )
 
 
-def watched_tokens(train_length: int) -> int:
-    """Tokens of a long document that are watched."""
+def watched_tokens(train_length: int, picks: tuple[Pick, ...] = ()) -> int:
+    """Tokens of a long document that are watched: as far as the last of ``picks`` reaches, if that is farther."""
     least, most = WATCHED
-    return min(max(least, 32 * train_length), most)
+    return max([min(max(least, 32 * train_length), most), *(pick.last for pick in picks)])
 
 
 def borders(tokens: int) -> np.ndarray:

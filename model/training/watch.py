@@ -14,14 +14,17 @@ from pathlib import Path
 import numpy as np
 
 from kernels.chunked import chunked_scan
-from model.checkpoint import load_model
+from model.checkpoint import load_model, model_card
+from model.diagnostics.explored import Explored
 from model.errors import UserError
 from model.lm import LanguageModel
 from model.stream import control_border, control_losses, read
 from model.training.checkpoint import SAVE, post_train_checkpoint
 from model.training.data import Groups
 from model.training.loop import StepReport, read_about
-from model.training.trial import SHARE, Reading, TrialResult, reading_of
+from model.training.post_training import Starts
+from model.training.stretches import figures_at, states_at, whose
+from model.training.trial import SHARE, Figures, Reading, Trial, TrialResult, reading_of
 
 TIMED_STEPS = 4
 """Steps that are run to learn how long one takes; the first is left out, for it also warms up."""
@@ -56,10 +59,11 @@ def run_trial(
     if result.before is None:
         report(result, "before", 0, config.steps, None)
         started = time.monotonic()
-        before = read_twice(load_model(config.base), tokens, trial.train_length, stop)
+        before = looked_at(load_model(config.base), model_card(config.base).explored, tokens, trial, stop)
         if before is None:
             return result
-        result = replace(result, readings=((0, before),), watch_seconds=time.monotonic() - started)
+        seconds = time.monotonic() - started
+        result = replace(result, readings=((0, before[0]),), picked_before=before[1], watch_seconds=seconds)
     clock = Clock(result)
     explored_from: float | None = None
 
@@ -93,7 +97,14 @@ def run_trial(
 
     report(result, "training", result.done if result.step_seconds else 0, config.steps, result.seconds_left)
     if not finished(folder):
-        hooks = {"report": shown, "watch": watched, "stop": asked, "exploring": exploring}
+        starts = None
+        if config.from_stretches:
+            positions = [pick.at for pick in trial.picks]
+            state = states_at(load_model(config.base), tokens, positions, stop) if positions else None
+            if positions and state is None:
+                return result
+            starts = None if state is None else Starts(whose(trial.document, positions), state)
+        hooks = {"report": shown, "watch": watched, "stop": asked, "exploring": exploring, "starts": starts}
         try:
             post_train_checkpoint(config, streams, folder, command=command, **hooks)  # type: ignore[arg-type]
         except StoppedError:
@@ -105,10 +116,10 @@ def run_trial(
     if not finished(folder):
         return result
     report(result, "after", config.steps, config.steps, None)
-    after = read_twice(load_model(str(folder)), tokens, trial.train_length, stop)
+    after = looked_at(load_model(str(folder)), folder / "explored.safetensors", tokens, trial, stop)
     if after is None:
         return result
-    return replace(result, complete=True, readings=(*result.readings, (config.steps, after)))
+    return replace(result, complete=True, readings=(*result.readings, (config.steps, after[0])), picked_after=after[1])
 
 
 class Clock:
@@ -176,9 +187,34 @@ def control_on(
 
 def read_twice(model: LanguageModel, tokens: np.ndarray, train_length: int, stop: Callable[[], bool]) -> Reading | None:
     """Read ``tokens`` with a long memory and with a fresh one; None if it was stopped."""
+    found = both_losses(model, tokens, train_length, stop)
+    return None if found is None else reading_of(*found, train_length)
+
+
+def both_losses(
+    model: LanguageModel, tokens: np.ndarray, train_length: int, stop: Callable[[], bool]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The losses of ``tokens`` with a long memory and with a fresh one, (tokens,) each; None if it was stopped."""
     losses = losses_on(model, tokens, stop)
     control = None if losses is None else control_on(model, tokens, train_length, stop)
-    return None if losses is None or control is None else reading_of(losses, control, train_length)
+    return None if losses is None or control is None else (losses, control)
+
+
+def looked_at(
+    model: LanguageModel, explored: Path | None, tokens: np.ndarray, trial: Trial, stop: Callable[[], bool]
+) -> tuple[Reading, Figures | None] | None:
+    """What ``model``, whose explored states are in the file ``explored``, makes of ``tokens`` and of the trial's picks.
+
+    None if it was stopped.
+    """
+    found = both_losses(model, tokens, trial.train_length, stop)
+    if found is None:
+        return None
+    reading = reading_of(*found, trial.train_length)
+    if not trial.picks or explored is None:
+        return reading, None
+    figures = figures_at(model, Explored.load(explored), tokens, trial.picks, *found, stop)
+    return None if figures is None else (reading, figures)
 
 
 def finished(folder: Path) -> bool:
