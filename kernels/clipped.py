@@ -35,6 +35,7 @@ def clipped_scan(
     """
     from kernels.clip_recursion import clip_recursion
 
+    inputs = inputs.for_rows(memory.state.shape[0])
     batch, seqlen, nheads, headdim = inputs.x.shape
     ngroups, d_state = inputs.B.shape[2:]
     if inputs.log_decay.shape != (batch, seqlen, nheads, 1):

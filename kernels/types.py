@@ -41,6 +41,12 @@ class ScanInputs(NamedTuple):
         """The inputs of tokens ``start`` to ``stop`` (a view)."""
         return ScanInputs(*(tensor[:, start:stop] for tensor in self))
 
+    def for_rows(self, rows: int) -> ScanInputs:
+        """The inputs of ``rows`` rows that read the same tokens, where these are of one row (a view)."""
+        if self.x.shape[0] == rows:
+            return self
+        return ScanInputs(*(tensor.expand(rows, *tensor.shape[1:]) for tensor in self))
+
 
 class Memory(NamedTuple):
     """What a scan carries from one segment to the next.
@@ -54,6 +60,21 @@ class Memory(NamedTuple):
     past: tuple[Tensor, ...] = ()
 
 
+class Telemetry(NamedTuple):
+    """What a kernel that records while it scans saw of the state, so that nobody reads the states again for it.
+
+    ``norm``, ``mean``, ``std``, ``max_abs`` (batch, nchunks + 1, nheads): of every boundary state, over its elements.
+    ``log_decay``, ``decay`` (batch, nchunks, nheads): means over the tokens (and channels) of every chunk.
+    """
+
+    norm: Tensor
+    mean: Tensor
+    std: Tensor
+    max_abs: Tensor
+    log_decay: Tensor
+    decay: Tensor
+
+
 class ScanOutput(NamedTuple):
     """What a scan returns.
 
@@ -64,6 +85,7 @@ class ScanOutput(NamedTuple):
     ``token_norms`` (batch, seqlen, nheads): Frobenius norm of the state after every token, if asked for.
     ``log_decay`` (batch, seqlen, nheads, 1 or d_state): the decay that was applied, mitigations of it included
     (scaling a state back to a bounded norm is not decay).
+    ``telemetry``: the same reductions that a recorder would make of this output, where the kernel made them.
     """
 
     y: Tensor
@@ -71,6 +93,7 @@ class ScanOutput(NamedTuple):
     memory: Memory
     token_norms: Tensor | None = None
     log_decay: Tensor | None = None
+    telemetry: Telemetry | None = None
 
 
 class Scan(Protocol):

@@ -41,6 +41,7 @@ def windowed_scan(
     No gradient passes. Raises ValueError for a decay per channel, if a gradient is asked for, for a window below one,
     and for a memory of another window.
     """
+    inputs = inputs.for_rows(memory.state.shape[0])
     batch, seqlen, nheads, headdim = inputs.x.shape
     ngroups = inputs.B.shape[2]
     if inputs.log_decay.shape != (batch, seqlen, nheads, 1):

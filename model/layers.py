@@ -28,17 +28,17 @@ class RMSNorm(nn.Module):
 
 
 class Linear(nn.Linear):
-    """A linear map without bias whose product runs in the dtype of its weight, whatever comes in.
+    """A linear map whose product runs in the dtype of its weight, whatever comes in; without bias unless one is named.
 
     The residual stream stays in float32; a bfloat16 model casts at the product and nowhere else.
     """
 
-    def __init__(self, wide_in: int, wide_out: int) -> None:
-        super().__init__(wide_in, wide_out, bias=False)
+    def __init__(self, wide_in: int, wide_out: int, *, bias: bool = False) -> None:
+        super().__init__(wide_in, wide_out, bias=bias)
 
     def forward(self, u: Tensor) -> Tensor:
         """(..., in) -> (..., out), in the dtype of the weight."""
-        return F.linear(u.to(self.weight.dtype), self.weight)
+        return F.linear(u.to(self.weight.dtype), self.weight, self.bias)
 
 
 class Block(nn.Module):
@@ -53,3 +53,8 @@ class Block(nn.Module):
         """(batch, seqlen, d_model) from ``state`` -> the same shape and the state after the last token."""
         mixed, state = self.mixer(self.norm(u), state, scan)
         return u + mixed, state
+
+    def advance(self, u: Tensor, state: LayerState, scan: Scan) -> LayerState:
+        """The state after the last token, without the output; quicker where the mixer knows how."""
+        advance = getattr(self.mixer, "advance", None)
+        return self.mixer(self.norm(u), state, scan)[1] if advance is None else advance(self.norm(u), state, scan)

@@ -69,6 +69,21 @@ class LanguageModel(nn.Module):
             after.append(layer_state)
         return self.norm(u), tuple(after)
 
+    def advance(self, tokens: Tensor, state: State, scans: Sequence[Scan]) -> State:
+        """The state after ``tokens`` (batch, seqlen), for reading on: nothing is said, so the last block says nothing.
+
+        Rows that read the same tokens may share them: with ``tokens`` of one row, and a first layer whose window is
+        of one row while its memory has many, all that comes before the first scan is worked out once. Every later
+        layer has all rows. :meth:`hidden` takes such states too.
+        """
+        u = self.embedding(tokens).to(state[0].memory.state.dtype)
+        after = []
+        for block, layer_state, scan in zip(self.blocks[:-1], state, scans, strict=False):
+            u, layer_state = block(u, layer_state, scan)
+            after.append(layer_state)
+        last: Any = self.blocks[-1]
+        return (*after, last.advance(u, state[-1], scans[-1]))
+
     def use_bfloat16(self) -> LanguageModel:
         """Keep the matrices of products in bfloat16: about twice as fast on a recent CPU, states stay float32."""
         for block in self.modules():

@@ -135,8 +135,10 @@ def prepare(
     )
 
 
-def layer_scans(model: LanguageModel, settings: Mapping[str, float], explored: Explored | None) -> list[Scan]:
-    """The mitigated scan of every layer of ``model``."""
+def layer_scans(
+    model: LanguageModel, settings: Mapping[str, float], explored: Explored | None, kernel: Scan | None = None
+) -> list[Scan]:
+    """The mitigated scan of every layer of ``model``, over ``kernel`` (the chunked scan)."""
     import torch
 
     from kernels.chunked import chunked_scan
@@ -144,7 +146,7 @@ def layer_scans(model: LanguageModel, settings: Mapping[str, float], explored: E
     scans = []
     for layer in range(len(model.config.layers)):
         norms = torch.as_tensor(explored.norm_at_train_length[layer]) if explored is not None else None
-        scans.append(mitigated(chunked_scan, settings, norms))
+        scans.append(mitigated(kernel or chunked_scan, settings, norms))
     return scans
 
 

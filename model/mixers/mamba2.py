@@ -64,13 +64,33 @@ class Mamba2(nn.Module):
     def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
         """(batch, seqlen, d_model) from ``state`` -> (batch, seqlen, d_model) and the state after the last token."""
         config = self.config
-        _batch, seqlen, _ = u.shape
-        keys = config.ngroups * config.d_state
         projected = self.in_proj(u)
-        compute = projected.dtype
-        z, xBC, dt = projected.split([config.d_inner, config.d_inner + 2 * keys, config.nheads], dim=-1)
+        z, written = projected.split([config.d_inner, projected.shape[-1] - config.d_inner], dim=-1)
+        x, inputs, window = self._inputs(written, state.window)
+        output = scan(inputs, state.memory)
 
-        stretch = torch.cat([state.window, xBC.to(state.window.dtype)], dim=1)
+        y = torch.addcmul(output.y, x, self.D[:, None]).flatten(-2)
+        y = self.norm(y * F.silu(z.to(y.dtype)))
+        return self.out_proj(y).to(u.dtype), LayerState(output.memory, window)
+
+    def advance(self, u: Tensor, state: LayerState, scan: Scan) -> LayerState:
+        """The state that :meth:`forward` leaves, for a last layer whose output nobody reads: no gate, no projection."""
+        weight = self.in_proj.weight
+        written = F.linear(u.to(weight.dtype), weight[self.config.d_inner :])
+        _, inputs, window = self._inputs(written, state.window)
+        return LayerState(scan(inputs, state.memory).memory, window)
+
+    def _inputs(self, projected: Tensor, window: Tensor) -> tuple[Tensor, ScanInputs, Tensor]:
+        """What the scan takes, from (batch, seqlen, channels + nheads): x before its step size, the inputs, the window.
+
+        ``window`` (batch, d_conv - 1, channels) are the last channels before these tokens, and what is returned the
+        last ones of them.
+        """
+        config = self.config
+        seqlen, compute = projected.shape[1], projected.dtype
+        keys = config.ngroups * config.d_state
+        xBC, dt = projected.split([config.d_inner + 2 * keys, config.nheads], dim=-1)
+        stretch = torch.cat([window, xBC.to(window.dtype)], dim=1)
         convolved = torch.addcmul(self.conv_bias, stretch[:, :seqlen], self.conv_weight[0])
         for tap in range(1, config.d_conv):
             convolved.addcmul_(stretch[:, tap : tap + seqlen], self.conv_weight[tap])
@@ -78,15 +98,11 @@ class Mamba2(nn.Module):
         x, B, C = convolved.split([config.d_inner, keys, keys], dim=-1)
 
         x = x.unflatten(-1, (config.nheads, config.headdim))
-        step = F.softplus(dt.to(state.window.dtype) + self.dt_bias)
+        step = F.softplus(dt.to(window.dtype) + self.dt_bias)
         inputs = ScanInputs(
             x=(x * step[..., None]).to(compute),
             B=B.unflatten(-1, (config.ngroups, config.d_state)).to(compute),
             C=C.unflatten(-1, (config.ngroups, config.d_state)).to(compute),
             log_decay=(-step * self.A_log.exp())[..., None],
         )
-        output = scan(inputs, state.memory)
-
-        y = torch.addcmul(output.y, x, self.D[:, None]).flatten(-2)
-        y = self.norm(y * F.silu(z.to(y.dtype)))
-        return self.out_proj(y).to(u.dtype), LayerState(output.memory, stretch[:, seqlen:])
+        return x, inputs, stretch[:, seqlen:]

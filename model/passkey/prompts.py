@@ -1,23 +1,30 @@
 """Passkey prompts in tokens: filler up to the depth, the told sentence, filler, the question.
 
-    filler[:a]  tell  filler[a:n]  ask          a = depth * n,  n = length - |tell| - |ask|
+    filler[:a]  tell  filler[a:n]  ask          n = length - |tell| - |ask|
+
+    a = depth * n                               while the sentences are a noticeable part of the prompt
+    a = min(depth * length, n)                  where they are at most a 32nd of the filler
 
 The filler of a trial is one endless stream that depends on neither length nor depth, and a key depends on the place
-where it is told. So all prompts of a trial share their beginnings, and a reader could share the states too.
+where it is told. So all prompts of a trial share their beginnings, and :mod:`model.passkey.fork` shares the states
+too. The second line is how the paper counts (its i-th key of n is told at i/n of the length); with lengths that
+double and even depths, half of the places of a length are then those of the next.
 """
 
 from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from model.errors import UserError
+from model.passkey.questions import QUESTIONS
 from model.passkey.task import PasskeyTask
-from model.recall import PASSKEYS
+from model.passkey.words import Item, Words
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -36,7 +43,9 @@ class Prompt:
     """One question in tokens.
 
     ``ids`` (length,) int64 end where the answer has to begin; ``key_ids`` (digits,) int64 is the right answer and
-    ``key`` the same as text. The told sentence is ``ids[told:told_end]``, the question ``ids[asked:]``.
+    ``key`` the same as text. The told sentence is ``ids[told:told_end]``, the question ``ids[asked:]``. ``scored``
+    are the places in ``ids`` and ``key_ids`` together that the model has to say: those of ``key_ids``, and of other
+    answers within the question, if it asks for several things.
     """
 
     ids: np.ndarray
@@ -45,6 +54,7 @@ class Prompt:
     told: int
     told_end: int
     asked: int
+    scored: np.ndarray
 
     def pieces(self, tokenizer: Tokenizer) -> tuple[str, str, str, str]:
         """The text before the told sentence, that sentence, the text after it, and the question."""
@@ -60,6 +70,19 @@ class Prompt:
         return "".join(self.pieces(tokenizer))
 
 
+class Place(NamedTuple):
+    """Where the sentence of a cell is told, in tokens of its trial's endless filler.
+
+    ``filler[:cut]``, ``before`` line breaks, the told sentence, ``filler[cut:end]``, ``after`` line breaks, question.
+    Line breaks stand in for the last character of the filler where it does not fit in whole; there are 0 to 3.
+    """
+
+    cut: int
+    before: int
+    end: int
+    after: int
+
+
 class Prompts:
     """Writes the prompts of a task. ``text`` is the document of the "text" filler.
 
@@ -68,20 +91,12 @@ class Prompts:
 
     def __init__(self, task: PasskeyTask, tokenizer: Tokenizer, text: str = "") -> None:
         """Check the task and tokenise what its prompts are made of."""
-        from model.training.data import parts
-
         task.check()
         self.task = task
         self.tokenizer = tokenizer
-        form = PASSKEYS[task.language]
-        self._tell, self._ask = parts(tokenizer, form.tell), parts(tokenizer, form.ask)[:-1]
-        digits = [tokenizer.token_to_id(str(digit)) for digit in range(10)]
-        if None in digits:
-            raise UserError("passkey.no_digits")
-        self._digits = np.asarray(digits, dtype=np.int64)
-        self._newline = np.asarray(tokenizer.encode("\n", add_special_tokens=False).ids, dtype=np.int64)[-1:]
+        self.words = Words(tokenizer)
         self._filler = self._filler_ids(text)
-        self.least = least_length(tokenizer, task.language, task.digits)
+        self.least = self.item(0, 0).length
         self._check_length(min(task.lengths))
 
     def _check_length(self, length: int) -> None:
@@ -92,46 +107,69 @@ class Prompts:
         from model.tokenizer import encode
 
         if self.task.filler == "newlines":
-            return self._newline
+            return self.words.newline
         if self.task.filler == "sentence":
             text = SENTENCES[self.task.language]
         if not text.strip():
             raise UserError("passkey.no_text")
         return encode(self.tokenizer, text)[0].astype(np.int64)
 
+    @property
+    def shared(self) -> bool:
+        """Whether all trials have the same filler."""
+        return self.task.filler != "text"
+
+    def item(self, trial: int, told: int) -> Item:
+        """What ``trial`` hides after ``told`` tokens, and how it asks for that."""
+        random = np.random.default_rng((self.task.seed, trial, told))
+        return QUESTIONS[self.task.question].write(self.words, self.task, random)
+
     def prompt(self, length: int, depth: float, trial: int) -> Prompt:
         """The prompt of ``trial`` in the cell (``length``, ``depth``): exactly ``length`` tokens."""
-        self._check_length(length)
-        filler, whole = self._stretch(trial, length - self.least)
-        told = int(np.flatnonzero(whole[: round(depth * len(filler)) + 1])[-1])
-        key = np.random.default_rng((self.task.seed, trial, told)).integers(10, size=self.task.digits)
-        key_ids = self._digits[key]
-        tell, ask = joined(self._tell, key_ids), joined(self._ask, key_ids)
+        cut, before, end, after = self.place(length, depth, trial)
+        filler = self.filler(trial, 0, end)
+        item = self.item(trial, cut + before)
+        ids = np.concatenate([filler[:cut], self.breaks(before), item.tell, filler[cut:], self.breaks(after), item.ask])
+        told = cut + before
+        asked = len(ids) - len(item.ask)
         return Prompt(
-            ids=np.concatenate([filler[:told], tell, filler[told:], ask]),
-            key_ids=key_ids,
-            key="".join(map(str, key)),
+            ids=ids[:length],
+            key_ids=ids[length:],
+            key=item.key,
             told=told,
-            told_end=told + len(tell),
-            asked=length - len(ask),
+            told_end=told + len(item.tell),
+            asked=asked,
+            scored=asked + item.scored,
         )
 
-    def _stretch(self, trial: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first ``count`` filler tokens of ``trial`` and where they may be cut, (count + 1,) bool.
-
-        Tokens may be parts of a character. A character that does not fit in whole gives way to line breaks.
-        """
-        start = 0
-        if self.task.filler == "text":  # every trial begins elsewhere in the document
-            begins = np.flatnonzero(~self._inside_character[self._filler])
-            start = int(begins[np.random.default_rng((self.task.seed, trial)).integers(len(begins))])
-        filler = self._filler[(start + np.arange(count + 1)) % len(self._filler)]
-        whole = ~self._inside_character[filler]
+    def place(self, length: int, depth: float, trial: int) -> Place:
+        """Where ``trial`` tells its sentence in the cell (``length``, ``depth``)."""
+        self._check_length(length)
+        count = length - self.least
+        whole = ~self._inside_character[self.filler(trial, 0, count + 1)]
         whole[0] = True
         end = int(np.flatnonzero(whole)[-1])
-        filler[end:] = self._newline
-        whole[end:] = True
-        return filler[:count], whole
+        share = fraction(depth)
+        wanted = min(round(share * length), count) if 32 * self.least <= count else round(share * count)
+        cut = int(np.flatnonzero(whole[: wanted + 1])[-1])
+        if wanted < end:
+            return Place(cut, 0, end, count - end)
+        return Place(end, wanted - end, end, count - wanted)
+
+    def breaks(self, count: int) -> np.ndarray:
+        """``count`` line breaks."""
+        return np.repeat(self.words.newline, count)
+
+    def filler(self, trial: int, start: int, stop: int) -> np.ndarray:
+        """Tokens ``start`` to ``stop`` of the filler of ``trial``."""
+        return self._filler[(self._begin(trial) + np.arange(start, stop)) % len(self._filler)]
+
+    def _begin(self, trial: int) -> int:
+        """Where in the filler ``trial`` begins: elsewhere in a document each time."""
+        if self.shared:
+            return 0
+        begins = np.flatnonzero(~self._inside_character[self._filler])
+        return int(begins[np.random.default_rng((self.task.seed, trial)).integers(len(begins))])
 
     @cached_property
     def _inside_character(self) -> np.ndarray:
@@ -147,15 +185,14 @@ class Prompts:
         return inside
 
 
+def fraction(depth: float) -> Fraction:
+    """``depth`` as it was meant: 0.3333 is a third, so that places at doubled lengths fall together."""
+    exact = Fraction(depth)
+    simple = exact.limit_denominator(100)
+    return simple if abs(simple - exact) < Fraction(1, 10_000) else exact
+
+
 def least_length(tokenizer: Tokenizer, language: str, digits: int) -> int:
-    """Tokens of the shortest prompt in ``language`` with a key of so many digits."""
-    from model.training.data import parts
-
-    form = PASSKEYS[language]
-    pieces = (*parts(tokenizer, form.tell), *parts(tokenizer, form.ask)[:-1])
-    return sum(digits if isinstance(piece, str) else len(piece) for piece in pieces)
-
-
-def joined(template: list[np.ndarray | str], key_ids: np.ndarray) -> np.ndarray:
-    """Tokens of a template (see :func:`model.training.data.parts`) with the key where it belongs."""
-    return np.concatenate([key_ids if isinstance(part, str) else part for part in template]).astype(np.int64)
+    """Tokens of the shortest prompt in ``language`` with one key of so many digits."""
+    task = PasskeyTask(language=language, lengths=(1 << 20,), depths=(0.0,), trials=1, digits=digits)
+    return Prompts(task, tokenizer).least

@@ -1,4 +1,6 @@
-"""Let a model answer: prompts in batches through the one loop of segments, short lengths first.
+"""Let a model answer cell by cell: prompts in batches through the one loop of segments, short lengths first.
+
+This is the protocol as it is written, and what :mod:`model.passkey.fork`, which does the work, is held against.
 
 Greedy decoding writes the whole key exactly if each of its digits is the most probable token after the question and
 the right digits before it. So the right digits are read along with the prompt, and one pass gives both the exact
@@ -11,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,6 +23,8 @@ from model.passkey.result import Cell, PasskeyResult
 from model.passkey.task import PasskeyTask, Reader, doubling_lengths, even_depths
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from kernels.types import Scan
     from model.lm import LanguageModel
     from model.state import State
@@ -31,6 +35,21 @@ length of the prompts, and the time to the next chance of stopping. Measured fas
 
 Report = Callable[[PasskeyResult, int], None]
 """``report(what there is so far, tokens read)``"""
+
+
+class Scans(NamedTuple):
+    """Scans of every layer: ``said`` where the model has to say something, ``reading`` where it only reads on."""
+
+    said: list[Scan]
+    reading: list[Scan]
+
+    @staticmethod
+    def plain(layers: int) -> Scans:
+        """No mitigation."""
+        from kernels.chunked import chunked_scan
+        from kernels.forked import shared_scan, state_scan
+
+        return Scans([chunked_scan] * layers, [*[shared_scan] * (layers - 1), state_scan])
 
 
 def reader_of(
@@ -57,11 +76,14 @@ def reader_of(
     )
 
 
-def open_reader(reader: Reader, source: Path | None) -> tuple[LanguageModel, list[Scan], State]:
-    """What ``reader`` names: the model, the scan of every layer, and the memory it starts from (of one row).
+def open_reader(reader: Reader, source: Path | None) -> tuple[LanguageModel, Scans, State]:
+    """What ``reader`` names: the model, the scans of its layers, and the memory it starts from (of one row).
 
     ``source`` is the folder of the recording of a carried state. UserError for whatever is not there.
     """
+    from functools import partial
+
+    from kernels.forked import shared_scan, state_scan
     from model.diagnostics.explored import Explored
     from model.initial_states import Origin, initial_state
     from model.recording import read_state
@@ -72,7 +94,8 @@ def open_reader(reader: Reader, source: Path | None) -> tuple[LanguageModel, lis
     model = load_model(reader.model)
     origin = Origin(explored=explored, source=read_state(source) if source else None, seed=reader.seed)
     state = initial_state(reader.initial_state, model.zero_state(), origin)
-    return model, layer_scans(model, dict(reader.mitigations), explored), state
+    over = partial(layer_scans, model, dict(reader.mitigations), explored)
+    return model, Scans(over(), [*over(shared_scan)[:-1], over(state_scan)[-1]]), state
 
 
 def measure(
@@ -83,14 +106,16 @@ def measure(
     report: Report = lambda result, done: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> PasskeyResult:
-    """Load what ``begun.reader`` names and run what ``begun`` lacks: :func:`run_passkey` from names instead of weights.
+    """Load what ``begun.reader`` names and run what ``begun`` lacks: :func:`model.passkey.fork.run_forked` from names.
 
     ``text`` is the document of the "text" filler, ``source`` the folder of the recording of a carried state.
     UserError for whatever does not fit, before any reading.
     """
+    from model.passkey.fork import run_forked
+
     prompts = Prompts(begun.task, load_tokenizer_of(begun.reader.model), text)
     model, scans, state = open_reader(begun.reader, source)
-    return run_passkey(model, prompts, begun, scans=scans, state=state, report=report, stop=stop)
+    return run_forked(model, prompts, begun, scans=scans, state=state, report=report, stop=stop)
 
 
 def run_passkey(
@@ -100,6 +125,7 @@ def run_passkey(
     *,
     scans: Sequence[Scan] | None = None,
     state: State | None = None,
+    rows: int | None = None,
     report: Report = lambda result, done: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> PasskeyResult:
@@ -107,6 +133,7 @@ def run_passkey(
 
     ``begun`` is an empty result, or one that was cancelled. ``report`` is called first, and after every segment of a
     batch. When ``stop()`` turns true, the cells that are finished are returned, at most one segment later.
+    ``rows`` prompts are read side by side; without it, as many as are fastest on a CPU.
     """
     from model.stream import SEGMENT
 
@@ -119,9 +146,9 @@ def run_passkey(
         missing = [depth for depth in task.depths if (length, depth) not in begun.cells]
         places = [(depth, trial) for depth in missing for trial in range(task.trials)]
         answers: dict[float, list[np.ndarray]] = {depth: [] for depth in missing}
-        rows = max(1, WORK // (channels * min(length, SEGMENT)))
-        for first in range(0, len(places), rows):
-            here = places[first : first + rows]
+        together = rows or max(1, WORK // (channels * min(length, SEGMENT)))
+        for first in range(0, len(places), together):
+            here = places[first : first + together]
             batch = [prompts.prompt(length, depth, trial) for depth, trial in here]
 
             def passed(tokens: int, before: int = done, so_far: PasskeyResult = result) -> bool:
@@ -164,23 +191,30 @@ def answer(
     from model.stream import SEGMENT
 
     device = model.embedding.weight.device
-    ids = torch.from_numpy(np.stack([prompt.ids for prompt in batch])).to(device)
-    keys = torch.from_numpy(np.stack([prompt.key_ids for prompt in batch])).to(device)
-    rows, length = ids.shape
+    whole = np.stack([np.concatenate([prompt.ids, prompt.key_ids]) for prompt in batch])
+    ids = torch.from_numpy(whole).to(device)
+    scored = torch.from_numpy(batch[0].scored).to(device)  # of all prompts of one length alike
+    rows, first_said = len(batch), int(batch[0].scored[0])
     if state is not None:
         state = map_state(state, lambda tensor: tensor.expand(rows, *tensor.shape[1:]))
     with torch.inference_mode():
-        for first in range(0, length - 1, SEGMENT):
-            segment = ids[:, first : min(first + SEGMENT, length - 1)]
+        for first in range(0, first_said - 1, SEGMENT):
+            segment = ids[:, first : min(first + SEGMENT, first_said - 1)]
             _, state = model.hidden(segment, state, scans)
             if passed(rows * (first + segment.shape[1])):
                 return None
-        hidden, _ = model.hidden(torch.cat([ids[:, -1:], keys[:, :-1]], dim=1), state, scans)
-        logits = model.logits(hidden)  # (rows, digits, vocab_size)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        probability = logits.softmax(-1).gather(-1, keys[..., None])[..., 0]
-        right = logits.argmax(-1) == keys
-    found = torch.stack([probability, right.to(probability.dtype)], dim=1)
+        hidden, _ = model.hidden(ids[:, first_said - 1 : -1], state, scans)
+        return said(model, hidden[:, scored - first_said], ids[:, scored])
+
+
+def said(model: LanguageModel, hidden: Tensor, right: Tensor) -> np.ndarray:
+    """What :func:`answer` returns, from what the head reads (rows, digits, d_model) and the right tokens."""
+    import torch
+
+    logits = model.logits(hidden)  # (rows, digits, vocab_size)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    probability = logits.softmax(-1).gather(-1, right[..., None])[..., 0]
+    found = torch.stack([probability, (logits.argmax(-1) == right).to(probability.dtype)], dim=1)
     return found.nan_to_num().cpu().numpy()  # a state that overflowed answers nothing
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from model.errors import UserError
@@ -20,6 +20,10 @@ MAX_TOKENS = 200_000_000
 """Tokens of all prompts together: hours of reading; more is a slip of the keyboard."""
 
 
+LATER = {"later": True}
+"""Marks a field that came after results had been stored: at its default it is left out of their keys."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PasskeyTask:
     """A grid of questions: ``trials`` keys for every length and depth.
@@ -27,7 +31,8 @@ class PasskeyTask:
     ``language`` is that of the told sentence, the question and the repeated sentences; ``digits`` the length of a key.
     ``lengths`` count the tokens of a whole prompt, question included. ``depths`` run from 0 (the key comes first) to 1
     (just before the question). ``filler`` is one of :data:`FILLERS`; for "text", ``document`` is the SHA-256 of the
-    document, whose text is never stored.
+    document, whose text is never stored. ``question`` is a row of :data:`model.passkey.questions.QUESTIONS`, ``count``
+    how many things it tells, ``shape`` what keys are made of, in ``digits`` symbols.
     """
 
     language: str
@@ -38,6 +43,9 @@ class PasskeyTask:
     filler: str = "sentence"
     document: str = ""
     seed: int = 0
+    question: str = field(default="passkey", metadata=LATER)
+    shape: str = field(default="digits", metadata=LATER)
+    count: int = field(default=1, metadata=LATER)
 
     @property
     def cells(self) -> list[tuple[int, float]]:
@@ -111,7 +119,11 @@ class Reader:
 
 def result_key(task: Any, reader: Reader) -> str:
     """Twelve hexadecimal digits that name the result of ``task``, any dataclass, for ``reader``."""
-    canonical = json.dumps([asdict(task), asdict(reader)], sort_keys=True)
+    values = asdict(task)
+    for entry in fields(task):
+        if entry.metadata.get("later") and values[entry.name] == entry.default:
+            del values[entry.name]
+    canonical = json.dumps([values, asdict(reader)], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 

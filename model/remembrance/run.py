@@ -59,7 +59,7 @@ def measure(
     begun.task.check()
     begun.task.end_points(len(tokens))
     model, scans, state = open_reader(begun.reader, source)
-    return run_remembrance(model, tokens, begun, scans=scans, state=state, report=report, stop=stop)
+    return run_remembrance(model, tokens, begun, scans=scans.said, state=state, report=report, stop=stop)
 
 
 def run_remembrance(

@@ -1,0 +1,246 @@
+"""The same cells as :mod:`model.passkey.run`, from far fewer tokens: what prompts have in common is read once.
+
+Prompts of a trial share their filler up to where the sentence is told, and from there on up to where the shorter of
+them ends. So the trunk, the plain filler, is read once. At every place a branch leaves it: one row for each key reads
+the told sentence and goes on through the filler, and at the end of every length it passes, a copy of its state reads
+the question. States are never changed in place, so a copy costs nothing until it is read on.
+
+What that saves, in tokens per key, for 10 even depths from 0 to 1 and 8 lengths that double up to L. Cell by cell it
+is 10 (L + L/2 + ...) = 20 L. A branch at depth d is read for (1 - d) L, over all depths 5 L for the longest length;
+of every shorter one, the even places are those of the next length (see :mod:`model.passkey.prompts`) and cost nothing,
+the odd ones 20/9 of it, 2.2 L in all. That is 7.2 L, 2.8 times less. The rest comes from what these tokens cost:
+
+    1. Rows that read the same tokens share all that stands before the first scan, whose inputs depend on no memory
+       (:func:`kernels.forked.shared_scan`); only reading from a memory is each row's own.
+    2. While nothing is asked nobody reads the last layer's output, so it only writes
+       (:func:`kernels.forked.state_scan`).
+
+With two layers the two make a row's token 3 to 4 times cheaper; with many layers they matter little. Where every
+trial has a filler of its own, as in a document, rows share no tokens and a branch is one row: only tokens are saved.
+A mitigation that replaces the operator (a window, a bounded norm) runs as it is, with its carried past copied along.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from model.passkey.prompts import Prompts
+from model.passkey.result import PasskeyResult
+from model.passkey.run import Report, Scans, cell_of, said
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.lm import LanguageModel
+    from model.state import State
+
+WORK = 1 << 21
+"""Tokens times channels of all layers that are read at once, over all rows: measured fastest on CPUs."""
+
+STATES = 1 << 29
+"""Bytes of states that are read on side by side; more rows than fit in take turns."""
+
+
+class Ask(NamedTuple):
+    """A question on a branch's way: after ``end`` tokens of the filler and ``after`` line breaks, for these cells."""
+
+    end: int
+    after: int
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """Where trials leave the trunk: after ``cut`` tokens of the filler and ``before`` line breaks; whom they answer."""
+
+    trials: tuple[int, ...]
+    cut: int
+    before: int
+    asks: dict[Ask, list[float]] = field(default_factory=dict)
+
+    @property
+    def credit(self) -> int:
+        """Tokens of the prompts that are answered here."""
+        return len(self.trials) * sum(ask.length * len(depths) for ask, depths in self.asks.items())
+
+    @property
+    def work(self) -> int:
+        """Tokens that are read for them, roughly."""
+        return len(self.trials) * max(1, max(ask.end for ask in self.asks) - self.cut)
+
+
+class StoppedError(Exception):
+    """Raised through a reading that is to stop."""
+
+
+def plan(prompts: Prompts, cells: Sequence[tuple[int, float]], rows: int) -> list[Branch]:
+    """The branches that answer ``cells``, those that leave the trunk first in front; at most ``rows`` trials in one."""
+    trials, found = range(prompts.task.trials), dict[tuple[int, int, int], Branch]()
+    rows = rows if prompts.shared else 1
+    for first in range(0, len(trials), rows):
+        together = tuple(trials[first : first + rows])
+        for length, depth in cells:
+            place = prompts.place(length, depth, first)
+            key = (place.cut, place.before, first)
+            branch = found.setdefault(key, Branch(trials=together, cut=place.cut, before=place.before))
+            branch.asks.setdefault(Ask(place.end, place.after, length), []).append(depth)
+    return [found[key] for key in sorted(found)]
+
+
+def run_forked(
+    model: LanguageModel,
+    prompts: Prompts,
+    begun: PasskeyResult,
+    *,
+    scans: Scans | None = None,
+    state: State | None = None,
+    report: Report = lambda result, done: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> PasskeyResult:
+    """Run the cells of ``begun.task`` that ``begun`` lacks: the results of ``run_passkey``, within rounding.
+
+    Arguments are those of :func:`model.passkey.run.run_passkey`. When ``stop()`` turns true, the cells that are
+    finished are returned, at most one segment later. Cells of short prompts are finished first, roughly.
+    """
+    import torch
+
+    task, result = begun.task, begun
+    state = model.zero_state() if state is None else state
+    missing = [cell for cell in task.cells if cell not in begun.cells]
+    answers: dict[tuple[int, float], list[np.ndarray]] = {cell: [] for cell in missing}
+    started, done = time.monotonic(), begun.tokens
+    report(result, done)
+    reading = Reading(model, scans or Scans.plain(len(model.config.layers)))
+    trunks: dict[int, tuple[int, State]] = {}
+    bytes_of_row = sum(layer.memory.state.nbytes for layer in state)
+    try:
+        for branch in plan(prompts, missing, max(1, STATES // bytes_of_row)):
+            share = branch.credit / branch.work
+
+            def tick(read: int, before: int = done, share: float = share, so_far: PasskeyResult = result) -> None:
+                report(so_far, before + round(read * share))
+                if stop():
+                    raise StoppedError
+
+            with torch.inference_mode():
+                trunk = 0 if prompts.shared else branch.trials[0]
+                position, at = trunks.get(trunk, (0, state))
+                at = reading.on(at, reading.ids(prompts.filler(trunk, position, branch.cut)), lambda read: tick(0))
+                trunks[trunk] = branch.cut, at
+                for ask, found in answers_of(reading, prompts, branch, at, tick):
+                    for depth in branch.asks[ask]:
+                        answers[ask.length, depth].extend(found)
+            done += branch.credit
+            full = {cell: cell_of(given) for cell, given in answers.items() if len(given) == task.trials}
+            seconds = begun.seconds + time.monotonic() - started
+            ordered = {cell: (full | begun.cells)[cell] for cell in task.cells if cell in full or cell in begun.cells}
+            result = replace(result, cells=ordered, seconds=seconds)
+            report(result, done)
+    except StoppedError:
+        pass
+    return result
+
+
+def answers_of(
+    reading: Reading, prompts: Prompts, branch: Branch, state: State, tick: Callable[[int], None]
+) -> list[tuple[Ask, np.ndarray]]:
+    """Leave the trunk, whose memory at ``branch.cut`` is ``state``, and answer every question on the way.
+
+    Returns for every ask (trials, 2, digits), as :func:`model.passkey.run.answer` gives them.
+    """
+    items = [prompts.item(trial, branch.cut + branch.before) for trial in branch.trials]
+    breaks = prompts.breaks(branch.before)
+    tells = reading.ids(*(np.concatenate([breaks, item.tell]) for item in items))
+    state = reading.on(state, tells, lambda read: tick(0))
+    position, read, found = branch.cut, 0, []
+    for ask in sorted(branch.asks):
+        stretch = reading.ids(prompts.filler(branch.trials[0], position, ask.end))
+        state = reading.on(state, stretch, partial(add, tick, read), rows=len(items))
+        position, read = ask.end, read + stretch.shape[1] * len(items)
+        breaks = prompts.breaks(ask.after)
+        tails = reading.ids(*(np.concatenate([breaks, item.ask]) for item in items))
+        found.append((ask, reading.said(state, tails, ask.after + items[0].scored)))
+    return found
+
+
+def add(tick: Callable[[int], None], before: int, more: int) -> None:
+    """Report ``more`` tokens after those ``before``."""
+    tick(before + more)
+
+
+class Reading:
+    """A model that reads on from states, and says what it is asked."""
+
+    def __init__(self, model: LanguageModel, scans: Scans) -> None:
+        self.model, self.scans = model, scans
+        self.channels = len(model.config.layers) * model.config.d_inner
+        first: Any = model.blocks[0]
+        self.shares = hasattr(first.mixer, "advance")  # its state is a memory and a window, and nothing else
+
+    def ids(self, *rows: np.ndarray) -> Tensor:
+        """Token ids (rows, n) on the model's device."""
+        import torch
+
+        return torch.from_numpy(np.stack(rows)).to(self.model.embedding.weight.device)
+
+    def on(self, state: State, ids: Tensor, tick: Callable[[int], None], rows: int = 1) -> State:
+        """The state of ``rows`` rows after ``ids``, of one row that all of them read, or of a row each.
+
+        ``tick(tokens read)`` is called after every segment.
+        """
+        same = shared_columns(ids)
+        state = self._together(state, ids[:1, :same], tick, rows)
+        if same < ids.shape[1]:
+            state = self._segments(each(state, len(ids)), ids[:, same:], tick)
+        return state
+
+    def said(self, state: State, ids: Tensor, scored: np.ndarray) -> np.ndarray:
+        """What a copy of ``state`` says at ``scored``, places in ``ids`` (rows, n): (rows, 2, digits)."""
+        first = int(scored[0])
+        same = min(shared_columns(ids), first - 1)
+        state = self._together(state, ids[:1, :same], lambda read: None, len(state[0].memory.state))
+        hidden, _ = self.model.hidden(ids[:, same:-1], each(state, len(ids)), self.scans.said)
+        return said(self.model, hidden[:, scored - 1 - same], ids[:, scored])
+
+    def _together(self, state: State, ids: Tensor, tick: Callable[[int], None], rows: int) -> State:
+        """Read ``ids`` (1, n) with every row: once they agree in what the first layer's window holds, as one."""
+        window = state[0].window
+        if not self.shares:
+            return self._segments(each(state, rows), ids.expand(rows, -1), tick)
+        if len(window) > 1:
+            apart = window.shape[1]
+            state = self._segments(each(state, rows), ids[:, :apart].expand(rows, -1), tick)
+            if ids.shape[1] < apart:
+                return state
+            state = (state[0]._replace(window=state[0].window[:1]), *state[1:])
+            ids = ids[:, apart:]
+        return self._segments(state, ids, tick)
+
+    def _segments(self, state: State, ids: Tensor, tick: Callable[[int], None]) -> State:
+        from model.stream import SEGMENT
+
+        rows = len(state[0].memory.state)
+        size = min(SEGMENT, max(16, WORK // (self.channels * rows)))
+        for first in range(0, ids.shape[1], size):
+            state = self.model.advance(ids[:, first : first + size], state, self.scans.reading)
+            tick(rows * min(first + size, ids.shape[1]))
+        return state
+
+
+def shared_columns(ids: Tensor) -> int:
+    """How many tokens at the start of ``ids`` (rows, n) are the same in every row."""
+    differ = (ids != ids[:1]).any(0).nonzero()
+    return int(differ[0, 0]) if len(differ) else ids.shape[1]
+
+
+def each(state: State, rows: int) -> State:
+    """``state`` with a row of its own for each of ``rows``, in every tensor that had one for all of them."""
+    from model.state import map_state
+
+    return map_state(state, lambda tensor: tensor if len(tensor) == rows else tensor.expand(rows, *tensor.shape[1:]))

@@ -1,0 +1,154 @@
+"""Forked states: what many rows share is read once, and every cell is what a run from scratch gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from kernels.chunked import chunked_scan
+from kernels.forked import shared_scan, state_scan
+from kernels.types import Memory, ScanInputs
+from model.mitigations import mitigated
+from model.passkey import Prompts, even_depths, run_passkey
+from model.passkey.fork import Reading, plan, run_forked
+from model.passkey.run import Scans
+from model.state import map_state
+from tests.test_passkey import DOCUMENT, a_task, empty, model, tokenizer  # noqa: F401
+
+STRATEGIES = [
+    {},
+    {"decay": 4.0},
+    {"retention": 0.9999, "insertion": 0.75},
+    {"window": 100},
+    {"state_norm": 0.5},
+    {"window": 70, "state_norm": 0.5, "decay": 2.0},
+]
+
+
+def inputs_and_memory(rows: int, seqlen: int, ngroups: int = 2, past: int = 0):
+    torch.manual_seed(seqlen)
+    inputs = ScanInputs(
+        torch.randn(1, seqlen, 4, 3).double(),
+        torch.randn(1, seqlen, ngroups, 5).double(),
+        torch.randn(1, seqlen, ngroups, 5).double(),
+        -torch.rand(1, seqlen, 4, 1).double() * torch.tensor([1e-4, 1e-2, 1.0, 20.0])[:, None],
+    )
+    return inputs, Memory(torch.randn(rows, 4, 3, 5).double())
+
+
+@pytest.mark.parametrize("settings", STRATEGIES)
+@pytest.mark.parametrize("seqlen", [1, 63, 64, 200])
+@pytest.mark.parametrize("ngroups", [1, 2])
+def test_shared_inputs_are_inputs_for_every_row(settings, seqlen, ngroups):
+    inputs, memory = inputs_and_memory(3, seqlen, ngroups)
+    norms = torch.full((4,), 2.0).double()
+    right = mitigated(chunked_scan, settings, norms)(inputs.for_rows(3), memory)
+    found = mitigated(shared_scan, settings, norms)(inputs, memory)
+    torch.testing.assert_close(found.y, right.y, rtol=1e-11, atol=1e-11)
+    for given in (inputs, inputs.for_rows(3)):
+        for scan in (shared_scan, state_scan):
+            found = mitigated(scan, settings, norms)(given, memory)
+            torch.testing.assert_close(found.memory.state, right.memory.state, rtol=1e-11, atol=1e-11)
+
+
+def scans_of(model, settings) -> Scans:  # noqa: F811
+    """As ``open_reader`` makes them, with made-up norms."""
+    norms = torch.full((model.config.nheads,), 0.05)
+    layers = len(model.config.layers)
+    said, shared, state = (
+        [mitigated(kernel, settings, norms)] * layers for kernel in (chunked_scan, shared_scan, state_scan)
+    )
+    return Scans(said, [*shared[:-1], state[-1]])
+
+
+def started(model, kind: str):  # noqa: F811
+    torch.manual_seed(7)
+    noise = map_state(model.zero_state(), lambda tensor: 0.3 * torch.randn_like(tensor))
+    return {
+        "empty": model.zero_state(),
+        "noise": tuple(layer._replace(window=0 * layer.window) for layer in noise),
+    }[kind]
+
+
+@pytest.mark.parametrize("settings", STRATEGIES)
+@pytest.mark.parametrize("start", ["empty", "noise"])
+@pytest.mark.parametrize("filler", ["sentence", "text"])
+def test_every_cell_is_that_of_a_run_from_scratch(model, tokenizer, settings, start, filler, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("model.stream.SEGMENT", 90)
+    task = a_task(lengths=(100, 150, 200, 400), depths=even_depths(4), trials=3, filler=filler)
+    prompts = Prompts(task, tokenizer, DOCUMENT)
+    scans, state = scans_of(model, settings), started(model, start)
+    right = run_passkey(model, prompts, empty(task), scans=scans.said, state=state)
+    found = run_forked(model, prompts, empty(task), scans=scans, state=state)
+    assert list(found.cells) == task.cells == list(right.cells)
+    for place, cell in right.cells.items():
+        assert found.cells[place][:2] == cell[:2], place
+        assert found.cells[place].probability == pytest.approx(cell.probability, rel=1e-8), place
+    assert len({cell.probability for cell in right.cells.values()}) > 8  # cells differ, so something is compared
+
+
+@pytest.mark.parametrize("settings", [{}, {"window": 100}, {"state_norm": 0.5}])
+def test_in_float32_within_rounding(model, tokenizer, settings):  # noqa: F811
+    import copy
+
+    single = copy.deepcopy(model).float()
+    task = a_task(lengths=(150, 600), depths=even_depths(4), trials=3)
+    prompts = Prompts(task, tokenizer)
+    scans = scans_of(single, settings)
+    right = run_passkey(single, prompts, empty(task), scans=scans.said)
+    found = run_forked(single, prompts, empty(task), scans=scans)
+    for place, cell in right.cells.items():
+        assert found.cells[place].probability == pytest.approx(cell.probability, rel=1e-3), place
+
+
+def test_places_of_doubled_lengths_coincide_and_lie_where_they_should(tokenizer):  # noqa: F811
+    task = a_task(lengths=(4096, 8192, 16384), depths=even_depths(10), trials=1, digits=5)
+    prompts = Prompts(task, tokenizer)
+    places = {(length, depth): prompts.place(length, depth, 0) for length, depth in task.cells}
+    for (length, depth), place in places.items():
+        told = place.cut + place.before
+        assert abs(told - depth * (length - prompts.least)) <= prompts.least + 1
+        assert place.before + place.after <= 3
+        assert (depth < 1) or told == length - prompts.least
+    assert len(plan(prompts, task.cells, 8)) == 10 + 5 + 5
+
+
+def test_a_forked_run_reads_far_fewer_tokens(model, tokenizer, monkeypatch):  # noqa: F811
+    task = a_task(lengths=(2048, 4096), depths=even_depths(10), trials=2, digits=5)
+    prompts = Prompts(task, tokenizer)
+    read = []
+    monkeypatch.setattr(Reading, "_segments", lambda self, state, ids, tick: read.append(ids.shape[1]) or state)
+    monkeypatch.setattr(Reading, "said", lambda self, state, ids, scored: np.zeros((2, 2, 5)))
+    run_forked(model, prompts, empty(task))
+    assert sum(read) * task.trials < task.tokens / 2  # the trunk counted as if every trial read it
+
+
+def test_cancel_keeps_finished_cells_and_a_second_run_does_only_the_rest(model, tokenizer):  # noqa: F811
+    task = a_task(trials=3)
+    prompts = Prompts(task, tokenizer)
+    whole = run_forked(model, prompts, empty(task))
+    seen: list[tuple[int, int]] = []
+
+    def report(result, done):
+        seen.append((len(result.cells), done))
+
+    part = run_forked(model, prompts, empty(task), report=report, stop=lambda: bool(seen) and seen[-1][0] >= 3)
+    assert 3 <= len(part.cells) < 6 and not part.complete
+    assert all(part.cells[place] == pytest.approx(whole.cells[place]) for place in part.cells)
+    assert seen == sorted(seen) and seen[-1][1] <= task.tokens
+    done: list[int] = []
+    rest = run_forked(model, prompts, part, report=lambda result, tokens: done.append(tokens))
+    assert rest.complete and done[0] == part.tokens and done[-1] == task.tokens
+    assert all(rest.cells[place] == pytest.approx(whole.cells[place]) for place in task.cells)
+
+
+def test_few_rows_at_a_time_change_nothing(model, tokenizer, monkeypatch):  # noqa: F811
+    task = a_task(trials=5)
+    prompts = Prompts(task, tokenizer)
+    whole = run_forked(model, prompts, empty(task))
+    monkeypatch.setattr("model.passkey.fork.STATES", 1)
+    monkeypatch.setattr("model.passkey.fork.WORK", 1)
+    alone = run_forked(model, prompts, empty(task))
+    for place, cell in whole.cells.items():
+        assert alone.cells[place] == pytest.approx(cell, rel=1e-9)
