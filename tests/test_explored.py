@@ -96,8 +96,13 @@ def test_explored_states_survive_the_disk(tmp_path: Path) -> None:
     explored.save(tmp_path / "explored.safetensors")
     loaded = Explored.load(tmp_path / "explored.safetensors")
     assert loaded.train_length == T
-    np.testing.assert_array_equal(loaded.sketch, explored.sketch)
+    np.testing.assert_allclose(loaded.sketch, explored.sketch, rtol=5e-4, atol=1e-6)
     np.testing.assert_array_equal(loaded.window, explored.window)
+    new, _ = states(20, 5, 9)
+    np.testing.assert_allclose(novelty(loaded, new), novelty(explored, new), rtol=1e-3)
+    loud = replace(explored, sketch=explored.sketch * 1e6)  # beyond the range of the shorter numbers
+    loud.save(tmp_path / "loud.safetensors")
+    np.testing.assert_array_equal(Explored.load(tmp_path / "loud.safetensors").sketch, loud.sketch)
 
 
 def test_maps_are_finite_and_repeatable() -> None:

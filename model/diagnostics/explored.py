@@ -43,10 +43,16 @@ class Explored:
     train_length: int
 
     def save(self, path: Path) -> None:
-        """Write everything to ``path`` as safetensors."""
+        """Write everything to ``path`` as safetensors.
+
+        Sketches are written with the three digits of float16, where its range allows: they only ever serve distances
+        between a sample of states, and they are most of a checkpoint's files.
+        """
         from safetensors.numpy import save_file
 
         tensors = {name: np.ascontiguousarray(value) for name, value in asdict(self).items()}
+        if len(self.sketch) and np.abs(self.sketch).max() < np.finfo(np.float16).max:
+            tensors["sketch"] = tensors["sketch"].astype(np.float16)
         save_file(tensors, path)
 
     @staticmethod
@@ -58,6 +64,7 @@ class Explored:
         try:
             tensors = load_file(path)
             arrays = {name: tensors[name] for name in Explored.__dataclass_fields__ if name != "train_length"}
+            arrays["sketch"] = arrays["sketch"].astype(np.float32)
             return Explored(**arrays, train_length=int(tensors["train_length"].item()))
         except (OSError, KeyError, ValueError, SafetensorError) as error:
             raise UserError("models.bad_explored", name=path.parent.name) from error
