@@ -64,7 +64,7 @@ def is_own(result: EvidenceResult) -> bool:
 
 def is_current(result: EvidenceResult) -> bool:
     """Whether the installed models are those that were measured."""
-    return not installed() or set(members(result.task.base)) == set(result.members)
+    return result.task.base not in available() or set(members(result.task.base)) == set(result.members)
 
 
 def start(documents: Sequence[tuple[str, str]], task: EvidenceTask, before: EvidenceResult | None) -> jobs.Job:

@@ -291,7 +291,14 @@ CLAIMS: tuple[Claim, ...] = (
         mark="P",
     ),
     _state(
-        "norm_base_64", "growth", ("base", "norm", "64"), "growth_norm_64", "norm_base", paper=STUFFED, where="fig5"
+        "norm_base_64",
+        "growth",
+        ("base", "norm", "64"),
+        "growth_norm_64",
+        "norm_base",
+        paper=STUFFED,
+        where="fig5",
+        mark="P",
     ),
     _state("flatter_carried", "flatter", ("carried", "std", "64"), "flatter", "std_carried"),
     _state("larger_carried", "larger", ("carried", "std"), "larger", "larger_carried", size=(1.35, 1.80)),

@@ -19,6 +19,7 @@ from model.evidence.findings import (
     recall_estimate,
     series,
 )
+from model.evidence.result import recalled
 from viz.language import t
 from viz.theme import BLUE, COLOURS, DASHES, GREY, VERMILLION, template
 from viz.views.curves import translucent
@@ -208,7 +209,7 @@ def capacity_table(result: EvidenceResult) -> pd.DataFrame:
     """The models of the capacity series, with what they forget and recall, in words and numbers."""
     rows = []
     for member in capacity_members(result):
-        ratio, recall = collapse_estimate(result, member), recalled_by(result, member)
+        ratio = collapse_estimate(result, member)
         met, count = criterion_met(result, member)
         rows.append(
             {
@@ -217,10 +218,23 @@ def capacity_table(result: EvidenceResult) -> pd.DataFrame:
                 t("evidence.capacity_column_length"): f"{member.train_length:,}",
                 t("evidence.capacity_column_ratio"): spoken(ratio, ".2f"),
                 t("evidence.capacity_column_met"): t("evidence.capacity_met", met=met, count=count),
-                t("evidence.capacity_column_recall"): spoken(recall, ",.0f"),
+                t("evidence.capacity_column_recall"): spoken_recall(result, member),
             }
         )
     return pd.DataFrame(rows)
+
+
+def spoken_recall(result: EvidenceResult, member: Member) -> str:
+    """The longest recalled length in words, for it may lie below or beyond what was tested."""
+    estimate, answers = recalled_by(result, member), result.answers(member)
+    if estimate is None:
+        return t("evidence.capacity_none")
+    longest = recalled(answers)
+    if longest is None:
+        return t("evidence.capacity_below", length=min(answers))
+    if longest == max(answers):
+        return t("evidence.capacity_at_least", length=longest)
+    return spoken(estimate, ",.0f")
 
 
 def spoken(estimate: Estimate | None, form: str) -> str:
