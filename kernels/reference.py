@@ -64,6 +64,25 @@ def reference_clipped_scan(inputs: ScanInputs, memory: Memory, limit: Tensor, *,
     return _output(inputs, states, chunk)
 
 
+def reference_boundary_clipped_scan(
+    inputs: ScanInputs, memory: Memory, limit: Tensor, *, chunk: int = CHUNK
+) -> ScanOutput:
+    """The plain recurrence, whose state is scaled back to the norm ``limit`` (nheads,) where it crosses a boundary.
+
+    The last token of a chunk still reads the state as it was; the boundary state, and the next token, have it scaled.
+    """
+    carried, y, norms = [memory.state], [], []
+    for start in range(0, inputs.x.shape[1], chunk):
+        piece = inputs.segment(start, start + chunk)
+        states = reference_states(piece, carried[-1])[:, 1:]
+        y.append(read_states(piece.C, states))
+        norms.append(states.square().sum((-1, -2)).sqrt())
+        scale = torch.clamp(limit / norms[-1][:, -1].clamp_min(1e-30), max=1)
+        carried.append(states[:, -1] * scale[..., None, None])
+    boundaries = torch.stack(carried, dim=1)
+    return ScanOutput(torch.cat(y, 1), boundaries, Memory(carried[-1]), torch.cat(norms, 1), inputs.log_decay)
+
+
 def reference_windowed_scan(inputs: ScanInputs, memory: Memory, window: int, *, chunk: int = CHUNK) -> ScanOutput:
     """The state of the last ``window`` inputs alone, for a whole document in one piece.
 

@@ -1,0 +1,120 @@
+"""Every Triton kernel compiled ahead of time, without a GPU: registers, spills and shared memory of the result.
+
+    python -m kernels.ahead [--arch 90] [--kernel read_chunks]
+
+One line of JSON per kernel and architecture; exits 1 if one is over its limits. Sizes of a model are not part of a
+binary but headdim and d_state are, so Mamba-2 130M and 2.7B (both 64 by 128) run the very same ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from kernels import scalar_decay
+
+ARCHITECTURES = (80, 90, 100)
+INTEGERS = {"seqlen", "nchunks", "nheads", "ngroups", "first"}
+FLOATS = {"decay", "insertion"}
+HALF = {"x", "B", "C"}
+"""Tensors that come in the dtype of the products; every other pointer is to float32."""
+
+SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
+SPILL_LIMIT = {"bf16": {80: 128, 90: 0, 100: 0}, "tf32x3": {80: 2048, 90: 0, 100: 0}}
+"""Bytes of stack per thread. Ampere's products read operands through registers, and those of float32 do not fit."""
+
+
+class Build(NamedTuple):
+    """A kernel with its constants and its warps."""
+
+    name: str
+    kernel: Any
+    constants: dict[str, Any]
+    warps: int
+
+
+def builds() -> list[Build]:
+    """What a scan of Mamba-2 130M or 2.7B launches."""
+    found = []
+    for products in "bf16", "tf32x3":
+        tile = {"HEADDIM": 64, "D_STATE": 128, "CHUNK": 64, "PRODUCTS": products}
+        warps, depth = scalar_decay.launch(products)["num_warps"], {"DEPTH": scalar_decay.depth(products)}
+        found += [
+            Build(f"chunk_states {products}", scalar_decay.chunk_states, tile | {"REVERSE": False}, warps),
+            Build(f"read_chunks {products}", scalar_decay.read_chunks, tile | depth | {"NORMS": False}, warps),
+            Build(f"read_chunks norms {products}", scalar_decay.read_chunks, tile | depth | {"NORMS": True}, warps),
+        ]
+    elements, part = 64 * 128, scalar_decay.SLICE
+    found += [
+        Build("pass_states", scalar_decay.pass_states, {"ELEMENTS": elements, "SLICE": part, "CLIP": False}, 4),
+        Build("pass_states clip", scalar_decay.pass_states, {"ELEMENTS": elements, "SLICE": elements, "CLIP": True}, 8),
+        Build("token_norms", scalar_decay.token_norms, {"CHUNK": 64}, 4),
+    ]
+    return found
+
+
+def compiled(build: Build, architecture: int) -> dict[str, Any]:
+    """Compile and read the resources off the machine code: registers and stack per thread, shared bytes per program."""
+    products = "*bf16" if build.constants.get("PRODUCTS") == "bf16" else "*fp32"
+
+    def kind(name: str) -> str:
+        if name in build.constants:
+            return "constexpr"
+        if name in INTEGERS | FLOATS:
+            return "i32" if name in INTEGERS else "fp32"
+        return products if name in HALF else "*fp32"
+
+    signature = {name: kind(name) for name in build.kernel.arg_names}
+    aligned = {(place,): [["tt.divisibility", 16]] for place, of in enumerate(signature.values()) if of.startswith("*")}
+    source = ASTSource(fn=build.kernel, signature=signature, constexprs=build.constants, attrs=aligned)
+    options = {"num_warps": build.warps, "num_stages": 1}
+    binary = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
+    registers, stack = resources(binary.asm["cubin"])
+    shared = binary.metadata.shared
+    spill = SPILL_LIMIT[build.constants.get("PRODUCTS", "bf16")][architecture]
+    fits = stack <= spill and registers <= 255 and shared <= SHARED_LIMIT[architecture]
+    found = {"registers": registers, "stack": stack, "shared": shared, "fits": fits}
+    return {"kernel": build.name, "architecture": architecture, **found}
+
+
+def resources(cubin: bytes) -> tuple[int, int]:
+    """Registers and stack bytes of a thread, from ``cuobjdump`` as it ships with Triton."""
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        told = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True)
+    found = re.search(r"REG:(\d+) STACK:(\d+)", told.stdout + told.stderr)
+    if found is None:
+        raise ValueError(f"cuobjdump told no resources: {told.stdout[:200]}")
+    return int(found[1]), int(found[2])
+
+
+def main() -> None:
+    """Compile what the arguments ask for, one JSON line each."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--arch", type=int, choices=ARCHITECTURES, action="append")
+    parser.add_argument("--kernel", default="", help="only kernels whose name contains this")
+    chosen = parser.parse_args()
+    fits = True
+    for architecture in chosen.arch or ARCHITECTURES:
+        for build in builds():
+            if chosen.kernel in build.name:
+                line = compiled(build, architecture)
+                fits = fits and line["fits"]
+                print(json.dumps(line), flush=True)
+    sys.exit(0 if fits else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""What every Triton kernel is held to: the plain loops of :mod:`kernels.reference` in float64, at one shape.
+
+The table CHECKS names the checks; each is a function of a :class:`Shape` that yields what was compared. They run on a
+GPU and, under TRITON_INTERPRET=1, on a CPU. Fresh tensors are NaN while they run, so an output that a kernel leaves
+unwritten is a mismatch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from kernels.reference import reference_boundary_clipped_scan, reference_scan
+from kernels.scalar_decay import scalar_decay_scan
+from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
+
+TOLERANCE = {torch.float32: 4e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
+"""Of the largest element, by the dtype of the products."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """One shape to check at; ``chunk`` is the distance of the boundaries."""
+
+    batch: int = 1
+    seqlen: int = 200
+    nheads: int = 4
+    headdim: int = 32
+    ngroups: int = 1
+    d_state: int = 64
+    chunk: int = CHUNK
+    dtype: torch.dtype = torch.float32
+    device: str = "cpu"
+
+
+class Compared(NamedTuple):
+    """A tensor of a kernel against the truth: the largest difference over the largest element, and what is allowed."""
+
+    what: str
+    error: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within the tolerance; NaN is not."""
+        return self.error <= self.tolerance
+
+
+def compare(what: str, ours: Tensor, truth: Tensor, tolerance: float) -> Compared:
+    """The error of ``ours``; infinite if the shapes differ."""
+    if ours.shape != truth.shape:
+        return Compared(f"{what}: shape {tuple(ours.shape)}, not {tuple(truth.shape)}", float("inf"), tolerance)
+    if not truth.numel():
+        return Compared(what, 0.0, tolerance)
+    largest = float(truth.abs().max())
+    difference = ours.detach().to(truth.dtype).sub(truth.to(ours.device)).abs().max()
+    return Compared(what, float(difference) / max(largest, 1e-30), tolerance)
+
+
+@contextmanager
+def poisoned() -> Iterator[None]:
+    """New tensors are NaN inside, as deterministic PyTorch fills them."""
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        assert bool(torch.empty(9).isnan().all())
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+class Case(NamedTuple):
+    """Inputs and a memory to start from."""
+
+    inputs: ScanInputs
+    memory: Memory
+
+    def in_float64(self) -> Case:
+        """The same numbers in float64 (complex128 if complex)."""
+
+        def wide(tensor: Tensor) -> Tensor:
+            return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
+
+        return Case(ScanInputs(*map(wide, self.inputs)), Memory(wide(self.memory.state)))
+
+
+def normal(shape: Shape, seed: int = 0) -> Callable[..., Tensor]:
+    """Random tensors of (batch, ...) on the shape's device, the same on every device."""
+    rng = torch.Generator().manual_seed(seed)
+    return lambda *sizes: torch.randn(shape.batch, *sizes, generator=rng).to(shape.device)
+
+
+def scalar_case(shape: Shape) -> Case:
+    """Heads that forget within a token and heads that hardly do, a token that resets all, a random state."""
+    random = normal(shape)
+    step = torch.exp(random(shape.seqlen, shape.nheads, 1) - 1)
+    log_decay = -step * torch.logspace(-3, 0.5, shape.nheads, device=shape.device)[:, None]
+    log_decay[:, shape.seqlen // 3] = -3000.0
+    inputs = ScanInputs(
+        x=(random(shape.seqlen, shape.nheads, shape.headdim) * step).to(shape.dtype),
+        B=random(shape.seqlen, shape.ngroups, shape.d_state).to(shape.dtype),
+        C=random(shape.seqlen, shape.ngroups, shape.d_state).to(shape.dtype),
+        log_decay=log_decay,
+    )
+    return Case(inputs, Memory(3 * random(shape.nheads, shape.headdim, shape.d_state)))
+
+
+def compare_outputs(ours: ScanOutput, truth: ScanOutput, tolerance: float) -> Iterator[Compared]:
+    """y, states, norms if asked for, and the telemetry against statistics of the true states."""
+    yield compare("y", ours.y, truth.y, tolerance)
+    yield compare("boundary_states", ours.boundary_states, truth.boundary_states, tolerance)
+    yield compare("memory", ours.memory.state, truth.memory.state, tolerance)
+    if ours.token_norms is not None and truth.token_norms is not None:
+        yield compare("token_norms", ours.token_norms, truth.token_norms, tolerance)
+    if ours.telemetry is not None:
+        states = truth.boundary_states.flatten(-2)
+        norm = states.abs().square().sum(-1).sqrt()
+        yield compare("norm", ours.telemetry.norm, norm, tolerance)
+        if not states.is_complex():
+            yield compare("mean", ours.telemetry.mean, states.mean(-1), tolerance)
+            yield compare("std", ours.telemetry.std, states.std(-1, correction=0), tolerance)
+            yield compare("max_abs", ours.telemetry.max_abs, states.abs().amax(-1), tolerance)
+
+
+def scalar_forward(shape: Shape) -> Iterator[Compared]:
+    """The scan with norms at every token, from a memory, in one piece and in two."""
+    case = scalar_case(shape)
+    truth = reference_scan(*case.in_float64(), chunk=shape.chunk)
+    tolerance = TOLERANCE[shape.dtype]
+    ours = scalar_decay_scan(*case, True, chunk=shape.chunk)
+    yield from compare_outputs(ours, truth, tolerance)
+    yield from compare_decay(ours, case, shape.chunk)
+    half = shape.seqlen // 2
+    if half:
+        first = scalar_decay_scan(case.inputs.segment(0, half), case.memory, chunk=shape.chunk)
+        second = scalar_decay_scan(case.inputs.segment(half, shape.seqlen), first.memory, chunk=shape.chunk)
+        yield compare("y in two pieces", torch.cat([first.y, second.y], dim=1), truth.y, tolerance)
+
+
+def compare_decay(ours: ScanOutput, case: Case, chunk: int) -> Iterator[Compared]:
+    """The mean decay of every chunk, which follows from the inputs alone."""
+    assert ours.telemetry is not None
+    log_decay = case.inputs.log_decay.real.double() if case.inputs.log_decay.is_complex() else case.inputs.log_decay
+    parts = log_decay.double().split(chunk, dim=1)
+    mean_log = torch.stack([part.mean((1, 3)) for part in parts], dim=1)
+    mean = torch.stack([part.exp().mean((1, 3)) for part in parts], dim=1)
+    yield compare("mean log decay", ours.telemetry.log_decay, mean_log, 1e-5)
+    yield compare("mean decay", ours.telemetry.decay, mean, 1e-5)
+
+
+def scalar_mitigated(shape: Shape) -> Iterator[Compared]:
+    """Multipliers of decay and insertion, and the bound on what is carried over a boundary."""
+    case = scalar_case(shape)
+    wide = case.in_float64()
+    changed = wide.inputs._replace(x=wide.inputs.x * 0.75, log_decay=wide.inputs.log_decay * 4)
+    norms = reference_scan(changed, wide.memory, chunk=shape.chunk).boundary_states.square().sum((-1, -2)).sqrt()
+    limit = 0.7 * norms.flatten(0, 1).amax(0)
+    truth = reference_boundary_clipped_scan(changed, wide.memory, limit, chunk=shape.chunk)
+    bound = limit.float()
+    ours = scalar_decay_scan(*case, True, chunk=shape.chunk, decay=4.0, insertion=0.75, boundary_limit=bound)
+    yield from compare_outputs(ours, truth, TOLERANCE[shape.dtype])
+    assert ours.telemetry is not None
+    beyond = (ours.telemetry.norm[:, 1:] / bound - 1).amax() if shape.seqlen else torch.zeros(())
+    yield Compared("a bounded norm above its limit", max(0.0, float(beyond)), 1e-6)
+
+
+CHECKS: dict[str, Callable[[Shape], Iterator[Compared]]] = {
+    "scalar_forward": scalar_forward,
+    "scalar_mitigated": scalar_mitigated,
+}
+
+
+def run_checks(shape: Shape, names: list[str]) -> Iterator[tuple[str, Compared]]:
+    """Every check of ``names`` at ``shape``; a kernel that raises counts as a mismatch."""
+    for name in names:
+        try:
+            with poisoned():
+                for compared in CHECKS[name](shape):
+                    yield name, compared
+        except Exception as error:
+            yield name, Compared(f"{type(error).__name__}: {error}", float("inf"), 0.0)

@@ -1,0 +1,76 @@
+"""The scan for whatever device the inputs are on: Triton on a GPU, chunk-parallel PyTorch elsewhere; one signature.
+
+    scan(inputs, memory, token_norms=False, *, chunk=CHUNK, kernel=None) -> ScanOutput
+
+``kernel`` is "triton" or "chunked" and forces either, as does the environment variable MEMORY_EXPLORER_KERNEL.
+Without both, CUDA tensors of a size that a Triton kernel takes go to it, and everything else to the chunked scan. A
+Triton that is missing or fails leaves one line in the log, and the chunked scan runs from then on. Forced "triton" is
+an order: what fails there is raised.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+from types import ModuleType
+
+import torch
+
+from kernels.chunked import chunked_scan
+from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
+
+VARIABLE = "MEMORY_EXPLORER_KERNEL"
+KERNELS = ("triton", "chunked")
+
+FAMILIES = {"scalar_decay": "scalar_decay_scan"}
+"""The Triton kernels in the order in which they are asked: a module with ``supports``, and the name of its scan."""
+
+log = logging.getLogger(__name__)
+broken: set[str] = set()
+"""Families that failed in this process, which are not tried again."""
+
+
+def scan(
+    inputs: ScanInputs, memory: Memory, token_norms: bool = False, *, chunk: int = CHUNK, kernel: str | None = None
+) -> ScanOutput:
+    """Run ``inputs`` from ``memory`` on the kernel for their device; see :mod:`kernels.types` for every shape.
+
+    Raises ValueError for a kernel that is not in KERNELS, and if "triton" is forced on inputs that no kernel takes.
+    """
+    forced = kernel or os.environ.get(VARIABLE) or None
+    if forced not in (None, *KERNELS):
+        raise ValueError(f"kernel {forced!r} is none of {', '.join(KERNELS)}")
+    if forced == "triton":
+        for name in FAMILIES:
+            if family(name).supports(inputs):
+                return run_family(name, inputs, memory, token_norms, chunk)
+        raise ValueError(f"no Triton kernel for x {tuple(inputs.x.shape)} {inputs.x.dtype}")
+    if forced is None and on_gpu(inputs):
+        for name in FAMILIES:
+            try:
+                if name not in broken and family(name).supports(inputs):
+                    return run_family(name, inputs, memory, token_norms, chunk)
+            except torch.OutOfMemoryError:
+                raise
+            except Exception as error:
+                failed = set(FAMILIES) if isinstance(error, ImportError) else {name}
+                log.warning("PyTorch runs instead of the Triton kernels of %s: %s", ", ".join(sorted(failed)), error)
+                broken.update(failed)
+    return chunked_scan(inputs, memory, token_norms, chunk=chunk)
+
+
+def on_gpu(inputs: ScanInputs) -> bool:
+    """Whether Triton has a device for ``inputs``."""
+    return inputs.x.device.type == "cuda"
+
+
+def family(name: str) -> ModuleType:
+    """The module of one family; importing it imports Triton."""
+    return importlib.import_module(f"kernels.{name}")
+
+
+def run_family(name: str, inputs: ScanInputs, memory: Memory, token_norms: bool, chunk: int) -> ScanOutput:
+    """The scan of one family."""
+    output: ScanOutput = getattr(family(name), FAMILIES[name])(inputs, memory, token_norms, chunk=chunk)
+    return output

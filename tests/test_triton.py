@@ -1,0 +1,126 @@
+"""The Triton kernels without a GPU: interpreted against the plain loops, compiled for three architectures, chosen."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from kernels import dispatch
+from kernels.chunked import chunked_scan
+from tests.test_kernels import Case, case
+
+pytest.importorskip("triton")
+CHECKS = {"scalar_forward", "scalar_mitigated"}
+ROOT = Path(__file__).parent.parent
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture(scope="module")
+def compared() -> list[dict]:  # type: ignore[type-arg]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.interpreted"], cwd=ROOT, env=ONE_THREAD, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_every_kernel_is_the_reference_at_awkward_shapes(compared) -> None:  # type: ignore[no-untyped-def]
+    assert not [line for line in compared if not line["passed"]]
+    shapes, checks = ({line[key] for line in compared} for key in ("shape", "check"))
+    assert {(line["shape"], line["check"]) for line in compared} == {(a, b) for a in shapes for b in checks}
+    assert len(shapes) == 7 and checks == CHECKS
+
+
+@pytest.mark.parametrize("architecture", [80, 90, 100])
+def test_every_kernel_compiles_within_its_limits(architecture: int, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kernels.ahead", "--arch", str(architecture)],
+        cwd=ROOT,
+        env=ONE_THREAD | {"TRITON_CACHE_DIR": str(tmp_path), "TRITON_DEFAULT_FP_FUSION": "1"},
+        capture_output=True,
+        text=True,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert lines, done.stderr
+    assert done.returncode == 0, [line for line in lines if not line["fits"]] or done.stderr
+
+
+def test_the_check_of_one_shape_says_whether_it_passed() -> None:
+    command = [sys.executable, "-m", "kernels.bench", "--check", "--only", "scalar_forward", "--seqlen", "5"]
+    sizes = ["--nheads", "2", "--headdim", "16", "--d-state", "16"]
+    passed = subprocess.run([*command, *sizes], cwd=ROOT, env=ONE_THREAD | {"TRITON_INTERPRET": "1"})
+    assert passed.returncode == 0
+    refused = [*command, *sizes, "--chunk", "7"]
+    assert subprocess.run(refused, cwd=ROOT, env=ONE_THREAD | {"TRITON_INTERPRET": "1"}).returncode == 1
+
+
+# Dispatch.
+
+
+def test_on_a_cpu_the_chunked_scan_runs_and_triton_is_not_imported() -> None:
+    script = (
+        "import sys, torch\n"
+        "from kernels.dispatch import scan\n"
+        "from kernels.chunked import chunked_scan\n"
+        "from tests.test_kernels import case\n"
+        "inputs, memory = case(70)\n"
+        "assert torch.equal(scan(inputs, memory).y, chunked_scan(inputs, memory).y)\n"
+        "assert 'triton' not in sys.modules and 'kernels.scalar_decay' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=ONE_THREAD, check=True)
+
+
+def test_an_unknown_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(dispatch.VARIABLE, "cuda")
+    with pytest.raises(ValueError, match="'cuda' is none of"):
+        dispatch.scan(*case(3))
+    dispatch.scan(*case(3), kernel="chunked")
+
+
+def test_triton_that_is_forced_fails_loudly() -> None:
+    with pytest.raises(ValueError, match="no Triton kernel"):
+        dispatch.scan(*case(3), kernel="triton")  # float64
+
+
+@pytest.fixture
+def as_on_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "on_gpu", lambda inputs: True)
+    monkeypatch.setattr(dispatch, "broken", set())
+    monkeypatch.delenv(dispatch.VARIABLE, raising=False)
+
+
+@pytest.mark.parametrize("error", [ImportError("no module named triton"), RuntimeError("ptxas failed")])
+def test_broken_triton_falls_back_with_one_line(
+    error: Exception, as_on_gpu: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken_family(name: str):  # type: ignore[no-untyped-def]
+        if isinstance(error, ImportError) or name == "scalar_decay":
+            raise error
+        return Refusing
+
+    class Refusing:
+        supports = staticmethod(lambda inputs: False)
+
+    monkeypatch.setattr(dispatch, "family", broken_family)
+    given: Case = case(70, dtype=torch.float32)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            assert torch.equal(dispatch.scan(*given).y, chunked_scan(*given).y)
+    assert len(caplog.records) == 1
+
+
+def test_out_of_memory_is_not_a_broken_kernel(as_on_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(name: str):  # type: ignore[no-untyped-def]
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(dispatch, "family", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        dispatch.scan(*case(3))
+    assert not dispatch.broken
