@@ -47,7 +47,7 @@ def state_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False) ->
 
     A decay per channel and a wish for norms of every token go to the chunked scan.
     """
-    batch, seqlen, nheads, headdim = inputs.x.shape
+    batch, _, nheads, headdim = inputs.x.shape
     ngroups, d_state = inputs.B.shape[2:]
     if inputs.log_decay.shape[-1] != 1 or token_norms:
         return chunked_scan(inputs.for_rows(memory.state.shape[0]), memory, token_norms)

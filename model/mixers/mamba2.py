@@ -65,8 +65,9 @@ class Mamba2(nn.Module):
         """(batch, seqlen, d_model) from ``state`` -> (batch, seqlen, d_model) and the state after the last token."""
         config = self.config
         projected = self.in_proj(u)
-        z, written = projected.split([config.d_inner, projected.shape[-1] - config.d_inner], dim=-1)
-        x, inputs, window = self._inputs(written, state.window)
+        channels = state.window.shape[-1]
+        z, xBC, dt = projected.split([config.d_inner, channels, config.nheads], dim=-1)
+        x, inputs, window = self._inputs(xBC, dt, state.window)
         output = scan(inputs, state.memory)
 
         y = torch.addcmul(output.y, x, self.D[:, None]).flatten(-2)
@@ -74,28 +75,41 @@ class Mamba2(nn.Module):
         return self.out_proj(y).to(u.dtype), LayerState(output.memory, window)
 
     def advance(self, u: Tensor, state: LayerState, scan: Scan) -> LayerState:
-        """The state that :meth:`forward` leaves, for a last layer whose output nobody reads: no gate, no projection."""
-        weight = self.in_proj.weight
-        written = F.linear(u.to(weight.dtype), weight[self.config.d_inner :])
-        _, inputs, window = self._inputs(written, state.window)
-        return LayerState(scan(inputs, state.memory).memory, window)
+        """The state that :meth:`forward` leaves, for a last layer whose output nobody reads.
 
-    def _inputs(self, projected: Tensor, window: Tensor) -> tuple[Tensor, ScanInputs, Tensor]:
-        """What the scan takes, from (batch, seqlen, channels + nheads): x before its step size, the inputs, the window.
+        No gate and no projection; and C, with which the state would be read, is only worked out for the window.
+        """
+        d_inner, keys = self.config.d_inner, self.config.ngroups * self.config.d_state
+        weight, bias = self.in_proj.weight, self.in_proj.bias
+        rows = torch.arange(len(weight), device=weight.device)
+        _, xB, C, dt = rows.split([d_inner, d_inner + keys, keys, self.config.nheads])
 
-        ``window`` (batch, d_conv - 1, channels) are the last channels before these tokens, and what is returned the
-        last ones of them.
+        def project(u: Tensor, rows: Tensor) -> Tensor:
+            return F.linear(u.to(weight.dtype), weight[rows], None if bias is None else bias[rows])
+
+        written, steps = project(u, torch.cat([xB, dt])).split([len(xB), len(dt)], dim=-1)
+        _, inputs, window = self._inputs(written, steps, state.window[..., : len(xB)])
+        last = project(u[:, -window.shape[1] :], C).to(window.dtype)
+        last = torch.cat([state.window[..., len(xB) :], last], dim=1)[:, last.shape[1] :]
+        return LayerState(scan(inputs, state.memory).memory, torch.cat([window, last], dim=-1))
+
+    def _inputs(self, xBC: Tensor, dt: Tensor, window: Tensor) -> tuple[Tensor, ScanInputs, Tensor]:
+        """What the scan takes: x before its step size, the inputs, and the window after these tokens.
+
+        ``xBC`` (batch, seqlen, channels) before the convolution, ``window`` (batch, d_conv - 1, channels) those before
+        them. Without the channels of C nobody reads the state, and B stands in for it.
         """
         config = self.config
-        seqlen, compute = projected.shape[1], projected.dtype
+        seqlen, compute = xBC.shape[1], xBC.dtype
         keys = config.ngroups * config.d_state
-        xBC, dt = projected.split([config.d_inner + 2 * keys, config.nheads], dim=-1)
+        weight, bias = self.conv_weight[:, : xBC.shape[-1]], self.conv_bias[: xBC.shape[-1]]
         stretch = torch.cat([window, xBC.to(window.dtype)], dim=1)
-        convolved = torch.addcmul(self.conv_bias, stretch[:, :seqlen], self.conv_weight[0])
+        convolved = torch.addcmul(bias, stretch[:, :seqlen], weight[0])
         for tap in range(1, config.d_conv):
-            convolved.addcmul_(stretch[:, tap : tap + seqlen], self.conv_weight[tap])
+            convolved.addcmul_(stretch[:, tap : tap + seqlen], weight[tap])
         convolved = F.silu(convolved, inplace=not torch.is_grad_enabled())
-        x, B, C = convolved.split([config.d_inner, keys, keys], dim=-1)
+        x, B = convolved[..., : config.d_inner], convolved[..., config.d_inner : config.d_inner + keys]
+        C = convolved[..., -keys:]
 
         x = x.unflatten(-1, (config.nheads, config.headdim))
         step = F.softplus(dt.to(window.dtype) + self.dt_bias)
