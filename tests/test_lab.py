@@ -220,7 +220,7 @@ def test_what_cannot_be_trained_is_one_sentence(page, language, monkeypatch):
     assert message("lab.all_watched", language)[:4] in page.error[0].value
     monkeypatch.setattr(trials, "WATCHED", (64, 64))  # a training length of 64 asks for no more
     monkeypatch.setattr(trials, "watched_tokens", lambda length: 64)
-    monkeypatch.setattr("viz.lab_texts.watched_tokens", lambda length: 64)
+    monkeypatch.setattr("viz.lab_texts.watched_tokens", lambda length, picks: 64)
     page.button(key="lab_run").click().run()
     ended(page)
     assert message("training.text_too_short", language)[:6] in page.error[0].value and not page.exception

@@ -11,7 +11,7 @@ import numpy as np
 from model.checkpoint import load_tokenizer_of
 from model.document import Document
 from model.errors import UserError
-from model.training.trial import watched_tokens
+from model.training.trial import Pick, watched_tokens
 from viz import session
 
 SAMPLES_TEXT, OWN_TEXT = "samples", "own"
@@ -69,14 +69,16 @@ def _hash(documents: Sequence[str]) -> str:
     return hashlib.sha256(" ".join(documents).encode()).hexdigest()[:16]
 
 
-def watched_part(base: str, document: Document, train_length: int) -> tuple[np.ndarray, int]:
-    """The tokens (tokens,) int32 of ``document`` that are watched, and the character behind them.
+def watched_part(
+    base: str, document: Document, train_length: int, picks: tuple[Pick, ...] = ()
+) -> tuple[np.ndarray, int]:
+    """The tokens (tokens,) int32 of ``document`` that are watched, ``picks`` among them, and the character behind them.
 
     UserError if there are fewer than two.
     """
     from model.tokenizer import encode
 
-    wanted = watched_tokens(train_length)
+    wanted = watched_tokens(train_length, picks)
     # A token of running text is a few characters long; where it is much longer, a little less is watched.
     tokens, offsets = encode(load_tokenizer_of(base), document.text[: 16 * wanted])
     if len(tokens) < 2:

@@ -13,7 +13,7 @@ from model.document import Document
 from model.errors import UserError
 from model.training.keep import FILES, free_name, keep_checkpoint
 from model.training.post_config import LIMITS, PostTrainConfig
-from model.training.trial import Trial, TrialResult
+from model.training.trial import Pick, Trial, TrialResult
 from viz import jobs, session
 from viz.choices import Choices
 from viz.lab_texts import TrainingText, streams_of, watched_part
@@ -34,8 +34,10 @@ class Numbers(NamedTuple):
     length: int
 
 
-def trial_of(chosen: Choices, name: str, share: float, text: TrainingText, numbers: Numbers) -> Trial:
-    """The run that the controls describe, watched on the chosen document.
+def trial_of(
+    chosen: Choices, name: str, share: float, text: TrainingText, numbers: Numbers, picks: tuple[Pick, ...] = ()
+) -> Trial:
+    """The run that the controls describe, watched on the chosen document and closely at ``picks`` in it.
 
     A step reads sixteen training lengths of text however long its sequences are, so a step always takes about as long.
     """
@@ -48,8 +50,14 @@ def trial_of(chosen: Choices, name: str, share: float, text: TrainingText, numbe
         steps=numbers.steps,
         learning_rate=numbers.learning_rate,
     )
-    document = session.document(chosen.document).sha256
-    return Trial(config=config, weights=card.weights, train_length=card.train_length, document=document, text=text.hash)
+    return Trial(
+        config=config,
+        weights=card.weights,
+        train_length=card.train_length,
+        document=session.document(chosen.document).sha256,
+        text=text.hash,
+        picks=picks,
+    )
 
 
 def train_length(model: str) -> int:
@@ -97,12 +105,21 @@ def trial_to_show(trial: Trial | None, chosen: Choices) -> Trial | None:
 
 
 def alike(trial: Trial) -> list[TrialResult]:
-    """The finished trials of this session on the same document from the same base, those of ``trial`` included."""
+    """The finished trials of this session on the same tokens from the same base, ``trial`` perhaps among them."""
+    tokens = result_of(trial).tokens
     return [
         result
         for result in list(results().values())
-        if result.complete and (result.trial.document, result.trial.weights) == (trial.document, trial.weights)
+        if result.complete
+        and (result.trial.document, result.trial.weights, result.tokens) == (trial.document, trial.weights, tokens)
     ]
+
+
+def plain_one(trial: Trial) -> TrialResult | None:
+    """The newest finished plain fine-tuning that looked at the same picked stretches as ``trial``; None if none did."""
+    found = [result for result in alike(trial) if result.trial.picks == trial.picks]
+    plain = [result for result in found if result.trial.config.interventions[0][0] == "zeros"]
+    return plain[-1] if plain else None
 
 
 def start(trial: Trial, text: TrainingText, document: Document, *, only_time: bool = False) -> jobs.Job:
@@ -115,7 +132,7 @@ def start(trial: Trial, text: TrainingText, document: Document, *, only_time: bo
     def work(job: jobs.Job) -> None:
         from model.training.watch import run_trial  # torch comes with it
 
-        tokens, after = watched_part(config.base, document, trial.train_length)
+        tokens, after = watched_part(config.base, document, trial.train_length, trial.picks)
         streams = streams_of(text, config.base, document.text[after:], job.stopped)
         if streams is None:
             return

@@ -25,8 +25,8 @@ LEVEL = 0.8
 """Share of the novelty at its peak that a snapshot must have to belong to the same stretch."""
 LONGEST = 8
 """Training lengths that a stretch has at most, where its snapshots are not farther apart than that."""
-MOST = 10
-"""Stretches that are listed."""
+MOST, PICKED = 10, 5
+"""Stretches that are listed, and those of them that are picked where nobody chooses."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

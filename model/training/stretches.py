@@ -12,7 +12,7 @@ from kernels.chunked import chunked_scan
 from kernels.types import Scan
 from model.checkpoint import load_model, load_tokenizer_of, model_card
 from model.diagnostics.explored import Explored, novelty, stretches
-from model.diagnostics.novel_stretches import mean_of, novel_stretches
+from model.diagnostics.novel_stretches import PICKED, mean_of, novel_stretches
 from model.errors import UserError
 from model.lm import LanguageModel
 from model.recording import Recording
@@ -25,8 +25,6 @@ from model.training.trial import Figures, Pick
 
 SNAPSHOTS = 256
 """Snapshots of the watched tokens at most, besides those at the picked states themselves."""
-PICKED = 5
-"""Stretches that the command line takes: the most novel ones."""
 
 
 def states_at(

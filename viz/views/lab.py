@@ -16,6 +16,7 @@ from viz.choices import Choices
 from viz.lab_texts import TrainingText
 from viz.language import plain, show_error, t
 from viz.theme import is_dark
+from viz.views import lab_stretches
 from viz.views.lab_controls import controls
 from viz.views.lab_figures import comparison, figure, table, training_figure, training_table
 
@@ -32,8 +33,9 @@ def render(chosen: Choices) -> None:
     job = labs.collect()
     active = job is not None and job.active
     document = session.document(chosen.document)
-    name, share, text, numbers = controls(chosen)
-    trial = labs.trial_of(chosen, name, share, text, numbers) if text is not None else None
+    picks = lab_stretches.note(chosen)
+    name, share, text, numbers = controls(chosen, bool(picks))
+    trial = labs.trial_of(chosen, name, share, text, numbers, picks) if text is not None else None
     _run(trial, text, chosen, active)
     if active:
         from viz.progress import panel
@@ -49,6 +51,7 @@ def render(chosen: Choices) -> None:
     live = st.fragment(_results, run_every=LIVE if active else None)
     live(shown, plain(session.document_title(chosen.document)) if shown.document == document.sha256 else "", active)
     if not active:
+        lab_stretches.render(labs.result_of(shown), labs.plain_one(shown))
         _keep(labs.result_of(shown))
         _compared(shown)
 

@@ -14,9 +14,16 @@ FIRST = "carried"
 """The intervention that is suggested: the strongest in the literature, and as quick as any."""
 
 
-def controls(chosen: Choices) -> tuple[str, float, lab_texts.TrainingText | None, labs.Numbers]:
-    """Intervention, share of the steps, training text (None if there is none yet), and the numbers of a run."""
-    usable = [name for name, row in INTERVENTIONS.items() if labs.has_states(chosen.model) or not row.needs_explored]
+def controls(chosen: Choices, picked: bool = False) -> tuple[str, float, lab_texts.TrainingText | None, labs.Numbers]:
+    """Intervention, share of the steps, training text (None if there is none yet), and the numbers of a run.
+
+    ``picked``: whether stretches of the chosen document are picked to start from.
+    """
+    usable = [
+        name
+        for name, row in INTERVENTIONS.items()
+        if (labs.has_states(chosen.model) or not row.needs_explored) and (picked or not row.needs_stretches)
+    ]
     usable.sort(key=lambda name: name != FIRST)
     titles = {name: t(f"interventions.{name}_title") for name in usable}
     helps = "\n\n".join(f"**{titles[name]}** – {t(f'interventions.{name}_help')}" for name in usable)

@@ -22,6 +22,7 @@ from viz.jobs import FAILED, Job, waiting_before
 from viz.language import show_error, t
 from viz.session import text_of
 from viz.theme import EXPLORED, is_dark
+from viz.views import novel_stretches
 from viz.views.controls import choice, layer_choice, newly_clicked
 from viz.views.map_figures import figure, novelty_figure
 from viz.views.map_job import Scores, States, pca_map, reference_of, scores, start_umap, umap_job, umap_map
@@ -67,6 +68,7 @@ def render(recording: Recording) -> None:
         if row is not None:  # before the slider that shows it is drawn
             st.session_state["map_at"] = int(position[row])
     _text_there(recording, found, position)
+    novel_stretches.render(States(recording, known, None))
 
 
 def _summary(found: Scores, layer: int | None, position: np.ndarray, recording: Recording) -> None:
