@@ -26,10 +26,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from model.errors import UserError
 from model.passkey.prompts import Prompts
 from model.passkey.result import PasskeyResult
 from model.passkey.run import Report, Scans, cell_of, said
@@ -112,13 +114,14 @@ def run_forked(
 
     task, result = begun.task, begun
     state = model.zero_state() if state is None else state
+    bytes_of_row = sum(layer.memory.state.nbytes for layer in state)
+    check_memory(prompts, bytes_of_row)
     missing = [cell for cell in task.cells if cell not in begun.cells]
     answers: dict[tuple[int, float], list[np.ndarray]] = {cell: [] for cell in missing}
     started, done = time.monotonic(), begun.tokens
     report(result, done)
     reading = Reading(model, scans or Scans.plain(len(model.config.layers)))
     trunks: dict[int, tuple[int, State]] = {}
-    bytes_of_row = sum(layer.memory.state.nbytes for layer in state)
     try:
         for branch in plan(prompts, missing, max(1, STATES // bytes_of_row)):
             share = branch.credit / branch.work
@@ -145,6 +148,27 @@ def run_forked(
     except StoppedError:
         pass
     return result
+
+
+def check_memory(prompts: Prompts, bytes_of_row: int) -> None:
+    """UserError if the states that are kept at once do not fit in memory.
+
+    Rows take turns, but trials that each have a filler of their own keep a trunk each.
+    """
+    trials = prompts.task.trials
+    rows = min(trials, max(1, STATES // bytes_of_row))
+    needed, free = bytes_of_row * (4 * rows + (1 if prompts.shared else trials)), free_memory()
+    if free is not None and needed > free:
+        raise UserError("recall.memory", trials=trials, needed=needed >> 20, free=free >> 20)
+
+
+def free_memory() -> int | None:
+    """Bytes of memory that programs may still take on this machine; None where it does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return None
 
 
 def answers_of(

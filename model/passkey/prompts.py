@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from model.errors import UserError
-from model.passkey.questions import QUESTIONS
+from model.passkey.questions import QUESTIONS, check_question
 from model.passkey.task import PasskeyTask
 from model.passkey.words import Item, Words
 
@@ -92,6 +92,7 @@ class Prompts:
     def __init__(self, task: PasskeyTask, tokenizer: Tokenizer, text: str = "") -> None:
         """Check the task and tokenise what its prompts are made of."""
         task.check()
+        check_question(task)
         self.task = task
         self.tokenizer = tokenizer
         self.words = Words(tokenizer)

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from model.passkey.questions import passkey
-from model.passkey.words import Item, Words
+from model.errors import UserError
+from model.passkey.questions import associative, copying, keys, occurrence, pairs, passkey, word
+from model.passkey.words import SHAPES, Item, Words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One row: ``write(words, task, random)``; whether ``task.count`` says how many things are told, and its range."""
+    """One row: ``write(words, task, random)``, and how many things ``task.count`` may say are told, low to high."""
 
     write: Callable[[Words, PasskeyTask, np.random.Generator], Item]
     low: int = 1
@@ -31,4 +32,21 @@ class Question:
 
 QUESTIONS: dict[str, Question] = {
     "passkey": Question(write=passkey.write),
+    "keys": Question(write=keys.write, low=2, high=26),
+    "pairs": Question(write=pairs.write, high=26),
+    "word": Question(write=word.write),
+    "copying": Question(write=copying.write, high=64),
+    "associative": Question(write=associative.write, high=26),
+    "occurrence": Question(write=occurrence.write, low=2, high=9),
 }
+
+
+def check_question(task: PasskeyTask) -> None:
+    """UserError for a question that there is not, a shape of key, or a number of things that it cannot tell."""
+    if task.question not in QUESTIONS:
+        raise UserError("recall.unknown", value=task.question, known=", ".join(QUESTIONS))
+    if task.shape not in SHAPES:
+        raise UserError("recall.shape", value=task.shape, known=", ".join(SHAPES))
+    row = QUESTIONS[task.question]
+    if not row.low <= task.count <= row.high:
+        raise UserError("recall.count", name=task.question, value=task.count, low=row.low, high=row.high)
