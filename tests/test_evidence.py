@@ -257,6 +257,13 @@ def test_the_series_are_by_size(whole: EvidenceResult) -> None:
     assert [spot for spot, _ in norm_curve(whole, "base")] == [1, 2, 4, 8]
 
 
+def test_a_series_of_its_own_training_has_its_own_middle(whole: EvidenceResult) -> None:
+    base = next(member for member in whole.members if member.role == "base")
+    twin = replace(base, name="tiny-short", role="series")
+    found = series(replace(whole, members=(*whole.members, twin)), "state_size")
+    assert [member.name for member in found] == ["other-8", "tiny-short", "other-32"]
+
+
 def test_cancelled_and_resumed_is_the_same_as_unbroken(whole: EvidenceResult, tmp_path: Path) -> None:
     begun, texts = begin(DOCUMENTS, tokens=TOKENS, base="tiny")
     file, kept = tmp_path / "new" / "result.json", 0

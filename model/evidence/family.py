@@ -2,7 +2,8 @@
 
 A cure is the base after some post-training; it is found by its name, ``<base>-state-passing`` and so on, and counts
 only if it says that it was made from these very weights of the base. The capacity series is found by what the models
-are: trained from scratch, with the base's sizes in all but one of ``d_state`` and ``train_length``.
+are: trained from scratch, with the base's sizes in all but one of ``d_state`` and ``train_length``. A series that was
+trained for fewer steps than the base has a member of the base's own sizes, which then stands in the middle of it.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def members(base: str) -> tuple[Member, ...]:
         cure = cards.get(f"{base}-{ending}")
         if cure is not None and _made_from(cure) in (None, card.weights):
             found.append(_member(cure, role))
-    found += [_member(other, "series") for other in cards.values() if _in_series(other, card)]
+    found += [_member(other, "series") for other in cards.values() if other.name != base and _in_series(other, card)]
     return tuple(found)
 
 
@@ -109,10 +110,10 @@ def _member(card: ModelCard, role: str) -> Member:
 
 
 def _in_series(card: ModelCard, base: ModelCard) -> bool:
-    """Whether ``card`` was trained from scratch and differs from ``base`` in state size or in training length."""
+    """Whether ``card`` was trained from scratch and differs from ``base`` in state size or training length at most."""
     same = replace(card.config, d_state=base.config.d_state, train_length=base.config.train_length) == base.config
     changed = (card.config.d_state != base.config.d_state) + (card.train_length != base.train_length)
-    return same and changed == 1 and card.shipped == base.shipped and _made_from(card) == ""
+    return same and changed <= 1 and card.shipped == base.shipped and _made_from(card) == ""
 
 
 def _made_from(card: ModelCard) -> str | None:

@@ -228,11 +228,17 @@ def criterion_met(result: EvidenceResult, member: Member) -> tuple[int, int]:
 
 
 def series(result: EvidenceResult, axis: str) -> list[Member]:
-    """The models of the capacity series along ``axis``, "state_size" or "train_length", the base among them."""
+    """The models of the capacity series along ``axis``, "state_size" or "train_length".
+
+    In the middle stands the series' own model of the base's sizes, which learned for as long as the others did; the
+    base itself only if there is none.
+    """
     base = _member(result, "base")
     other = "train_length" if axis == "state_size" else "state_size"
-    found = [base, *(member for member in result.members if member.role == "series")]
-    return sorted((m for m in found if getattr(m, other) == getattr(base, other)), key=lambda m: getattr(m, axis))
+    line = [m for m in result.members if m.role == "series" and getattr(m, other) == getattr(base, other)]
+    if not any(getattr(member, axis) == getattr(base, axis) for member in line):
+        line.append(base)
+    return sorted(line, key=lambda member: getattr(member, axis))
 
 
 def _doublings(result: EvidenceResult, axis: str) -> tuple[list[Member], np.ndarray]:
