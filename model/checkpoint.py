@@ -1,8 +1,9 @@
-"""Weights on disk to a model in memory: what is shipped and what was trained here.
+"""Weights on disk to a model in memory: what is shipped, what was trained here, and what others published.
 
 A checkpoint is a folder: ``config.json`` (a ModelConfig), ``model.safetensors``, ``tokenizer.json``,
 ``explored.safetensors`` (the model's own states within its training length), ``training.json`` (command, seed, loss
-curve) and ``README.md`` (the model card). Weights are safetensors only: nothing is ever unpickled.
+curve) and ``README.md`` (the model card). A checkpoint that transformers reads is one too: :mod:`model.published`.
+Weights are safetensors only: nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -35,12 +36,22 @@ def home() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """A model that can be chosen; opening one reads no weights."""
+    """A model that can be chosen; opening one reads no weights.
+
+    ``own`` is the folder of what belongs to a published checkpoint here; None for one of this project, whose own
+    folder is ``path``.
+    """
 
     name: str
     path: Path
     config: ModelConfig
     shipped: bool
+    own: Path | None = None
+
+    @property
+    def published(self) -> bool:
+        """Whether others trained it, so that it is read by what transformers knows of it."""
+        return self.own is not None
 
     @property
     def train_length(self) -> int:
@@ -50,13 +61,26 @@ class ModelCard:
     @property
     def weights(self) -> str:
         """Fingerprint of the weights: the first sixteen digits of the file's SHA-256."""
+        if self.published:
+            from model.published.library import weights_of
+
+            return weights_of(self)
         file = self.path / "model.safetensors"
         return fingerprint(file, file.stat().st_mtime_ns)
 
     @property
+    def explored_file(self) -> Path:
+        """Where its explored states lie, or would lie."""
+        if self.published:
+            from model.published.library import explored_file
+
+            return explored_file(self)
+        return self.path / "explored.safetensors"
+
+    @property
     def explored(self) -> Path | None:
         """The file of explored states, if there is one."""
-        file = self.path / "explored.safetensors"
+        file = self.explored_file
         return file if file.exists() else None
 
 
@@ -68,25 +92,44 @@ def fingerprint(file: Path, _changed: int) -> str:
 
 
 def available() -> dict[str, ModelCard]:
-    """Every model that can be read with, shipped ones first."""
+    """Every model that can be read with: shipped ones first, then those trained here, then published ones."""
+    from model.published.library import known
+
     cards = {}
     for folder, shipped in ((SHIPPED, True), (home() / "checkpoints", False)):
         for file in sorted(folder.glob("*/config.json")):
-            if (file.parent / "model.safetensors").exists() and file.parent.name not in cards:
+            if (file.parent / "model.safetensors").exists() and file.parent.name not in cards and is_ours(file):
                 card = ModelCard(name=file.parent.name, path=file.parent, config=read_config(file), shipped=shipped)
                 cards[card.name] = card
-    return cards
+    return {**cards, **{name: card for name, card in known().items() if name not in cards}}
 
 
 def model_card(name: str) -> ModelCard:
-    """The model ``name``, or the checkpoint in the folder ``name``; UserError if there is neither."""
+    """The model ``name``, the checkpoint in the folder ``name``, or the hub's ``name`` if it was downloaded.
+
+    UserError if there is none of them.
+    """
+    from model.published.library import find
+
     cards = available()
     if name in cards:
         return cards[name]
     folder = Path(name)
-    if (folder / "config.json").exists() and (folder / "model.safetensors").exists():
+    if (folder / "model.safetensors").exists() and is_ours(folder / "config.json"):
         return ModelCard(name=name, path=folder, config=read_config(folder / "config.json"), shipped=False)
+    published = find(name)
+    if published is not None:
+        return published
     raise UserError("models.unknown", name=name, known=", ".join(cards))
+
+
+def is_ours(file: Path) -> bool:
+    """Whether ``file`` is a ``config.json`` of this project's kind, damaged ones included, and not transformers'."""
+    try:
+        values = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return file.exists()
+    return not isinstance(values, dict) or not ({"model_type", "architectures", "ssm_cfg"} & values.keys())
 
 
 def read_config(file: Path) -> ModelConfig:
@@ -117,6 +160,12 @@ def load_model(name: str, precision: str = "float32") -> LanguageModel:
         model = LanguageModel(PRESETS[name.removeprefix("random:")])
     else:
         card = model_card(name)
+        if card.published:
+            from model.published.config import PublishedConfig
+            from model.published.load import load_published
+
+            assert isinstance(card.config, PublishedConfig)
+            return load_published(card.path, card.name, card.config, precision, make_room=load_model.cache_clear)
         model = LanguageModel(card.config)
         try:
             weights = load_file(card.path / "model.safetensors")
@@ -130,9 +179,13 @@ def load_model(name: str, precision: str = "float32") -> LanguageModel:
 @lru_cache(maxsize=4)
 def load_tokenizer_of(name: str) -> Tokenizer:
     """The tokenizer of the model ``name``."""
+    from model.published.tokens import load_published_tokenizer
     from model.tokenizer import load_tokenizer
 
-    return load_tokenizer(model_card(name).path / "tokenizer.json")
+    card = model_card(name)
+    if card.published:
+        return load_published_tokenizer(card.path, card.name)
+    return load_tokenizer(card.path / "tokenizer.json")
 
 
 def save_checkpoint(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+CHANNEL_DECAY = frozenset({"mamba", "rg_lru", "gla", "hgrn2", "rwkv6"})
+"""Mixers that forget every channel at a rate of its own. The others have one rate per head."""
+
+RECORDED_CHANNELS = 64
+"""Channels that are recorded as one head, at most, where heads are one channel wide: as many as Mamba-2 usually has."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
@@ -11,6 +17,8 @@ class ModelConfig:
 
     ``layers`` names one mixer of :data:`model.mixers.MIXERS` per layer, so a hybrid is a mixed tuple.
     ``train_length`` is the number of tokens of a training sequence: past it, a state is extrapolation.
+    ``bias`` and ``step_limit`` are of published checkpoints: whether a mixer's projections have one, and what its step
+    sizes are held between.
     """
 
     layers: tuple[str, ...]
@@ -24,6 +32,8 @@ class ModelConfig:
     d_conv: int = 4
     norm_eps: float = 1e-5
     tied: bool = True
+    bias: bool = False
+    step_limit: tuple[float, float] | None = None
 
     @property
     def d_inner(self) -> int:
@@ -34,6 +44,24 @@ class ModelConfig:
     def nheads(self) -> int:
         """Heads of a mixer: d_inner / headdim."""
         return self.d_inner // self.headdim
+
+    @property
+    def decay_per_head(self) -> bool:
+        """Whether a head forgets at one rate, which some mitigations need."""
+        return not CHANNEL_DECAY.intersection(self.layers)
+
+    @property
+    def recorded_heads(self) -> int:
+        """Heads of a layer as they are recorded: a mixer's own, or groups of channels where heads are one channel."""
+        if self.headdim > 1:
+            return self.nheads
+        together = max(size for size in range(1, RECORDED_CHANNELS + 1) if self.nheads % size == 0)
+        return self.nheads // together
+
+    @property
+    def recorded_headdim(self) -> int:
+        """Channels of a recorded head."""
+        return self.d_inner // self.recorded_heads
 
     @property
     def state_size(self) -> int:

@@ -17,10 +17,13 @@ from kernels.chunked import chunked_scan
 from kernels.types import CHUNK, ScanOutput
 from model.diagnostics.explored import Explored
 from model.lm import LanguageModel
-from model.telemetry import Sketcher, recorded
+from model.stream import SEGMENT
+from model.telemetry import Sketcher, grouped, recorded
 
 ROWS = 16
-"""Windows read together, and states kept of a visited training step."""
+"""Windows read together at most, and states kept of a visited training step."""
+ROOM = 400_000_000
+"""Numbers that the windows read together may hold: a large model reads fewer of them at once."""
 
 
 class Visit(NamedTuple):
@@ -63,14 +66,14 @@ def explore(
         windows = max(2, windows // 2)
     drawn = draw_windows(streams, windows, train_length)
     kept = kept_boundaries(train_length, positions)
-    count, layers, heads = len(drawn), len(model.config.layers), model.config.nheads
+    count, layers, heads = len(drawn), len(model.config.layers), model.config.recorded_heads
     steps = 0 if visits is None else -(-windows * positions // ROWS)
     total = 2 * count + steps * ROWS
 
     sums, squares, norms = (torch.zeros(layers, heads, dtype=torch.float64) for _ in range(3))
-    for start, outputs in read_windows(model, drawn):
-        for layer, output in enumerate(outputs):
-            final = output.boundary_states[:, -1].double()
+    for start, states in read_windows(model, drawn, kept):
+        for layer, found in enumerate(states):
+            final = found[:, -1].double()
             sums[layer] += final.mean((-1, -2)).sum(0)
             squares[layer] += final.square().mean((-1, -2)).sum(0)
             norms[layer] += final.square().sum((-1, -2)).sqrt().sum(0)
@@ -78,29 +81,28 @@ def explore(
     mean = sums / count
     std = (squares / count - mean.square()).clamp_min(0).sqrt()
 
-    sketcher = Sketcher(heads * model.config.headdim * model.config.d_state, std.float())
+    sketcher = Sketcher(model.config.d_inner * model.config.d_state, std.float())
 
-    def sketched(outputs: list[ScanOutput], row: int, boundary: int) -> torch.Tensor:
-        return torch.stack(
-            [sketcher(layer, output.boundary_states[row, boundary]) for layer, output in enumerate(outputs)]
-        )
+    def sketched(states: list[torch.Tensor], row: int, boundary: int) -> torch.Tensor:
+        return torch.stack([sketcher(layer, found[row, boundary]) for layer, found in enumerate(states)])
 
     sketches: list[torch.Tensor] = []
     position: list[int] = []
     window: list[int] = []
-    for start, outputs in read_windows(model, drawn):
-        for row in range(outputs[0].y.shape[0]):
-            sketches += [sketched(outputs, row, boundary) for boundary in kept]
+    for start, states in read_windows(model, drawn, kept):
+        for row in range(len(states[0])):
+            sketches += [sketched(states, row, place) for place in range(len(kept))]
             position += [min(boundary * CHUNK, train_length) for boundary in kept]
             window += [start + row] * len(kept)
         report(count + start, total)
     for step, visit in enumerate(visits(steps) if visits is not None else ()):
         rows, seqlen = visit.outputs[0].y.shape[:2]
+        states = [output.boundary_states for output in visit.outputs]
         here = kept_boundaries(seqlen, positions)
         for place in range(min(ROWS, rows * len(here))):
             row = place % rows
             boundary = here[(place // rows + row + step) % len(here)]
-            sketches.append(sketched(visit.outputs, row, boundary))
+            sketches.append(sketched(states, row, boundary))
             position.append(int(visit.before[row]) + min(boundary * CHUNK, seqlen))
             window.append(count + int(visit.chain[row]))
         report(2 * count + step * ROWS, total)
@@ -137,13 +139,34 @@ def draw_windows(streams: list[np.ndarray], windows: int, train_length: int) -> 
     return np.stack(drawn).astype(np.int64)
 
 
-def read_windows(model: LanguageModel, drawn: np.ndarray) -> Iterator[tuple[int, list[ScanOutput]]]:
-    """Read ``drawn`` (n, train_length) in groups: (index of the first window, each layer's output)."""
-    for start in range(0, len(drawn), ROWS):
-        outputs: list[ScanOutput] = []
-        with torch.inference_mode():
-            model.hidden(
-                torch.from_numpy(drawn[start : start + ROWS]),
-                scans=[recorded(chunked_scan, outputs.append)] * len(model.config.layers),
-            )
-        yield start, outputs
+def read_windows(model: LanguageModel, drawn: np.ndarray, kept: list[int]) -> Iterator[tuple[int, list[torch.Tensor]]]:
+    """Read ``drawn`` (n, train_length) in groups: (index of the first window, states of each layer).
+
+    States are those at the boundaries ``kept``, (rows, kept, heads, headdim, d_state), in recorded heads.
+    """
+    config, length = model.config, drawn.shape[1]
+    ends = [min(boundary * CHUNK, length) for boundary in kept]
+    per_layer = config.d_inner * config.d_state
+    while_read = (3 * SEGMENT if config.headdim == 1 else SEGMENT // CHUNK) * per_layer
+    rows = max(1, min(ROWS, ROOM // ((len(kept) + 1) * config.state_size + while_read)))
+    for start in range(0, len(drawn), rows):
+        batch = torch.from_numpy(drawn[start : start + rows])
+        found: list[list[torch.Tensor]] = [[] for _ in config.layers]
+        state = None
+        for first in range(0, length, SEGMENT):
+            stop = min(first + SEGMENT, length)
+            here = [-(-(end - first) // CHUNK) for end in ends if first < end <= stop]
+            scans = [recorded(chunked_scan, keeping(states, here, config.recorded_heads)) for states in found]
+            with torch.inference_mode():
+                _, state = model.hidden(batch[:, first:stop], state, scans)
+        yield start, [torch.cat(states, dim=1) for states in found]
+
+
+def keeping(into: list[torch.Tensor], boundaries: list[int], heads: int) -> Callable[[ScanOutput], None]:
+    """An observer that appends the states at ``boundaries`` of a segment, in recorded ``heads``."""
+
+    def observe(output: ScanOutput) -> None:
+        states = output.boundary_states[:, boundaries]
+        into.append(grouped(states.flatten(0, 1), heads).unflatten(0, states.shape[:2]))
+
+    return observe

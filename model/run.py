@@ -22,7 +22,7 @@ from model.diagnostics.summary import summarise
 from model.errors import UserError
 from model.experiment import Experiment
 from model.initial_states import Origin, initial_state, row_of
-from model.mitigations import MITIGATIONS, active, mitigated
+from model.mitigations import MITIGATIONS, active, check_fits, mitigated
 from model.recording import (
     BLOCK,
     CANCELLED,
@@ -88,10 +88,12 @@ def prepare(
     """
     import hashlib
 
+    from model.published.tokens import beginning
     from model.tokenizer import encode
 
     card = model_card(model_name)
     settings = active(mitigations or {})
+    check_fits(settings, card.config)
     origin_row = row_of(initial_state)
     explored = Explored.load(card.explored) if card.explored else None
     if explored is None and any(MITIGATIONS[name].needs_reference for name in settings):
@@ -106,6 +108,12 @@ def prepare(
     if not 16 <= train_length <= 1_000_000:
         raise UserError("models.train_length", value=train_length)
     tokens, characters = encode(load_tokenizer_of(model_name), text)
+    if card.published:
+        first = beginning(load_tokenizer_of(model_name))
+        tokens = np.concatenate([np.array(first, np.int32), tokens])
+        characters = np.concatenate([np.zeros(len(first), np.int32), characters])
+        if len(tokens) and tokens.max() >= card.config.vocab_size:
+            raise UserError("published.other_tokenizer", name=model_name)
     if len(tokens) < 2:
         raise UserError("models.too_short", tokens=len(tokens))
     carried = origin_row.needs_source and source is not None
@@ -143,6 +151,7 @@ def layer_scans(
 
     from kernels.chunked import chunked_scan
 
+    check_fits(settings, model.config)
     scans = []
     for layer in range(len(model.config.layers)):
         norms = torch.as_tensor(explored.norm_at_train_length[layer]) if explored is not None else None
@@ -183,8 +192,8 @@ def run(
         document_name=prepared.document_name,
         characters=len(prepared.text),
         layers=config.layers,
-        nheads=config.nheads,
-        headdim=config.headdim,
+        nheads=config.recorded_heads,
+        headdim=config.recorded_headdim,
         d_state=config.d_state,
     )
     writer = RecordingWriter(path, meta, positions)
@@ -199,11 +208,11 @@ def run(
         origin = Origin(explored=prepared.explored, source=prepared.source, seed=experiment.seed)
         state = initial_state(experiment.initial_state, model.zero_state(), origin)
 
-    spread = torch.ones(len(config.layers), config.nheads)
+    spread = torch.ones(len(config.layers), config.recorded_heads)
     if prepared.explored is not None:
         spread = torch.from_numpy(prepared.explored.std.astype(np.float32))
     recorder = Recorder(
-        len(config.layers), positions, Sketcher(config.nheads * config.headdim * config.d_state, spread)
+        len(config.layers), positions, Sketcher(config.d_inner * config.d_state, spread), config.recorded_heads
     )
     recorder.position = start
     settings = dict(experiment.mitigations)
@@ -245,7 +254,9 @@ class Block:
     def __init__(self, writer: RecordingWriter, prepared: Prepared, model: LanguageModel) -> None:
         self.writer = writer
         self.prepared = prepared
-        self.model = model if prepared.experiment.precision == "float32" else load_model(prepared.experiment.model)
+        self.model = model
+        if prepared.experiment.precision != "float32" and not prepared.card.published:  # which may fit only once
+            self.model = load_model(prepared.experiment.model)
         self.controlled = int(read_progress(writer.path).get("controlled", 0))
         self.pending: dict[str, list[tuple[int, np.ndarray]]] = {}
         self.loss, self.control_loss = float("nan"), None if not prepared.experiment.control else float("nan")

@@ -13,11 +13,13 @@ class LayerState(NamedTuple):
     """The memory of one layer.
 
     ``memory`` is the recurrent memory, (batch, nheads, headdim, d_state) and what a mitigation adds to it;
-    ``window`` the last inputs of the short convolution, (batch, d_conv - 1, channels).
+    ``window`` the last inputs of the short convolution, (batch, d_conv - 1, channels);
+    ``rest`` what else is needed to read on and is no recurrent memory: the keys and values of attention beside it.
     """
 
     memory: Memory
     window: Tensor
+    rest: tuple[Tensor, ...] = ()
 
 
 State = tuple[LayerState, ...]
@@ -28,7 +30,9 @@ def map_state(state: State, function) -> State:  # type: ignore[no-untyped-def]
     """Apply ``function`` (tensor to tensor) to every tensor of ``state``: detach, clone, move, select a batch row."""
     return tuple(
         LayerState(
-            Memory(function(layer.memory.state), tuple(map(function, layer.memory.past))), function(layer.window)
+            Memory(function(layer.memory.state), tuple(map(function, layer.memory.past))),
+            function(layer.window),
+            tuple(map(function, layer.rest)),
         )
         for layer in state
     )
@@ -41,6 +45,7 @@ def flatten_state(state: State) -> dict[str, Tensor]:
         named[f"{index}.state"] = layer.memory.state
         named[f"{index}.window"] = layer.window
         named |= {f"{index}.past.{place}": tensor for place, tensor in enumerate(layer.memory.past)}
+        named |= {f"{index}.rest.{place}": tensor for place, tensor in enumerate(layer.rest)}
     return {name: tensor.detach().contiguous() for name, tensor in named.items()}
 
 
@@ -48,7 +53,10 @@ def unflatten_state(named: dict[str, Tensor]) -> State:
     """Rebuild a state from the tensors that :func:`flatten_state` named."""
     layers = []
     for index in range(sum(name.endswith(".window") for name in named)):
-        places = sum(name.startswith(f"{index}.past.") for name in named)
-        past = tuple(named[f"{index}.past.{place}"] for place in range(places))
-        layers.append(LayerState(Memory(named[f"{index}.state"], past), named[f"{index}.window"]))
+        past, rest = (_places(named, f"{index}.{part}.") for part in ("past", "rest"))
+        layers.append(LayerState(Memory(named[f"{index}.state"], past), named[f"{index}.window"], rest))
     return tuple(layers)
+
+
+def _places(named: dict[str, Tensor], prefix: str) -> tuple[Tensor, ...]:
+    return tuple(named[f"{prefix}{place}"] for place in range(sum(name.startswith(prefix) for name in named)))

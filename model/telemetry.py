@@ -68,10 +68,14 @@ class Sketcher:
 
 
 class Recorder:
-    """Collects the telemetry of one segment at a time; ``take`` hands it over as numpy and starts the next."""
+    """Collects the telemetry of one segment at a time; ``take`` hands it over as numpy and starts the next.
 
-    def __init__(self, layers: int, snapshots: np.ndarray, sketcher: Sketcher) -> None:
+    ``heads`` are those that are recorded: a layer's own if None, or groups of channels (see :func:`grouped`).
+    """
+
+    def __init__(self, layers: int, snapshots: np.ndarray, sketcher: Sketcher, heads: int | None = None) -> None:
         self.layers = layers
+        self.heads = heads
         self.snapshots = snapshots
         self.sketcher = sketcher
         self.position = 0
@@ -92,15 +96,18 @@ class Recorder:
 
     def _observe(self, layer: int, output: ScanOutput) -> None:
         first = 0 if self.position == 0 else 1  # the state before the first token of a document is a boundary too
-        states = output.boundary_states[0]
+        states = grouped(output.boundary_states[0], self.heads)
         reduced = reduce_states(states[first:])
         assert output.log_decay is not None
-        log_decay, decay = mean_decay(output.log_decay[0])
+        log_decay, decay = mean_decay(grouped(output.log_decay[0][:, :, None], self.heads).flatten(2))
         unknown = log_decay.new_full((1 - first, log_decay.shape[1]), torch.nan)
         reduced |= {"log_decay": torch.cat([unknown, log_decay]), "decay": torch.cat([unknown, decay])}
         self._boundaries.append(reduced)
         if output.token_norms is not None:
-            self._norms.append(output.token_norms[0])
+            norms = output.token_norms[0]
+            if self.heads not in (None, norms.shape[1]):
+                norms = grouped(norms[..., None, None], self.heads).square().sum((-1, -2)).sqrt()
+            self._norms.append(norms)
         seqlen = output.y.shape[1]
         for position in self._here(seqlen):
             state = states[-(-(position - self.position) // CHUNK)]
@@ -130,6 +137,16 @@ class Recorder:
         self.position += seqlen
         self._reset()
         return found
+
+
+def grouped(states: Tensor, heads: int | None) -> Tensor:
+    """Make ``heads`` of all heads, neighbours together: (n, nheads, headdim, k) -> (n, heads, more headdim, k).
+
+    Where a head is one channel there are thousands of them, and a statistic for each would be larger than the states.
+    """
+    if heads in (None, states.shape[1]):
+        return states
+    return states.unflatten(1, (heads, -1)).flatten(2, 3)
 
 
 def reduce_states(states: Tensor) -> dict[str, Tensor]:

@@ -22,8 +22,9 @@ def fitted(empty: State, origin: Origin) -> State:
     layers = []
     for index, layer in enumerate(empty):
         like = layer.memory.state
-        mean = torch.as_tensor(explored.mean[index]).to(like)[:, None, None]
-        spread = torch.as_tensor(explored.std[index]).to(like)[:, None, None]
+        together = like.shape[1] // len(explored.mean[index])  # where heads are channels, statistics are of groups
+        mean = torch.as_tensor(explored.mean[index]).to(like).repeat_interleave(together)[:, None, None]
+        spread = torch.as_tensor(explored.std[index]).to(like).repeat_interleave(together)[:, None, None]
         state = mean + spread * torch.randn(like.shape, generator=generator).to(like)
         layers.append(layer._replace(memory=layer.memory._replace(state=state)))
     return tuple(layers)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from model.config import ModelConfig
 from model.errors import UserError
 from model.mitigations import decay, insertion, retention, state_norm, window
 
@@ -26,7 +27,8 @@ class Mitigation:
 
     ``neutral`` is the value that changes nothing, ``suggested`` the one a user starts from, ``low`` to ``high`` the
     sensible range; ``integer`` values are counted in tokens. ``needs_reference`` says that the norms of the model's own
-    states at its training length, (nheads,), must be known.
+    states at its training length, (nheads,), must be known; ``per_head`` that its operator only knows heads that
+    forget at one rate, as Mamba-2's do, and not a rate for every channel.
     """
 
     wrap: Callable[[Scan, float, Tensor | None], Scan]
@@ -37,14 +39,26 @@ class Mitigation:
     step: float
     integer: bool = False
     needs_reference: bool = False
+    per_head: bool = False
+
+    def fits(self, config: ModelConfig) -> bool:
+        """Whether a model of ``config`` has what the operator works on."""
+        return config.decay_per_head or not self.per_head
 
 
 MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
     "window": Mitigation(
-        wrap=window.windowed, neutral=math.inf, suggested=256, low=1, high=65536, step=64, integer=True
+        wrap=window.windowed, neutral=math.inf, suggested=256, low=1, high=65536, step=64, integer=True, per_head=True
     ),
     "state_norm": Mitigation(
-        wrap=state_norm.clipped, neutral=math.inf, suggested=1.0, low=0.1, high=4.0, step=0.05, needs_reference=True
+        wrap=state_norm.clipped,
+        neutral=math.inf,
+        suggested=1.0,
+        low=0.1,
+        high=4.0,
+        step=0.05,
+        needs_reference=True,
+        per_head=True,
     ),
     "insertion": Mitigation(wrap=insertion.inserted, neutral=1.0, suggested=0.75, low=0.05, high=1.0, step=0.05),
     "retention": Mitigation(wrap=retention.retained, neutral=1.0, suggested=0.9999, low=0.9, high=1.0, step=0.0001),
@@ -71,6 +85,13 @@ def active(settings: Mapping[str, float]) -> dict[str, float]:
             raise UserError("mitigations.out_of_range", name=name, value=value, low=row.low, high=row.high)
     chosen = {name: float(settings[name]) for name in MITIGATIONS if name in settings}
     return {name: value for name, value in chosen.items() if value != MITIGATIONS[name].neutral}
+
+
+def check_fits(settings: Mapping[str, float], config: ModelConfig) -> None:
+    """UserError if one of the active ``settings`` has an operator that a model of ``config`` does not fit."""
+    for name in active(settings):
+        if not MITIGATIONS[name].fits(config):
+            raise UserError("mitigations.per_head", name=name)
 
 
 def mitigated(scan: Scan, settings: Mapping[str, float], norm_at_train_length: Tensor | None = None) -> Scan:

@@ -32,14 +32,14 @@ class Mamba2(nn.Module):
         super().__init__()
         self.config = config
         channels = config.d_inner + 2 * config.ngroups * config.d_state
-        self.in_proj = Linear(config.d_model, config.d_inner + channels + config.nheads)
+        self.in_proj = Linear(config.d_model, config.d_inner + channels + config.nheads, bias=config.bias)
         self.conv_weight = nn.Parameter(torch.empty(config.d_conv, channels))
         self.conv_bias = nn.Parameter(torch.empty(channels))
         self.dt_bias = nn.Parameter(torch.empty(config.nheads))
         self.A_log = nn.Parameter(torch.empty(config.nheads))
         self.D = nn.Parameter(torch.ones(config.nheads))
         self.norm = RMSNorm(config.d_inner, config.norm_eps, config.ngroups)
-        self.out_proj = Linear(config.d_inner, config.d_model)
+        self.out_proj = Linear(config.d_inner, config.d_model, bias=config.bias)
         self.reset_parameters()
 
     @torch.no_grad()
@@ -113,6 +113,8 @@ class Mamba2(nn.Module):
 
         x = x.unflatten(-1, (config.nheads, config.headdim))
         step = F.softplus(dt.to(window.dtype) + self.dt_bias)
+        if config.step_limit is not None:
+            step = step.clamp(*config.step_limit)
         inputs = ScanInputs(
             x=(x * step[..., None]).to(compute),
             B=B.unflatten(-1, (config.ngroups, config.d_state)).to(compute),

@@ -1,0 +1,40 @@
+"""The table of published families: checkpoints that others trained, read by our own modules through our own scan.
+
+A row is named like ``model_type`` of a checkpoint's ``config.json``. Its module says how the library's configuration
+translates into ours (``sizes``), and which of our modules make up a layer and where their weights lie (``anatomy``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One row: ``title`` for people, ``module`` below :mod:`model.published`, and what is assumed of its training.
+
+    ``train_length``: tokens of a training sequence where the configuration does not tell; the user can change it.
+    ``in_transformers``: whether the library has a class that reads the configuration.
+    """
+
+    title: str
+    module: str
+    train_length: int = 2048
+    in_transformers: bool = True
+
+
+FAMILIES: dict[str, Family] = {
+    "mamba2": Family(title="Mamba-2", module="mamba2"),
+    "mamba": Family(title="Mamba", module="mamba"),
+    "falcon_mamba": Family(title="Falcon-Mamba", module="mamba", train_length=8192),
+    "recurrent_gemma": Family(title="RecurrentGemma", module="recurrent_gemma", train_length=8192),
+    "bamba": Family(title="Bamba", module="bamba", train_length=4096),
+    "gla": Family(title="GLA", module="gla", in_transformers=False),
+    "hgrn2": Family(title="HGRN-2", module="hgrn2", in_transformers=False),
+    "rwkv6": Family(title="RWKV-6", module="rwkv6", in_transformers=False),
+}
+
+
+def titles() -> str:
+    """The families by name, for a sentence."""
+    return ", ".join(family.title for family in FAMILIES.values())

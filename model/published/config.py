@@ -1,0 +1,132 @@
+"""A published checkpoint's ``config.json`` in our words: read by the library's own class, translated by its family."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from model.config import ModelConfig
+from model.errors import UserError
+from model.published import FAMILIES, titles
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedConfig(ModelConfig):
+    """Sizes of a published model. ``layers`` are its recurrent memories alone: what stands between is no memory.
+
+    ``family`` is a row of :data:`model.published.FAMILIES`, ``inner`` the width of a mixer, ``source`` the library's
+    own configuration. Attention beside the memories keeps ``kept_per_token`` numbers of every token, of the last
+    ``kept_tokens`` or, where that is None, of all.
+    """
+
+    family: str
+    inner: int
+    kept_per_token: int = 0
+    kept_tokens: int | None = 0
+    source: Any = field(repr=False, compare=False)
+
+    @property
+    def d_inner(self) -> int:
+        """Width of a mixer."""
+        return self.inner
+
+
+def read_published(folder: Path, name: str, train_length: int | None = None) -> PublishedConfig:
+    """The configuration in ``folder``, with another ``train_length`` if one is given.
+
+    UserError, one sentence each, where it is damaged, of no family here, quantised, or needs code of its own.
+    """
+    file = folder / "config.json"
+    try:
+        config = _read(file, name, file.stat().st_mtime_ns)
+    except OSError as error:
+        raise UserError("published.no_config", name=name) from error
+    return config if train_length is None else replace(config, train_length=train_length)
+
+
+@lru_cache(maxsize=64)
+def _read(file: Path, name: str, _changed: int) -> PublishedConfig:
+    try:
+        values = json.loads(file.read_text("utf-8"))
+        family = family_of(values, name)
+        return translate(family, values, file.parent)
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
+        raise UserError("models.bad_config", name=name) from error
+
+
+def family_of(values: Mapping[str, Any], name: str) -> str:
+    """The family of a configuration's ``values``; UserError if there is none that can be read here."""
+    found = values.get("model_type") or original_values(values).get("model_type")
+    if found not in FAMILIES:
+        if values.get("auto_map"):
+            raise UserError("published.remote_code", name=name)
+        kind = str(found or next(iter(values.get("architectures") or ["?"])))
+        raise UserError("published.unsupported", name=name, kind=kind, known=titles())
+    if values.get("quantization_config"):
+        raise UserError("published.quantised", name=name)
+    return str(found)
+
+
+def translate(family: str, values: Mapping[str, Any], folder: Path) -> PublishedConfig:
+    """The configuration ``values`` in ``folder``; ValueError for a variant that our modules do not compute."""
+    row = FAMILIES[family]
+    source: Any = SimpleNamespace(**values)
+    if row.in_transformers:
+        source = by_library(family, values, folder)
+    module = import_module(f"model.published.{row.module}")
+    sizes: dict[str, Any] = {"train_length": row.train_length, **module.sizes(source)}
+    return PublishedConfig(family=family, source=source, **sizes)
+
+
+def by_library(family: str, values: Mapping[str, Any], folder: Path) -> Any:
+    """What the library's own class makes of a configuration; ValueError for whatever it finds wrong."""
+    from huggingface_hub.errors import StrictDataclassError
+    from transformers import CONFIG_MAPPING
+
+    try:
+        if "model_type" in values:
+            return CONFIG_MAPPING[family].from_pretrained(folder, local_files_only=True)
+        return CONFIG_MAPPING[family].from_dict(original_values(values))
+    except StrictDataclassError as error:
+        raise ValueError(str(error)) from error
+
+
+def original_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The layout of the state-spaces repositories in the words of the library; empty if it is not that layout.
+
+    It has no ``model_type``. The sizes that it leaves out are the defaults of the original modules.
+    """
+    if not {"d_model", "n_layer", "vocab_size"} <= values.keys():
+        return {}
+    if values.get("attn_layer_idx") or values.get("d_intermediate") or not values.get("rms_norm", True):
+        return {}
+    ssm = values.get("ssm_cfg") or {}
+    width, multiple = int(values["d_model"]), int(values.get("pad_vocab_size_multiple", 8))
+    second = ssm.get("layer") == "Mamba2"
+    found = {
+        "model_type": "mamba2" if second else "mamba",
+        "hidden_size": width,
+        "num_hidden_layers": values["n_layer"],
+        "vocab_size": -(-int(values["vocab_size"]) // multiple) * multiple,
+        "state_size": ssm.get("d_state", 128 if second else 16),
+        "conv_kernel": ssm.get("d_conv", 4),
+        "expand": ssm.get("expand", 2),
+        "tie_word_embeddings": values.get("tie_embeddings", True),
+    }
+    if second:
+        headdim = ssm.get("headdim", 64)
+        heads = found["expand"] * width // headdim
+        return {**found, "head_dim": headdim, "num_heads": heads, "n_groups": ssm.get("ngroups", 1)}
+    return {**found, "time_step_rank": ssm.get("dt_rank", "auto")}
+
+
+def refuse_unless(fits: bool, what: str) -> None:
+    """ValueError naming ``what`` a family's module does not compute, unless it ``fits``."""
+    if not fits:
+        raise ValueError(f"not computed here: {what}")

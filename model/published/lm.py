@@ -1,0 +1,154 @@
+"""A published model on our door: the same interface as :class:`model.lm.LanguageModel`, other parts inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kernels.chunked import chunked_scan
+from kernels.types import Scan
+from model.layers import Linear
+from model.lm import LanguageModel
+from model.published.config import PublishedConfig
+from model.published.parts import Stage
+from model.state import State
+
+Source = str | tuple[str, Callable[[Tensor], Tensor]] | None
+"""Where a parameter's values lie in a checkpoint: under a name, under a name and to be transformed, or zeros."""
+
+Table = dict[str, Source]
+
+
+class MemoryPart(NamedTuple):
+    """A recurrent memory; ``weights`` are named from its stage: ``norm.weight``, ``mixer.A_log``."""
+
+    norm: nn.Module
+    mixer: nn.Module
+    weights: Table
+
+
+class BesidePart(NamedTuple):
+    """A part of :mod:`model.published.parts`; ``weights`` are named from the part itself."""
+
+    module: nn.Module
+    weights: Table
+
+
+class Anatomy(NamedTuple):
+    """A whole model: its parts in order, and what is around them. ``weights`` are those of embedding, norm and head.
+
+    ``embedding_scale`` multiplies what is embedded; ``logit_cap`` bends scores so that none is larger.
+    """
+
+    parts: Sequence[MemoryPart | BesidePart]
+    norm: nn.Module
+    weights: Table
+    embedding_norm: nn.Module | None = None
+    embedding_scale: float = 1.0
+    logit_cap: float | None = None
+
+
+class PublishedModel(LanguageModel):
+    """A stack of stages, one for each recurrent memory. ``table`` says where every parameter's values lie."""
+
+    def __init__(self, config: PublishedConfig, anatomy: Anatomy) -> None:
+        nn.Module.__init__(self)
+        self.config: PublishedConfig = config
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        stages, self.table = assemble(anatomy)
+        self.blocks = nn.ModuleList(stages)
+        self.norm = anatomy.norm  # type: ignore[assignment]
+        self.lm_head = None if config.tied else nn.Parameter(torch.empty(config.vocab_size, config.d_model))
+        self.embedding_norm = anatomy.embedding_norm
+        self.embedding_scale, self.logit_cap = anatomy.embedding_scale, anatomy.logit_cap
+        if config.tied:
+            self.table.pop("lm_head", None)
+
+    def zero_state(self, batch: int = 1) -> State:
+        """An empty memory for ``batch`` sequences."""
+        stages: list[Any] = list(self.blocks)
+        return tuple(stage.zero_state(batch) for stage in stages)
+
+    def logits(self, u: Tensor, words: slice = slice(None)) -> Tensor:
+        """Scores of the next token, or of the ``words`` of the vocabulary: (..., d_model) -> (..., vocab_size)."""
+        scores = super().logits(u, words)
+        return scores if self.logit_cap is None else torch.tanh(scores / self.logit_cap) * self.logit_cap
+
+    def hidden(
+        self, tokens: Tensor, state: State | None = None, scans: Sequence[Scan] | None = None
+    ) -> tuple[Tensor, State]:
+        """What the head reads, (batch, seqlen, d_model), and the state after the last token."""
+        state = self.zero_state(tokens.shape[0]) if state is None else state
+        scans = [chunked_scan] * len(self.blocks) if scans is None else scans
+        u = self.embedding(tokens).to(state[0].memory.state.dtype) * self.embedding_scale
+        if self.embedding_norm is not None:
+            u = self.embedding_norm(u)
+        after = []
+        for stage, layer_state, scan in zip(self.blocks, state, scans, strict=True):
+            u, layer_state = stage(u, layer_state, scan)
+            after.append(layer_state)
+        return self.norm(u), tuple(after)
+
+    def advance(self, tokens: Tensor, state: State, scans: Sequence[Scan]) -> State:
+        """The state after ``tokens``; every part is run, because attention remembers what it saw."""
+        return self.hidden(tokens, state, scans)[1]
+
+    def use_bfloat16(self) -> PublishedModel:
+        """The model itself: a published one is loaded in the precision that it is used in."""
+        return self
+
+    def compute_parameters(self) -> set[str]:
+        """Names of the parameters that matrix products read, and that bfloat16 is for; the rest stays in float32."""
+        linear = [name for name, module in self.named_modules() if isinstance(module, Linear)]
+        return {"embedding.weight", "lm_head", *(f"{name}.{part}" for name in linear for part in ("weight", "bias"))}
+
+
+def assemble(anatomy: Anatomy) -> tuple[list[Stage], Table]:
+    """Group the parts into stages, one per memory with what follows it, and name every parameter's source."""
+    groups: list[tuple[MemoryPart, list[BesidePart], list[BesidePart]]] = []
+    waiting: list[BesidePart] = []
+    for part in anatomy.parts:
+        if isinstance(part, MemoryPart):
+            groups.append((part, waiting, []))
+            waiting = []
+        elif groups:
+            groups[-1][2].append(part)
+        else:
+            waiting.append(part)
+    table = dict(anatomy.weights)
+    stages = []
+    for index, (memory, before, after) in enumerate(groups):
+        table |= {f"blocks.{index}.{name}": source for name, source in memory.weights.items()}
+        for place, parts in (("before", before), ("after", after)):
+            for number, beside in enumerate(parts):
+                prefix = f"blocks.{index}.{place}.{number}."
+                table |= {prefix + name: source for name, source in beside.weights.items()}
+        stages.append(
+            Stage(memory.norm, memory.mixer, [part.module for part in before], [part.module for part in after])
+        )
+    return stages, table
+
+
+def under(prefix: str, table: Table) -> Table:
+    """``table`` with every source below ``prefix``."""
+
+    def below(source: Source) -> Source:
+        if source is None:
+            return None
+        return prefix + source if isinstance(source, str) else (prefix + source[0], source[1])
+
+    return {name: below(source) for name, source in table.items()}
+
+
+def taps(weight: Tensor) -> Tensor:
+    """A depthwise convolution's (channels, 1, taps) as ours, (taps, channels)."""
+    return weight.squeeze(1).T
+
+
+def linear(ours: str, theirs: str, *, bias: bool = False) -> Table:
+    """The rows of a linear map."""
+    found: Table = {f"{ours}.weight": f"{theirs}.weight"}
+    return found | {f"{ours}.bias": f"{theirs}.bias"} if bias else found

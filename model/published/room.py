@@ -1,0 +1,85 @@
+"""How much memory a published model takes, before anything is loaded, and whether this machine has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from model.errors import UserError
+from model.published.config import PublishedConfig
+from model.stream import SEGMENT, TILE
+
+MEGABYTE = 1_000_000
+WORKING = 200 * MEGABYTE
+"""What a process that reads holds besides the model: libraries, telemetry, the document."""
+
+
+class Room(NamedTuple):
+    """Bytes: of the weights as they are loaded, of the recurrent state, and while a segment is read."""
+
+    weights: int
+    state: int
+    reading: int
+    kept_per_token: int
+
+    @property
+    def needed(self) -> int:
+        """All of it, without what attention keeps of a document."""
+        return self.weights + self.state + self.reading
+
+
+def room_of(config: PublishedConfig, parameters: int, precision: str) -> Room:
+    """What a model of ``parameters`` numbers takes, loaded in ``precision``; states are float32 in any case.
+
+    While a segment is read a layer holds its widened input about sixteen times over, its states at the boundaries,
+    and, where channels forget each at a rate of their own, a few numbers for every token, channel and state.
+    """
+    weights = parameters * (2 if precision == "bfloat16" else 4)
+    per_layer = config.d_inner * config.d_state
+    boundaries = (SEGMENT // 64 + 1) * per_layer
+    elementwise = 3 * SEGMENT * per_layer if config.headdim == 1 else 0
+    wide = 16 * SEGMENT * config.d_inner + SEGMENT * (TILE + 4 * config.d_model)
+    state = 4 * config.state_size
+    window = 4 * config.kept_per_token * (config.kept_tokens or 0)
+    reading = 4 * (boundaries + elementwise + wide) + 2 * state + window + WORKING
+    return Room(weights, state, reading, 4 * config.kept_per_token if config.kept_tokens is None else 0)
+
+
+def check_room(room: Room, name: str, device: str = "cpu") -> None:
+    """UserError if ``device`` has not the memory for ``room``."""
+    free = free_memory(device)
+    if free is not None and room.needed > free:
+        raise UserError("published.no_room", name=name, needed=gigabytes(room.needed), free=gigabytes(free))
+
+
+def gigabytes(count: int) -> str:
+    """Bytes as people read them."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / MEGABYTE:,.0f} MB"
+
+
+def free_memory(device: str = "cpu") -> int | None:
+    """Bytes that can still be taken; None where the system does not tell."""
+    if device != "cpu":
+        import torch
+
+        return int(torch.cuda.mem_get_info(device)[0])
+    found = [count for count in (_available(), _left_in_group()) if count is not None]
+    return min(found) if found else None
+
+
+def _available() -> int | None:
+    """What the kernel thinks a new process could have."""
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    except (OSError, ValueError, StopIteration):
+        return None
+
+
+def _left_in_group() -> int | None:
+    """What the limit of a container leaves."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no such file, or the word "max"
+        return None

@@ -1,0 +1,28 @@
+"""The tokenizer of a published checkpoint, through the library's AutoTokenizer, as the one that we encode with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from model.errors import UserError
+
+
+def load_published_tokenizer(folder: Path, name: str) -> Tokenizer:
+    """The fast tokenizer in ``folder``; UserError if there is none, or only one that runs code of its own."""
+    from transformers import AutoTokenizer
+
+    try:
+        found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        backend = found.backend_tokenizer
+    except Exception as error:  # the library raises whatever a damaged file makes it raise
+        raise UserError("published.no_tokenizer", name=name) from error
+    return backend
+
+
+def beginning(tokenizer: Tokenizer) -> list[int]:
+    """Tokens that the tokenizer puts before every text, such as Gemma's begin-of-text; empty for most."""
+    encoding = tokenizer.encode("a", add_special_tokens=True)
+    count = next((place for place, special in enumerate(encoding.special_tokens_mask) if not special), 0)
+    return encoding.ids[:count]
