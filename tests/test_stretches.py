@@ -76,16 +76,14 @@ def test_layer_shares_are_the_exact_parts_of_the_squared_distance() -> None:
     assert np.isnan(layer_shares(explored, np.full_like(state, np.inf))).all()
 
 
-def test_stretches_are_apart_within_their_length_and_nearly_as_novel_as_their_peaks() -> None:
+def test_stretches_are_apart_and_at_least_half_as_novel_as_their_peaks() -> None:
     random = np.random.default_rng(0)
-    for _ in range(30):
+    for _ in range(40):
         count = int(random.integers(1, 60))
         scores = random.gamma(2.0, 1.0, count)
         scores[random.random(count) < 0.05] = np.nan
         scores[random.random(count) < 0.05] = np.inf
-        borders = edges(np.sort(random.choice(5000, count, replace=False)) + 1, 5001)
-        found = grown_stretches(scores, borders, 600, 7)
-        assert len(found) <= 7
+        found = grown_stretches(scores, 7)
         rows = [row for _, part in found for row in range(part.start, part.stop)]
         assert len(set(rows)) == len(rows)
         peaks = [scores[peak] for peak, _ in found]
@@ -93,9 +91,12 @@ def test_stretches_are_apart_within_their_length_and_nearly_as_novel_as_their_pe
         for peak, part in found:
             assert part.start <= peak < part.stop and (scores[part] > 1).all() and (scores[part] <= scores[peak]).all()
             assert (scores[part] >= LEVEL * scores[peak]).all()
-            assert part.stop - part.start == 1 or borders[part.stop] - borders[part.start] <= 600
-        left = np.delete(scores, rows)
-        assert len(found) == 7 or not (left > 1).any()
+        assert len(found) == 7 or not (np.delete(scores, rows) > 1).any()
+
+
+def test_where_the_state_grows_without_end_the_stretches_are_its_doublings() -> None:
+    found = grown_stretches(2.0 ** (np.arange(60) / 10), 4)
+    assert found == [(59, slice(49, 60)), (48, slice(38, 49)), (37, slice(27, 38)), (26, slice(16, 27))]
 
 
 def test_a_document_among_explored_states_has_no_novel_stretch() -> None:

@@ -1,7 +1,8 @@
 """Where in a document is the memory farthest from everything that training showed it, and in which layers?
 
 Snapshots are ranked by their novelty (:mod:`model.diagnostics.explored`). Around each of the most novel ones a stretch
-of the document is taken that is nearly as novel, so that one excursion is one stretch and not ten of its snapshots.
+of the document is taken that is at least half as novel, so that one excursion is one stretch and not ten of its
+snapshots; and where the state grows without end, the stretches are those between one doubling and the next.
 
 The squared distance of two sketches is a sum over layers, so its shares are exact:
 
@@ -21,10 +22,8 @@ from model.diagnostics.explored import NEIGHBOURS, Explored, edges, novelty
 from model.diagnostics.neighbours import as_points, nearest
 from model.recording import Recording
 
-LEVEL = 0.8
+LEVEL = 0.5
 """Share of the novelty at its peak that a snapshot must have to belong to the same stretch."""
-LONGEST = 8
-"""Training lengths that a stretch has at most, where its snapshots are not farther apart than that."""
 MOST, PICKED = 10, 5
 """Stretches that are listed, and those of them that are picked where nobody chooses."""
 
@@ -63,7 +62,7 @@ def novel_stretches(explored: Explored, recording: Recording, most: int = MOST) 
     loss = recording.array("loss")
     control = recording.array("control_loss") if recording.has("control_loss") else np.full_like(loss, np.nan)
     found = []
-    for peak, rows in grown_stretches(scores, borders, LONGEST * recording.train_length, most):
+    for peak, rows in grown_stretches(scores, most):
         first, last = round(borders[rows.start]), round(borders[rows.stop])
         growth = _growth(recording, explored, int(position[peak]))
         layer, head = np.unravel_index(int(np.argmax(growth)), growth.shape)
@@ -83,28 +82,20 @@ def novel_stretches(explored: Explored, recording: Recording, most: int = MOST) 
     return found
 
 
-def grown_stretches(scores: np.ndarray, borders: np.ndarray, longest: int, most: int) -> list[tuple[int, slice]]:
+def grown_stretches(scores: np.ndarray, most: int) -> list[tuple[int, slice]]:
     """Each stretch as (row of its peak, its rows), most novel first, from the novelty ``scores`` (m,) of snapshots.
 
-    A stretch starts as the most novel snapshot that none has yet, if that is unexplored, and takes the more novel of
-    its two neighbours for as long as that has LEVEL of its novelty, is unexplored and free, and the stretch stays
-    within ``longest`` tokens. ``borders`` (m + 1,) are the edges of the tokens for which each snapshot stands.
+    A stretch starts as the most novel snapshot that none has yet, if that is unexplored, and reaches to either side as
+    far as snapshots are unexplored, in no other stretch, and have LEVEL of its novelty.
     """
     free = scores > 1  # NaN is not
     taken: list[tuple[int, slice]] = []
     while free.any() and len(taken) < most:
         peak = int(np.argmax(np.where(free, scores, -np.inf)))
-        low, high = peak, peak + 1
-        wanted = free & (scores >= LEVEL * scores[peak])
-        while True:
-            wider = [
-                (scores[row], start, stop)
-                for row, start, stop in ((low - 1, low - 1, high), (high, low, high + 1))
-                if 0 <= row < len(scores) and wanted[row] and borders[stop] - borders[start] <= longest
-            ]
-            if not wider:
-                break
-            _, low, high = max(wider)
+        outside = np.flatnonzero(~(free & (scores >= LEVEL * scores[peak])))
+        place = int(np.searchsorted(outside, peak))
+        low = int(outside[place - 1]) + 1 if place else 0
+        high = int(outside[place]) if place < len(outside) else len(scores)
         free[low:high] = False
         taken.append((peak, slice(low, high)))
     return taken

@@ -15,10 +15,8 @@ from viz.session import text_of
 from viz.stretches import document_of, pick
 from viz.views.map_job import States, scores
 
-SNIPPET = 90
-"""Characters of a stretch that stand in the table."""
-PASSAGE = 1200
-"""Characters of a ticked stretch that are shown below it."""
+SNIPPET, PASSAGE = 80, 1200
+"""Characters of a stretch that stand in the table, and below it once its row is ticked."""
 LAYERS = 2
 """Layers that are named in the table, those with the largest shares."""
 
@@ -76,7 +74,7 @@ def table(found: list[NovelStretch], passages: list[str | None]) -> pd.DataFrame
                 t("stretches.column_cost"): stretch.loss - stretch.control,
                 t("stretches.column_layers"): layers_in_words(stretch.layers),
                 t("stretches.column_head"): t("stretches.head", layer=layer, head=head, growth=stretch.growth),
-                t("stretches.column_text"): " ".join((words or "")[: 2 * SNIPPET].split())[:SNIPPET],
+                t("stretches.column_text"): " ".join((words or "")[-2 * SNIPPET :].split())[-SNIPPET:],
             }
         )
     return pd.DataFrame(rows)
@@ -96,16 +94,15 @@ def layers_in_words(shares: np.ndarray) -> str:
 
 
 def passage(recording: Recording, stretch: NovelStretch, text: str) -> str:
-    """What ``stretch`` says, from the boundary at or after its beginning to the one at or after its end."""
-    rows = np.searchsorted(recording.array("position"), [stretch.first, stretch.last])
-    first, last = recording.array("character")[np.minimum(rows, len(recording.array("character")) - 1)]
-    return text[first:last]
+    """What the memory read of ``stretch`` before its most novel state, the end of it where it is long."""
+    rows = np.searchsorted(recording.array("position"), [stretch.first, stretch.at])
+    first, here = (int(recording.array("character")[row]) for row in rows)
+    return text[max(first, here - PASSAGE) : here]
 
 
 def _quote(stretch: NovelStretch, words: str) -> None:
-    cut = html.escape(words[:PASSAGE]) + ("…" if len(words) > PASSAGE else "")
     st.caption(span(stretch.first, stretch.last))
-    st.html(f'<div style="white-space: pre-wrap; overflow-wrap: anywhere">{cut}</div>')
+    st.html(f'<div style="white-space: pre-wrap; overflow-wrap: anywhere">…{html.escape(words)}</div>')
 
 
 def _cure(recording: Recording, chosen: list[NovelStretch]) -> None:
