@@ -168,7 +168,8 @@ def train(
 def post_train(
     base: Annotated[str, typer.Argument(help="The model to go on from: a name (see `models`) or a folder.")],
     intervention: Annotated[
-        list[str], typer.Option(help="NAME or NAME=SHARE of the steps: zeros, gaussian, fitted, carried, tbtt, longer.")
+        list[str],
+        typer.Option(help="NAME or NAME=SHARE of steps: zeros, gaussian, fitted, carried, tbtt, longer, stretches."),
     ],
     text: Annotated[list[str], typer.Option(help="GROUP=FILE, as often as you like; groups are drawn equally.")],
     out: Annotated[Path, typer.Option(help="Folder of the new checkpoint.")],
@@ -176,15 +177,21 @@ def post_train(
     rows: Annotated[int, typer.Option(help="Sequences of a step.")] = 16,
     length: Annotated[int | None, typer.Option(help="Tokens of a sequence; the base's training length.")] = None,
     learning_rate: Annotated[float, typer.Option(help="The highest learning rate.")] = 1e-3,
+    stretches: Annotated[
+        Path | None,
+        typer.Option(help="For stretches: a plain recording of BASE with its text, whose most novel are taken."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of batches, noise and lots.")] = 0,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
     """Train a model further from other initial states; run again after an interruption, it goes on where it was."""
     from model.checkpoint import model_card
+    from model.recording import Recording
     from model.training.checkpoint import post_train_checkpoint, training_streams, typed_command
     from model.training.interventions import described, parse_interventions
     from model.training.loop import StepReport
     from model.training.post_config import PostTrainConfig
+    from model.training.stretches import starts_of
 
     set_threads(threads)
     config = PostTrainConfig(
@@ -199,6 +206,10 @@ def post_train(
     config.check()
     for line in described(config.interventions):
         typer.echo(line)
+    starts = None
+    if config.from_stretches and stretches is not None:
+        starts = starts_of(Recording(stretches), base)
+        typer.echo(f"starting {starts.about}")
 
     def show(step: StepReport) -> None:
         typer.echo(
@@ -207,7 +218,7 @@ def post_train(
         )
 
     streams = training_streams(base, text_groups(text))
-    post_train_checkpoint(config, streams, out, command=typed_command(), report=show)
+    post_train_checkpoint(config, streams, out, command=typed_command(), report=show, starts=starts)
     typer.echo(f"checkpoint written to {out}")
 
 
