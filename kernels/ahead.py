@@ -21,26 +21,27 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels import scalar_decay
+from kernels import scalar_decay, scalar_decay_backward
 
 ARCHITECTURES = (80, 90, 100)
-INTEGERS = {"seqlen", "nchunks", "nheads", "ngroups", "first"}
+INTEGERS = {"seqlen", "nchunks", "nheads", "ngroups", "first", "splits"}
 FLOATS = {"decay", "insertion"}
-HALF = {"x", "B", "C"}
+HALF = {"x", "B", "C", "dx"}
 """Tensors that come in the dtype of the products; every other pointer is to float32."""
 
 SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
-SPILL_LIMIT = {"bf16": {80: 128, 90: 0, 100: 0}, "tf32x3": {80: 2048, 90: 0, 100: 0}}
+SPILL_LIMIT = {"bf16": {80: 640, 90: 0, 100: 0}, "tf32x3": {80: 3200, 90: 576, 100: 0}}
 """Bytes of stack per thread. Ampere's products read operands through registers, and those of float32 do not fit."""
 
 
 class Build(NamedTuple):
-    """A kernel with its constants and its warps."""
+    """A kernel with its constants and its warps; ``wide``: tensors that are float32 although their name is in HALF."""
 
     name: str
     kernel: Any
     constants: dict[str, Any]
     warps: int
+    wide: frozenset[str] = frozenset()
 
 
 def builds() -> list[Build]:
@@ -49,15 +50,27 @@ def builds() -> list[Build]:
     for products in "bf16", "tf32x3":
         tile = {"HEADDIM": 64, "D_STATE": 128, "CHUNK": 64, "PRODUCTS": products}
         warps, depth = scalar_decay.launch(products)["num_warps"], {"DEPTH": scalar_decay.depth(products)}
+        gradient = Build(
+            f"chunk_states backward {products}", scalar_decay.chunk_states, tile | {"REVERSE": True}, warps
+        )
         found += [
             Build(f"chunk_states {products}", scalar_decay.chunk_states, tile | {"REVERSE": False}, warps),
             Build(f"read_chunks {products}", scalar_decay.read_chunks, tile | depth | {"NORMS": False}, warps),
             Build(f"read_chunks norms {products}", scalar_decay.read_chunks, tile | depth | {"NORMS": True}, warps),
+            gradient._replace(wide=frozenset({"x"})),
+            Build(f"input_gradients {products}", scalar_decay_backward.input_gradients, tile | depth, warps),
+            Build(f"key_gradients {products}", scalar_decay_backward.key_gradients, tile | depth, 8),
         ]
     elements, part = 64 * 128, scalar_decay.SLICE
     found += [
         Build("pass_states", scalar_decay.pass_states, {"ELEMENTS": elements, "SLICE": part, "CLIP": False}, 4),
         Build("pass_states clip", scalar_decay.pass_states, {"ELEMENTS": elements, "SLICE": elements, "CLIP": True}, 8),
+        Build(
+            "pass_gradients",
+            scalar_decay_backward.pass_gradients,
+            {"ELEMENTS": elements, "SLICE": part, "GIVEN": True},
+            4,
+        ),
         Build("token_norms", scalar_decay.token_norms, {"CHUNK": 64}, 4),
     ]
     return found
@@ -72,7 +85,7 @@ def compiled(build: Build, architecture: int) -> dict[str, Any]:
             return "constexpr"
         if name in INTEGERS | FLOATS:
             return "i32" if name in INTEGERS else "fp32"
-        return products if name in HALF else "*fp32"
+        return products if name in HALF - build.wide else "*fp32"
 
     signature = {name: kind(name) for name in build.kernel.arg_names}
     aligned = {(place,): [["tt.divisibility", 16]] for place, of in enumerate(signature.values()) if of.startswith("*")}

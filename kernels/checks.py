@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -169,9 +170,49 @@ def scalar_mitigated(shape: Shape) -> Iterator[Compared]:
     yield Compared("a bounded norm above its limit", max(0.0, float(beyond)), 1e-6)
 
 
+def gradients(scan: Callable[[ScanInputs, Memory], ScanOutput], case: Case) -> list[Tensor]:
+    """The gradients of all inputs and of the memory, for random weights on y and on every boundary state."""
+    leaves = [tensor.clone().requires_grad_() for tensor in (*case.inputs, case.memory.state)]
+    output = scan(ScanInputs(*leaves[:4]), Memory(leaves[4]))
+    rng = torch.Generator().manual_seed(1)
+    loss = torch.zeros((), dtype=torch.float64)
+    for tensor in (output.y, output.boundary_states):
+        weigh = torch.randn(tensor.shape, generator=rng).to(tensor)
+        loss = loss + (tensor * weigh).real.sum().double().cpu()
+    return list(torch.autograd.grad(loss, leaves))
+
+
+def compare_gradients(
+    scan: Callable[[ScanInputs, Memory], ScanOutput],
+    reference: Callable[[ScanInputs, Memory], ScanOutput],
+    case: Case,
+    tolerance: float,
+) -> Iterator[Compared]:
+    """Every gradient of ``scan`` against that of ``reference`` in float64."""
+    names = ("x", "B", "C", "log_decay", "state")
+    for name, ours, truth in zip(names, gradients(scan, case), gradients(reference, case.in_float64()), strict=True):
+        yield compare(f"gradient of {name}", ours, truth, tolerance)
+
+
+def scalar_backward(shape: Shape) -> Iterator[Compared]:
+    """Gradients of the plain scan, and with the multipliers in place."""
+    case, tolerance = scalar_case(shape), 2 * TOLERANCE[shape.dtype]
+
+    def changed(inputs: ScanInputs, memory: Memory) -> ScanOutput:
+        inputs = inputs._replace(x=inputs.x * 0.75, log_decay=inputs.log_decay * 4)
+        return reference_scan(inputs, memory, chunk=shape.chunk)
+
+    yield from compare_gradients(
+        partial(scalar_decay_scan, chunk=shape.chunk), partial(reference_scan, chunk=shape.chunk), case, tolerance
+    )
+    multiplied = partial(scalar_decay_scan, chunk=shape.chunk, decay=4.0, insertion=0.75)
+    yield from compare_gradients(multiplied, changed, case, tolerance)
+
+
 CHECKS: dict[str, Callable[[Shape], Iterator[Compared]]] = {
     "scalar_forward": scalar_forward,
     "scalar_mitigated": scalar_mitigated,
+    "scalar_backward": scalar_backward,
 }
 
 
