@@ -1,4 +1,4 @@
-"""The command line: ``memory-explorer read | models | explore | train | post-train | evidence | bench | serve``.
+"""The command line: ``memory-explorer read | models | explore | train | post-train | passkey | evidence ...``.
 
 Each command does what the dashboard does, through the same functions, so numbers agree. What can be mended is said in
 one sentence; only what is our fault shows a traceback.
@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from model.errors import UserError
+from model.passkey.command import passkey
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
 
@@ -222,6 +223,9 @@ def post_train(
     typer.echo(f"checkpoint written to {out}")
 
 
+app.command()(passkey)
+
+
 def text_groups(entries: list[str]) -> dict[str, list[Path]]:
     """``GROUP=FILE`` entries as files by group; UserError if one names no file."""
     groups: dict[str, list[Path]] = {}
@@ -273,7 +277,7 @@ def evidence(
 
 @app.command()
 def bench(
-    what: Annotated[str, typer.Argument(help="all, read, telemetry, mitigations, map or memory.")] = "all",
+    what: Annotated[str, typer.Argument(help="all, read, telemetry, mitigations, map, memory or passkey.")] = "all",
     seconds: Annotated[float, typer.Option(help="Time given to each comparison.")] = 20.0,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
@@ -282,6 +286,13 @@ def bench(
     from model.bench import run_bench
 
     set_threads(threads)
+    if what == "passkey" and as_json:
+        from dataclasses import asdict
+
+        from model.passkey.bench import Grid, compare
+
+        typer.echo(json.dumps(asdict(compare(Grid()))))
+        return
     rows = run_bench(what, seconds, echo=(lambda line: None) if as_json else typer.echo)
     if as_json:
         typer.echo(json.dumps(rows))

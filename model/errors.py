@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from model.messages import message
 
 
@@ -17,6 +19,14 @@ class UserError(Exception):
         self.values = values
         super().__init__(self.sentence("en"))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it comes back from another process: with its key and values, not with its sentence."""
+        return _again, (self.key, self.values)
+
     def sentence(self, language: str) -> str:
         """What went wrong and what to do, in ``language`` (``"en"`` or ``"ja"``)."""
         return message(self.key, language, **self.values)
+
+
+def _again(key: str, values: dict[str, object]) -> UserError:
+    return UserError(key, **values)
