@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels.chunked import chunked_scan
+from kernels.dispatch import scan as kernel_scan
 from kernels.types import Scan
 from model.config import ModelConfig
 from model.layers import Block, Linear, RMSNorm
@@ -47,7 +47,7 @@ class LanguageModel(nn.Module):
         """Read ``tokens`` (batch, seqlen) from ``state`` through ``scans``, one per layer.
 
         Returns the logits of the next token (batch, seqlen, vocab_size) and the state after the last token.
-        Without a state the memory is empty; without scans every layer runs the plain chunked scan.
+        Without a state the memory is empty; without scans every layer runs the plain scan of its device.
         """
         u, state = self.hidden(tokens, state, scans)
         return self.logits(u), state
@@ -61,7 +61,7 @@ class LanguageModel(nn.Module):
     ) -> tuple[Tensor, State]:
         """Like :meth:`forward`, but returns what the head reads, (batch, seqlen, d_model), instead of the logits."""
         state = self.zero_state(tokens.shape[0]) if state is None else state
-        scans = [chunked_scan] * len(self.blocks) if scans is None else scans
+        scans = [kernel_scan] * len(self.blocks) if scans is None else scans
         u = self.embedding(tokens).to(state[0].memory.state.dtype)
         after = []
         for block, layer_state, scan in zip(self.blocks, state, scans, strict=True):

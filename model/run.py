@@ -146,16 +146,16 @@ def prepare(
 def layer_scans(
     model: LanguageModel, settings: Mapping[str, float], explored: Explored | None, kernel: Scan | None = None
 ) -> list[Scan]:
-    """The mitigated scan of every layer of ``model``, over ``kernel`` (the chunked scan)."""
+    """The mitigated scan of every layer of ``model``, over ``kernel`` (that of the device)."""
     import torch
 
-    from kernels.chunked import chunked_scan
+    from kernels.dispatch import scan
 
     check_fits(settings, model.config)
     scans = []
     for layer in range(len(model.config.layers)):
         norms = torch.as_tensor(explored.norm_at_train_length[layer]) if explored is not None else None
-        scans.append(mitigated(kernel or chunked_scan, settings, norms))
+        scans.append(mitigated(kernel or scan, settings, norms))
     return scans
 
 

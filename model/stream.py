@@ -43,13 +43,13 @@ def read(
     model: LanguageModel, tokens: np.ndarray, state: State, scans: Sequence[Scan], start: int = 0
 ) -> Iterator[Segment]:
     """Read ``tokens`` (n_tokens,) from position ``start``, whose memory is ``state``, through ``scans``."""
-    ids = torch.from_numpy(tokens.astype(np.int64))
+    ids = torch.from_numpy(tokens.astype(np.int64)).to(model.head.device)
     for first in range(start, len(ids), SEGMENT):
         with torch.inference_mode():  # entered anew for each segment: a generator must not leave it open
             segment = ids[None, first : first + SEGMENT]
             hidden, state = model.hidden(segment, state, scans)
             targets = ids[None, first + 1 : first + SEGMENT + 1]
-            losses = losses_of(model, hidden[:, : targets.shape[1]], targets)[0].numpy()
+            losses = losses_of(model, hidden[:, : targets.shape[1]], targets)[0].cpu().numpy()
         yield Segment(first, first + segment.shape[1], losses, state)
 
 
@@ -124,10 +124,11 @@ def control_losses(model: LanguageModel, tokens: np.ndarray, first: int, stop: i
 
 def fresh_losses(model: LanguageModel, stretch: torch.Tensor) -> list[np.ndarray]:
     """Losses of ``stretch`` (batch, 1 + seqlen) from an empty memory, segment by segment: [(batch, segment), ...]."""
+    stretch = stretch.to(model.head.device)
     state, losses = model.zero_state(len(stretch)), []
     with torch.inference_mode():
         for first in range(0, stretch.shape[1] - 1, SEGMENT):
             piece = stretch[:, first : first + SEGMENT + 1]
             hidden, state = model.hidden(piece[:, :-1], state)
-            losses.append(losses_of(model, hidden, piece[:, 1:]).numpy())
+            losses.append(losses_of(model, hidden, piece[:, 1:]).cpu().numpy())
     return losses

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kernels.types import Memory, Scan, ScanInputs, ScanOutput
+from kernels.types import Memory, Scan, ScanInputs, ScanOutput, Telemetry
 from model.recording import CHUNK, SKETCH
 
 Observer = Callable[[ScanOutput], None]
@@ -97,20 +97,25 @@ class Recorder:
     def _observe(self, layer: int, output: ScanOutput) -> None:
         first = 0 if self.position == 0 else 1  # the state before the first token of a document is a boundary too
         states = grouped(output.boundary_states[0], self.heads)
-        reduced = reduce_states(states[first:])
-        assert output.log_decay is not None
-        log_decay, decay = mean_decay(grouped(output.log_decay[0][:, :, None], self.heads).flatten(2))
-        unknown = log_decay.new_full((1 - first, log_decay.shape[1]), torch.nan)
-        reduced |= {"log_decay": torch.cat([unknown, log_decay]), "decay": torch.cat([unknown, decay])}
-        self._boundaries.append(reduced)
+        if output.telemetry is not None:  # the kernel has read every state: nobody need read them again
+            reduced = reduced_by_kernel(output.telemetry, self.heads)
+        else:
+            assert output.log_decay is not None
+            reduced = reduce_states(states)
+            log_decay, decay = mean_decay(grouped(output.log_decay[0][:, :, None], self.heads).flatten(2))
+            reduced |= {"log_decay": log_decay, "decay": decay}
+        for name in ("log_decay", "decay"):  # of the tokens before a boundary: none before the first
+            unknown = reduced[name].new_full((1, reduced[name].shape[1]), torch.nan)
+            reduced[name] = torch.cat([unknown, reduced[name]])
+        self._boundaries.append({name: values[first:].cpu() for name, values in reduced.items()})
         if output.token_norms is not None:
             norms = output.token_norms[0]
             if self.heads not in (None, norms.shape[1]):
                 norms = grouped(norms[..., None, None], self.heads).square().sum((-1, -2)).sqrt()
-            self._norms.append(norms)
+            self._norms.append(norms.cpu())
         seqlen = output.y.shape[1]
         for position in self._here(seqlen):
-            state = states[-(-(position - self.position) // CHUNK)]
+            state = states[-(-(position - self.position) // CHUNK)].cpu()
             self._snapshots.append(
                 {"sketch": self.sketcher(layer, state), "effective_rank": effective_rank(state).float()}
             )
@@ -158,6 +163,29 @@ def reduce_states(states: Tensor) -> dict[str, Tensor]:
     largest = torch.maximum(states.amax(-1).amax(-1), -states.amin(-1).amin(-1))
     variance = (squared / elements - mean.square()).clamp_min(0)
     return {"norm": squared.sqrt(), "mean": mean, "std": variance.sqrt(), "max_abs": largest}
+
+
+def reduced_by_kernel(telemetry: Telemetry, heads: int | None) -> dict[str, Tensor]:
+    """What :func:`reduce_states` and :func:`mean_decay` would find, from what the kernel found: each (n, nheads).
+
+    Heads that are recorded together add up: squares and means do, and so do the spreads around a common mean.
+    """
+
+    def together(values: Tensor) -> Tensor:
+        count = values.shape[1] if heads is None else heads
+        return values.unflatten(1, (count, -1))
+
+    norm, mean, std, max_abs, log_decay, decay = (together(values[0]) for values in telemetry)
+    middle = mean.mean(-1)
+    variance = (std.square() + mean.square()).mean(-1) - middle.square() if mean.shape[-1] > 1 else std[..., 0].square()
+    return {
+        "norm": norm.square().sum(-1).sqrt(),
+        "mean": middle,
+        "std": variance.clamp_min(0).sqrt(),
+        "max_abs": max_abs.amax(-1),
+        "log_decay": log_decay.mean(-1),
+        "decay": decay.mean(-1),
+    }
 
 
 def mean_decay(log_decay: Tensor) -> tuple[Tensor, Tensor]:

@@ -92,7 +92,7 @@ def watched(monkeypatch, streams, tmp_path):
             return logits, after
 
         with monkeypatch.context() as patch:
-            patch.setattr(loop, "chunked_scan", spied_scan)
+            patch.setattr(loop, "scan", spied_scan)
             patch.setattr(LanguageModel, "forward", spied_forward)
             post_train(run_config, streams, tmp_path / "watched.safetensors", starts=starts)
         assert len(seen) == run_config.steps and all(len(step.memories) == 2 for step in seen)

@@ -124,3 +124,37 @@ def test_out_of_memory_is_not_a_broken_kernel(as_on_gpu: None, monkeypatch: pyte
     with pytest.raises(torch.OutOfMemoryError):
         dispatch.scan(*case(3))
     assert not dispatch.broken
+
+
+# Telemetry.
+
+
+@pytest.mark.parametrize("heads", ["None", "2"])
+def test_a_recorder_takes_from_the_kernel_what_it_would_find_itself(heads: str) -> None:
+    script = (
+        "import numpy, torch\n"
+        "from kernels.chunked import chunked_scan\n"
+        "from kernels.checks import Shape, scalar_case\n"
+        "from kernels.dispatch import scan\n"
+        "from model.telemetry import Recorder, Sketcher\n"
+        "case = scalar_case(Shape(seqlen=200, headdim=16, d_state=16))\n"
+        "def record(kernel):\n"
+        f"    heads = {heads}\n"
+        "    sketcher = Sketcher(4 * 16 * 16, torch.ones(1, heads or 4))\n"
+        "    recorder = Recorder(1, numpy.array([128, 200], numpy.int32), sketcher, heads)\n"
+        "    [recorded] = recorder.scans([kernel], True)\n"
+        "    memory = recorded(case.inputs.segment(0, 128), case.memory).memory\n"
+        "    first = recorder.take(128)\n"
+        "    recorded(case.inputs.segment(128, 200), memory)\n"
+        "    return [first, recorder.take(72)]\n"
+        "for ours, truth in zip(record(scan), record(chunked_scan)):\n"
+        "    assert ours.keys() == truth.keys()\n"
+        "    for name in ours:\n"
+        "        assert ours[name][0] == truth[name][0]\n"
+        "        close = 1e-3 if name == 'effective_rank' else 2e-5\n"  # which takes roots of what may be nearly zero
+        "        expected = truth[name][1]\n"
+        "        scale = numpy.nanmax(numpy.abs(expected))\n"
+        "        numpy.testing.assert_allclose(ours[name][1], expected, close, close * scale)\n"
+    )
+    forced = {"TRITON_INTERPRET": "1", dispatch.VARIABLE: "triton"}
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=ONE_THREAD | forced, check=True)

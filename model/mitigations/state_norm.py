@@ -38,6 +38,7 @@ def clipped(scan: Scan, factor: float, norm_at_train_length: Tensor | None) -> S
         # The state at a boundary, so bounded here by its own norm.
         boundary_norms = states.square().sum((-1, -2), keepdim=True).sqrt()
         states = states * (limit[:, None, None] / boundary_norms.clamp_min(1e-30)).clamp_max(1)
-        return output._replace(y=output.y * share[..., None], boundary_states=states, token_norms=norms * share)
+        y = output.y * share[..., None]
+        return output._replace(y=y, boundary_states=states, token_norms=norms * share, telemetry=None)
 
     return window_clipped if getattr(scan, "windowed", False) else scan_clipped

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.chunked import chunked_scan
+from kernels.dispatch import scan
 from model.lm import LanguageModel
 from model.state import State
 from model.training.schedule import Schedule
@@ -97,7 +97,7 @@ def run_steps(
     """
     optimizer = torch.optim.AdamW(parameter_groups(model, schedule), schedule.learning_rate, betas=(0.9, 0.95))
     step = first = restore(save, model, optimizer, course) if save.exists() else 0
-    scans = [partial(chunked_scan, chunk=TRAINING_CHUNK)] * len(model.config.layers)
+    scans = [partial(scan, chunk=TRAINING_CHUNK)] * len(model.config.layers)
     started = time.monotonic()
     while step < schedule.steps and not stop():
         for group in optimizer.param_groups:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kernels.chunked import chunked_scan
+from kernels.dispatch import scan
 from model.checkpoint import load_model, model_card
 from model.diagnostics.explored import Explored
 from model.errors import UserError
@@ -164,7 +164,7 @@ def losses_on(model: LanguageModel, tokens: np.ndarray, stop: Callable[[], bool]
     Token 0 is predicted by nothing and gets NaN.
     """
     losses = [np.full(1, np.nan, np.float32)]
-    for segment in read(model, tokens, model.zero_state(), [chunked_scan] * len(model.config.layers)):
+    for segment in read(model, tokens, model.zero_state(), [scan] * len(model.config.layers)):
         if stop():
             return None
         losses.append(segment.losses)
