@@ -1,4 +1,4 @@
-"""The command line: ``memory-explorer read | models | explore | train | post-train | passkey | evidence ...``.
+"""The command line: ``memory-explorer read | models | download | explore | train | post-train | passkey ...``.
 
 Each command does what the dashboard does, through the same functions, so numbers agree. What can be mended is said in
 one sentence; only what is our fault shows a traceback.
@@ -36,7 +36,9 @@ REPORTED = (
 @app.command()
 def read(
     file: Annotated[Path, typer.Argument(help="The document: txt, md, log, csv, html, pdf or docx.")],
-    model: Annotated[str, typer.Option(help="A model's name (see `models`) or a checkpoint folder.")] = "mamba2-base",
+    model: Annotated[
+        str, typer.Option(help="A name (see `models`), a folder, or a downloaded hub name.")
+    ] = "mamba2-base",
     initial_state: Annotated[
         str, typer.Option(help="zeros, gaussian, fitted, or carried=FOLDER of a recording.")
     ] = "zeros",
@@ -113,6 +115,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON."
             "train_length": card.train_length,
             "shipped": card.shipped,
             "path": str(card.path),
+            "published": card.published,
         }
         for card in available().values()
     ]
@@ -127,23 +130,55 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON."
 
 
 @app.command()
+def download(
+    name: Annotated[str, typer.Argument(help="A name of the hub: owner/model.")],
+    ask: Annotated[bool, typer.Option("--ask", help="Only say what would be downloaded.")] = False,
+) -> None:
+    """Download a published model from the hub, or go on with a download that was interrupted."""
+    from model.published import hub
+    from model.published.room import gigabytes
+
+    offer = hub.ask(name)
+    for file, size in offer.files.items():
+        typer.echo(f"{gigabytes(size):>10s}  {file}")
+    state = offer.config.state_size
+    typer.echo(f"{gigabytes(offer.size):>10s}  in all; a state of {state:,} numbers, {gigabytes(4 * state)}")
+    if ask:
+        return
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{done / max(1, total):4.0%} of {gigabytes(total)}   ")
+
+    hub.download(offer, report=show)
+    typer.echo(f"\nread with it: memory-explorer read FILE --model {name}")
+
+
+@app.command()
 def explore(
     model: Annotated[str, typer.Argument(help="A model's name or folder.")],
-    texts: Annotated[list[Path], typer.Argument(help="Reference text files.")],
-    windows: Annotated[int, typer.Option(help="Windows of one training length.")] = 512,
+    texts: Annotated[list[Path] | None, typer.Argument(help="Reference texts; a shipped sample if none.")] = None,
+    windows: Annotated[
+        int | None, typer.Option(help="Windows of one training length; 512, or 24 if published.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16, of a published model.")] = "float32",
 ) -> None:
     """Record which states a model explores within its training length, from a reference text."""
     from model.checkpoint import load_model, load_tokenizer_of, model_card
     from model.document import read_path
     from model.explore import explore as explore_model
+    from model.published.reference import SAMPLE, WINDOWS, record_explored
     from model.tokenizer import encode
+    from sample_data import SAMPLES, sample_text
 
     card = model_card(model)
-    tokenizer = load_tokenizer_of(model)
-    streams = [encode(tokenizer, read_path(path).text)[0] for path in texts]
-    explored = explore_model(load_model(model), streams, card.train_length, windows=windows)
-    explored.save(card.path / "explored.safetensors")
-    typer.echo(f"{len(explored.sketch):,} states of {card.name} written to {card.path / 'explored.safetensors'}")
+    named = [(path.name, read_path(path).text) for path in texts or []] or [(SAMPLES[SAMPLE].file, sample_text(SAMPLE))]
+    if card.published:
+        record_explored(card, named, windows=windows or WINDOWS, precision=precision)
+    else:
+        streams = [encode(load_tokenizer_of(model), text)[0] for _, text in named]
+        explore_model(load_model(model), streams, card.train_length, windows=windows or 512).save(card.explored_file)
+    typer.echo(f"states of {card.name} on {', '.join(name for name, _ in named)} written to {card.explored_file}")
 
 
 @app.command()

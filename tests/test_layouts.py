@@ -1,4 +1,4 @@
-"""Checkpoints that transformers has no class for: flash-linear-attention's, and those of the state-spaces repositories."""
+"""Checkpoints without a class in transformers: flash-linear-attention's, and the original state-spaces layout."""
 
 from __future__ import annotations
 

@@ -108,6 +108,8 @@ def measure(
 ) -> PasskeyResult:
     """Load what ``begun.reader`` names and run what ``begun`` lacks: :func:`model.passkey.fork.run_forked` from names.
 
+    A published model is read cell by cell.
+
     ``text`` is the document of the "text" filler, ``source`` the folder of the recording of a carried state.
     UserError for whatever does not fit, before any reading.
     """
@@ -115,6 +117,8 @@ def measure(
 
     prompts = Prompts(begun.task, load_tokenizer_of(begun.reader.model), text)
     model, scans, state = open_reader(begun.reader, source)
+    if model_card(begun.reader.model).published:  # forks share tokens between memories as Mamba-2 alone allows
+        return run_passkey(model, prompts, begun, scans=scans.said, state=state, report=report, stop=stop)
     return run_forked(model, prompts, begun, scans=scans, state=state, report=report, stop=stop)
 
 

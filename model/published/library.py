@@ -121,6 +121,8 @@ def find(name: str) -> ModelCard | None:
     found = downloaded(name)
     if found is None:
         raise UserError("published.not_downloaded", name=name)
+    if any(found.parent.parent.glob("blobs/*.incomplete")) and not any(found.glob("*.safetensors")):
+        raise UserError("published.failed", name=name)
     return card_of(name, found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+from model.config import ModelConfig
 from model.errors import UserError
 from model.published.config import PublishedConfig
 from model.stream import SEGMENT, TILE
@@ -28,7 +29,7 @@ class Room(NamedTuple):
         return self.weights + self.state + self.reading
 
 
-def room_of(config: PublishedConfig, parameters: int, precision: str) -> Room:
+def room_of(config: ModelConfig, parameters: int, precision: str) -> Room:
     """What a model of ``parameters`` numbers takes, loaded in ``precision``; states are float32 in any case.
 
     While a segment is read a layer holds its widened input about sixteen times over, its states at the boundaries,
@@ -40,9 +41,10 @@ def room_of(config: PublishedConfig, parameters: int, precision: str) -> Room:
     elementwise = 3 * SEGMENT * per_layer if config.headdim == 1 else 0
     wide = 16 * SEGMENT * config.d_inner + SEGMENT * (TILE + 4 * config.d_model)
     state = 4 * config.state_size
-    window = 4 * config.kept_per_token * (config.kept_tokens or 0)
+    kept, tokens = (config.kept_per_token, config.kept_tokens) if isinstance(config, PublishedConfig) else (0, 0)
+    window = 4 * kept * (tokens or 0)
     reading = 4 * (boundaries + elementwise + wide) + 2 * state + window + WORKING
-    return Room(weights, state, reading, 4 * config.kept_per_token if config.kept_tokens is None else 0)
+    return Room(weights, state, reading, 4 * kept if tokens is None else 0)
 
 
 def check_room(room: Room, name: str, device: str = "cpu") -> None:

@@ -1,0 +1,87 @@
+"""What can be said of a model before it is loaded: sizes, memory, and the lengths that a paper reports for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from model.checkpoint import ModelCard
+from model.config import ModelConfig
+from model.published import FAMILIES
+from model.published.config import PublishedConfig
+from model.published.files import tensors_in
+from model.published.room import room_of
+
+FITTED = (1.6, 12.9)
+"""Millions of numbers of state between which the published fits were made."""
+UNSURE = frozenset({"mamba", "mamba2"})
+"""Families whose official checkpoints have a disputed training length."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Sizes of one model. Bytes: ``disk`` of its files, ``state`` of its recurrent state, ``needed`` by precision.
+
+    ``grows`` are the bytes that every token of a document adds where attention sees all of it, else 0. ``forget`` and
+    ``recall`` are in tokens, None where they do not apply.
+    """
+
+    name: str
+    family: str
+    parameters: int
+    disk: int
+    state_size: int
+    train_length: int
+    needed: dict[str, int]
+    grows: int
+    forget: int | None
+    recall: int | None
+
+    @property
+    def state(self) -> int:
+        """Bytes of the recurrent state, which is float32."""
+        return 4 * self.state_size
+
+
+def facts_of(card: ModelCard) -> Facts:
+    """What is known of ``card`` from its configuration and the headers of its files; UserError if they are damaged."""
+    entries = tensors_in(card.path, card.name)
+    files = {entry.file for entry in entries.values()}
+    parameters = sum(entry.size for entry in entries.values())
+    return facts(card.name, card.config, parameters, sum(file.stat().st_size for file in files))
+
+
+def facts(name: str, config: ModelConfig, parameters: int, disk: int) -> Facts:
+    """The same of a model of ``config`` that may not be on this machine yet."""
+    rooms = {precision: room_of(config, parameters, precision) for precision in ("float32", "bfloat16")}
+    forget, recall = reported_lengths(config)
+    published = isinstance(config, PublishedConfig)
+    return Facts(
+        name=name,
+        family=FAMILIES[config.family].title if isinstance(config, PublishedConfig) else "Mamba-2",
+        parameters=parameters,
+        disk=disk,
+        state_size=config.state_size,
+        train_length=config.train_length,
+        needed={precision: room.needed for precision, room in rooms.items()},
+        grows=rooms["float32"].kept_per_token if published else 0,
+        forget=forget,
+        recall=recall,
+    )
+
+
+def reported_lengths(config: ModelConfig) -> tuple[int | None, int | None]:
+    """T_forget and T_recall of the fits of Stuffed Mamba (arXiv 2410.07145, 5.2 and 5.3), in tokens.
+
+    T_forget: the training length from which a state of this size learns to forget. T_recall: how far back a passkey
+    is found by a model trained that long. They were fitted to Mamba-2 with states of 1.6 to 12.9 million numbers, the
+    convolution's included, and say nothing of others: (None, None).
+    """
+    if set(config.layers) != {"mamba2"} or (isinstance(config, PublishedConfig) and config.family != "mamba2"):
+        return None, None
+    channels = config.d_inner + 2 * config.ngroups * config.d_state
+    millions = (config.state_size + len(config.layers) * (config.d_conv - 1) * channels) / 1e6
+    if not FITTED[0] <= round(millions, 1) <= FITTED[1]:
+        return None, None
+    forget = 5.172 * millions - 4.469
+    recall = 4.756 * (1.365**millions - 1) - 0.742
+    return round(1000 * forget), round(1000 * recall)
