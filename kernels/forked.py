@@ -18,21 +18,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kernels.chunked import LOG2_E, chunked_scan, pack_state
+from kernels.chunked import LOG2_E, pack_state
+from kernels.dispatch import scan
 from kernels.types import Memory, ScanInputs, ScanOutput
 
 
 def shared_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
     """Run ``inputs`` of one row from a ``memory`` of many rows.
 
-    Inputs of as many rows, a decay per channel and a wish for norms of every token go to the chunked scan.
+    Inputs of as many rows, a decay per channel and a wish for norms of every token go to the scan of the device.
     """
     rows, nheads, headdim, d_state = memory.state.shape
     if inputs.x.shape[0] == rows or inputs.log_decay.shape[-1] != 1 or token_norms:
-        return chunked_scan(inputs.for_rows(rows), memory, token_norms)
+        return scan(inputs.for_rows(rows), memory, token_norms)
     dtype = memory.state.dtype
     seqlen, ngroups = inputs.x.shape[1], inputs.B.shape[2]
-    alone = chunked_scan(inputs, Memory(memory.state.new_zeros(1, nheads, headdim, d_state)))
+    alone = scan(inputs, Memory(memory.state.new_zeros(1, nheads, headdim, d_state)))
     grown = torch.exp2(_running(inputs.log_decay).to(dtype))  # (1, seqlen, nheads, 1)
     states = pack_state(memory.state, ngroups).to(inputs.x.dtype)
     read = torch.matmul(inputs.C[0].transpose(0, 1), states).to(dtype)  # (rows, ngroups, seqlen, width)
@@ -45,12 +46,12 @@ def shared_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -
 def state_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
     """The memory after ``inputs`` and nothing else: y has no tokens. Inputs of one row serve every row of ``memory``.
 
-    A decay per channel and a wish for norms of every token go to the chunked scan.
+    A decay per channel and a wish for norms of every token go to the scan of the device.
     """
     batch, _, nheads, headdim = inputs.x.shape
     ngroups, d_state = inputs.B.shape[2:]
     if inputs.log_decay.shape[-1] != 1 or token_norms:
-        return chunked_scan(inputs.for_rows(memory.state.shape[0]), memory, token_norms)
+        return scan(inputs.for_rows(memory.state.shape[0]), memory, token_norms)
     dtype = memory.state.dtype
     decay = _running(inputs.log_decay)  # (batch, seqlen, nheads, 1)
     to_end = torch.exp2((decay[:, -1:] - decay).to(dtype))

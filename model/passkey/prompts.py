@@ -3,7 +3,7 @@
     filler[:a]  tell  filler[a:n]  ask          n = length - |tell| - |ask|
 
     a = depth * n                               while the sentences are a noticeable part of the prompt
-    a = min(depth * length, n)                  where they are at most a 32nd of the filler
+    a = min(depth * length, n)                  where they are at most a 16th of the filler
 
 The filler of a trial is one endless stream that depends on neither length nor depth, and a key depends on the place
 where it is told. So all prompts of a trial share their beginnings, and :mod:`model.passkey.fork` shares the states
@@ -151,7 +151,7 @@ class Prompts:
         whole[0] = True
         end = int(np.flatnonzero(whole)[-1])
         share = fraction(depth)
-        wanted = min(round(share * length), count) if 32 * self.least <= count else round(share * count)
+        wanted = min(round(share * length), count) if 16 * self.least <= count else round(share * count)
         cut = int(np.flatnonzero(whole[: wanted + 1])[-1])
         if wanted < end:
             return Place(cut, 0, end, count - end)

@@ -46,10 +46,10 @@ class Scans(NamedTuple):
     @staticmethod
     def plain(layers: int) -> Scans:
         """No mitigation."""
-        from kernels.chunked import chunked_scan
+        from kernels.dispatch import scan
         from kernels.forked import shared_scan, state_scan
 
-        return Scans([chunked_scan] * layers, [*[shared_scan] * (layers - 1), state_scan])
+        return Scans([scan] * layers, [*[shared_scan] * (layers - 1), state_scan])
 
 
 def reader_of(
