@@ -21,7 +21,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels import scalar_decay, scalar_decay_backward
+from kernels import boundaries, scalar_decay, scalar_decay_backward
 
 ARCHITECTURES = (80, 90, 100)
 INTEGERS = {"seqlen", "nchunks", "nheads", "ngroups", "first", "splits"}
@@ -61,14 +61,24 @@ def builds() -> list[Build]:
             Build(f"input_gradients {products}", scalar_decay_backward.input_gradients, tile | depth, warps),
             Build(f"key_gradients {products}", scalar_decay_backward.key_gradients, tile | depth, 8),
         ]
-    elements, part = 64 * 128, scalar_decay.SLICE
+    elements, part = 64 * 128, boundaries.SLICE
     found += [
-        Build("pass_states", scalar_decay.pass_states, {"ELEMENTS": elements, "SLICE": part, "CLIP": False}, 4),
-        Build("pass_states clip", scalar_decay.pass_states, {"ELEMENTS": elements, "SLICE": elements, "CLIP": True}, 8),
+        Build(
+            "pass_states",
+            boundaries.pass_states,
+            {"ELEMENTS": elements, "SLICE": part, "CHANNELS": 1, "CLIP": False},
+            4,
+        ),
+        Build(
+            "pass_states clip",
+            boundaries.pass_states,
+            {"ELEMENTS": elements, "SLICE": elements, "CHANNELS": 1, "CLIP": True},
+            8,
+        ),
         Build(
             "pass_gradients",
-            scalar_decay_backward.pass_gradients,
-            {"ELEMENTS": elements, "SLICE": part, "GIVEN": True},
+            boundaries.pass_gradients,
+            {"ELEMENTS": elements, "SLICE": part, "CHANNELS": 1, "GIVEN": True},
             4,
         ),
         Build("token_norms", scalar_decay.token_norms, {"CHUNK": 64}, 4),

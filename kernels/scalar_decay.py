@@ -3,7 +3,7 @@
 The equations are those of :mod:`kernels.chunked`. Four kernels, a program per chunk and head unless said otherwise:
 
     chunk_states   x^T (B o decay to the chunk's end), CHUNK x d_state by CHUNK x headdim, and the chunk's mean decay
-    pass_states    h <- decay h + chunk's state, along the chunks: a program per slice of a head's state; the statistics
+    carry_states   h <- decay h + chunk's state, along the chunks: a program per slice of a head's state; the statistics
                    of every boundary state are summed as it passes, and a bound on its norm acts here
     read_chunks    y: (C B^T o decay) x inside the chunk, C h from the state at its start. With norms asked for, B reads
                    beside C, which gives what every token adds to the squared norm: one scalar per token, no state
@@ -23,6 +23,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.boundaries import carry_states, mean_log_decay
 from kernels.tiles import LOG2_E, PRODUCTS_OF, causal, dot, products_of, running_decay
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, Telemetry, boundary_count
 
@@ -30,8 +31,6 @@ SIZES = ["seqlen", "nchunks", "nheads", "ngroups"]
 FACTORS = ["decay", "insertion"]
 WIDTHS = (16, 32, 64, 128)
 """Sizes of headdim and d_state that a tile can have."""
-SLICE = 2048
-"""Elements of a head's state that one program carries along the chunks."""
 
 
 @triton.jit(do_not_specialize=[*SIZES, *FACTORS])
@@ -68,43 +67,6 @@ def chunk_states(  # type: ignore[no-untyped-def]
         kept = tl.where(inside, tl.exp2(a * LOG2_E), 0.0)
         tl.store(totals + at, end)
         tl.store(decays + at, tl.sum(kept, axis=0) / tl.minimum(count, CHUNK))
-
-
-@triton.jit(do_not_specialize=["nchunks", "nheads"])
-def pass_states(  # type: ignore[no-untyped-def]
-    initial, states, totals, limit, squares, sums, largest,
-    nchunks, nheads,
-    ELEMENTS: tl.constexpr, SLICE: tl.constexpr, CLIP: tl.constexpr,
-):  # fmt: skip
-    """From what the chunks add to the states at the boundaries, in place, with the sums that statistics need."""
-    part, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    parts: tl.constexpr = ELEMENTS // SLICE
-    element = part * SLICE + tl.arange(0, SLICE)
-    row = batch.to(tl.int64) * (nchunks + 1) * nheads + head
-    states += row * ELEMENTS + element
-    squares += row * parts + part
-    sums += row * parts + part
-    largest += row * parts + part
-    totals += batch.to(tl.int64) * nchunks * nheads + head
-    h = tl.load(initial + (batch.to(tl.int64) * nheads + head) * ELEMENTS + element)
-    bound = tl.load(limit + head) if CLIP else 0.0
-    for chunk in range(nchunks + 1):
-        if chunk > 0:
-            h = tl.exp2(tl.load(totals)) * h + tl.load(states)
-            totals += nheads
-        square = tl.sum(h * h, axis=0)
-        if CLIP:  # the whole head is here, since SLICE = ELEMENTS; a state to start from is left as it is
-            scale = tl.minimum(bound / tl.sqrt(tl.maximum(square, 1e-37)), 1.0) if chunk > 0 else 1.0
-            h *= scale
-            square *= scale * scale
-        tl.store(states, h)
-        tl.store(squares, square)
-        tl.store(sums, tl.sum(h, axis=0))
-        tl.store(largest, tl.max(tl.abs(h), axis=0))
-        states += nheads * ELEMENTS
-        squares += nheads * parts
-        sums += nheads * parts
-        largest += nheads * parts
 
 
 @triton.jit(do_not_specialize=[*SIZES, *FACTORS])
@@ -252,29 +214,18 @@ def forward(inputs: ScanInputs, initial: Tensor, options: Options) -> tuple[Tens
     chunk_states[grid](
         x, B, log_decay, states, totals, decays, *sizes, 1, decay, insertion, **tile, REVERSE=False, **how
     )  # fmt: skip
-    elements = headdim * d_state
-    part = elements if limit is not None else min(SLICE, elements)
-    squares, sums, largest = initial.new_empty(3, batch, nchunks + 1, nheads, elements // part)
-    pass_states[(elements // part, nheads, batch)](
-        initial, states, totals, initial if limit is None else limit.to(initial).contiguous(), squares, sums, largest,
-        nchunks, nheads, ELEMENTS=elements, SLICE=part, CLIP=limit is not None, num_warps=8 if part > SLICE else 4,
-    )  # fmt: skip
+    norm, mean, std, largest = carry_states(initial, states, totals[..., None], limit)
     y = initial.new_empty(x.shape)
     gains = initial.new_empty(x.shape[:3] if token_norms_wanted else 0)
     read_chunks[grid](
         x, B, C, log_decay, states, y, gains, *sizes, decay, insertion,
         **tile, DEPTH=min(depth(products), d_state), NORMS=token_norms_wanted, **how,
     )  # fmt: skip
-    squared, mean = squares.sum(-1), sums.sum(-1) / elements
-    norm = squared.sqrt()
     norms = torch.empty_like(gains)
     if token_norms_wanted:
         token_norms[grid](log_decay, gains, norm, norms, seqlen, nchunks, nheads, decay, CHUNK=chunk)
-    std = (squared / elements - mean.square()).clamp_min(0).sqrt()
-    counts = torch.full_like(totals[0, :, 0], chunk)
-    counts[-1] = seqlen - (nchunks - 1) * chunk
-    mean_log = totals / (LOG2_E.value * counts[:, None])
-    return y, states, norms, norm, mean, std, largest.amax(-1), mean_log, decays, totals
+    mean_log = mean_log_decay(totals[..., None], seqlen, chunk)
+    return y, states, norms, norm, mean, std, largest, mean_log, decays, totals
 
 
 def launch(products: str) -> dict[str, int]:

@@ -3,7 +3,7 @@
 The states at the boundaries are kept by the forward pass. With dh_c the gradient of the state at boundary c, L the
 decay from token to token inside a chunk (i >= j), D = dy x^T, and h_0, dh_1 at the chunk's start and end:
 
-    dh_c  = decay dh_{c+1} + sum_i (decay to i) dy_i C_i^T + what comes in        chunk_states and pass_gradients
+    dh_c  = decay dh_{c+1} + sum_i (decay to i) dy_i C_i^T + what comes in        chunk_states and carry_gradients
     dx    = (C B^T o L)^T dy + (decay to the end) dh_1 B                          input_gradients
     dB    = (D o L)^T C + (decay to the end) dh_1^T x                             key_gradients, heads summed
     dC    = (D o L) B + (decay to i) h_0^T dy                                     key_gradients, heads summed
@@ -21,37 +21,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.scalar_decay import FACTORS, SIZES, SLICE, Options, chunk_states, depth, forward, launch
+from kernels.boundaries import carry_gradients
+from kernels.scalar_decay import FACTORS, SIZES, Options, chunk_states, depth, forward, launch
 from kernels.tiles import LOG2_E, causal, dot, products_of, running_decay
 from kernels.types import ScanInputs
 
 ENOUGH = 256
 """Programs of :func:`key_gradients` that fill a GPU: below it, the heads of a group are split over several."""
-
-
-@triton.jit(do_not_specialize=["nchunks", "nheads"])
-def pass_gradients(  # type: ignore[no-untyped-def]
-    given, gradients, totals,
-    nchunks, nheads,
-    ELEMENTS: tl.constexpr, SLICE: tl.constexpr, GIVEN: tl.constexpr,
-):  # fmt: skip
-    """From what the chunks add to the gradients of the boundary states, in place, backwards; ``given`` comes in."""
-    part, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    element = part * SLICE + tl.arange(0, SLICE)
-    last = ((batch.to(tl.int64) * (nchunks + 1) + nchunks) * nheads + head) * ELEMENTS + element
-    gradients += last
-    given += last
-    totals += (batch.to(tl.int64) * nchunks + nchunks) * nheads + head
-    dh = tl.load(given) if GIVEN else tl.zeros([SLICE], tl.float32)
-    tl.store(gradients, dh)
-    for _ in range(nchunks):
-        gradients -= nheads * ELEMENTS
-        given -= nheads * ELEMENTS
-        totals -= nheads
-        dh = tl.exp2(tl.load(totals)) * dh + tl.load(gradients)
-        if GIVEN:
-            dh += tl.load(given)
-        tl.store(gradients, dh)
 
 
 @triton.jit(do_not_specialize=[*SIZES, *FACTORS])
@@ -186,19 +162,13 @@ class ScalarDecay(torch.autograd.Function):
         deep, how = min(depth(products), d_state), launch(products)
         grid = (nchunks, nheads, batch)
         dy = torch.zeros_like(x, dtype=states.dtype) if dy is None else dy.contiguous()
-        given = None if given is None else given.contiguous()
 
         # 1. The gradient at every boundary.
         dstates = torch.empty_like(states)
         chunk_states[grid](
             dy, C, log_decay, dstates, totals, totals, *sizes, 0, decay, 1.0, **tile, REVERSE=True, **how
         )  # fmt: skip
-        elements = headdim * d_state
-        part = min(SLICE, elements)
-        pass_gradients[(elements // part, nheads, batch)](
-            dstates if given is None else given, dstates, totals, nchunks, nheads,
-            ELEMENTS=elements, SLICE=part, GIVEN=given is not None,
-        )  # fmt: skip
+        carry_gradients(given, dstates, totals[..., None])
 
         # 2. Of what is written, and of the decay.
         dx, dlog_decay = torch.empty_like(x), torch.empty_like(log_decay)
