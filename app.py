@@ -24,6 +24,7 @@ PAGES = {  # file: icon, whether it shows the chosen recording
     "evidence": (":material/balance:", False),
     "compare": (":material/compare_arrows:", False),
     "documents": (":material/folder_open:", False),
+    "models": (":material/deployed_code:", False),
 }
 
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from kernels.chunked import chunked_scan
+from kernels.dispatch import scan
 from kernels.types import CHUNK, ScanOutput
 from model.diagnostics.explored import Explored
 from model.lm import LanguageModel
@@ -150,13 +150,13 @@ def read_windows(model: LanguageModel, drawn: np.ndarray, kept: list[int]) -> It
     while_read = (3 * SEGMENT if config.headdim == 1 else SEGMENT // CHUNK) * per_layer
     rows = max(1, min(ROWS, ROOM // ((len(kept) + 1) * config.state_size + while_read)))
     for start in range(0, len(drawn), rows):
-        batch = torch.from_numpy(drawn[start : start + rows])
+        batch = torch.from_numpy(drawn[start : start + rows]).to(model.head.device)
         found: list[list[torch.Tensor]] = [[] for _ in config.layers]
         state = None
         for first in range(0, length, SEGMENT):
             stop = min(first + SEGMENT, length)
             here = [-(-(end - first) // CHUNK) for end in ends if first < end <= stop]
-            scans = [recorded(chunked_scan, keeping(states, here, config.recorded_heads)) for states in found]
+            scans = [recorded(scan, keeping(states, here, config.recorded_heads)) for states in found]
             with torch.inference_mode():
                 _, state = model.hidden(batch[:, first:stop], state, scans)
         yield start, [torch.cat(states, dim=1) for states in found]
@@ -167,6 +167,6 @@ def keeping(into: list[torch.Tensor], boundaries: list[int], heads: int) -> Call
 
     def observe(output: ScanOutput) -> None:
         states = output.boundary_states[:, boundaries]
-        into.append(grouped(states.flatten(0, 1), heads).unflatten(0, states.shape[:2]))
+        into.append(grouped(states.flatten(0, 1), heads).unflatten(0, states.shape[:2]).cpu())
 
     return observe

@@ -19,7 +19,7 @@ from model.document import Document
 from model.errors import UserError
 from model.recording import RUNNING, Recording, recordings
 from viz.choices import describe
-from viz.language import t
+from viz.language import plain, t
 from viz.links import publish, restore
 from viz.workspace import STATE_PREFIX, workspace
 from viz.workspace import session_id as session_id
@@ -234,6 +234,17 @@ def explored(model_name: str) -> Explored | None:
     card = available().get(model_name)
     file = card.explored if card else None
     return _explored(file, file.stat().st_mtime_ns) if file else None
+
+
+def explored_origin(model_name: str) -> str | None:
+    """Which text the explored states of a published model come from, in a sentence; None for a model of our own."""
+    from model.published.reference import reference_of
+
+    card = available().get(model_name)
+    known = reference_of(card) if card else None
+    if known is None:
+        return None
+    return t("models_page.explored_from", windows=known.windows, names=", ".join(map(plain, known.names)))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

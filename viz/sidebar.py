@@ -100,7 +100,8 @@ def _initial_state(model: ModelCard) -> tuple[str, str]:
 
 
 def _mitigations(model: ModelCard) -> tuple[tuple[str, float], ...]:
-    usable = {name for name, row in MITIGATIONS.items() if model.explored is not None or not row.needs_reference}
+    fitting = {name for name, row in MITIGATIONS.items() if row.fits(model.config)}
+    usable = {name for name in fitting if model.explored is not None or not MITIGATIONS[name].needs_reference}
     _from_link()
     presets = ["none", *(name for name, preset in PRESETS.items() if preset.keys() <= usable)]
     titles = {name: t(f"mitigations.preset_{name}") for name in presets} | {CUSTOM: t("sidebar.preset_custom")}
@@ -120,7 +121,8 @@ def _mitigations(model: ModelCard) -> tuple[tuple[str, float], ...]:
         for name, row in MITIGATIONS.items():
             help_text = t(f"mitigations.{name}_help")
             if name not in usable:
-                help_text = f"{t('sidebar.needs_reference')}\n\n{help_text}"
+                why = "needs_reference" if name in fitting else "per_head"
+                help_text = f"{t(f'sidebar.{why}')}\n\n{help_text}"
             on = st.toggle(
                 t(f"mitigations.{name}_title"), key=name, bind=BOUND, help=help_text, disabled=name not in usable
             )

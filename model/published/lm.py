@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from kernels.chunked import chunked_scan
+from kernels.dispatch import scan as kernel_scan
 from kernels.types import Scan
 from model.layers import Linear
 from model.lm import LanguageModel
@@ -82,7 +82,7 @@ class PublishedModel(LanguageModel):
     ) -> tuple[Tensor, State]:
         """What the head reads, (batch, seqlen, d_model), and the state after the last token."""
         state = self.zero_state(tokens.shape[0]) if state is None else state
-        scans = [chunked_scan] * len(self.blocks) if scans is None else scans
+        scans = [kernel_scan] * len(self.blocks) if scans is None else scans
         u = self.embedding(tokens).to(state[0].memory.state.dtype) * self.embedding_scale
         if self.embedding_norm is not None:
             u = self.embedding_norm(u)

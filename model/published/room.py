@@ -56,7 +56,9 @@ def check_room(room: Room, name: str, device: str = "cpu") -> None:
 
 def gigabytes(count: int) -> str:
     """Bytes as people read them."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / MEGABYTE:,.0f} MB"
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{count / MEGABYTE:,.0f} MB" if count >= 10 * MEGABYTE else f"{count / 1000:,.0f} kB"
 
 
 def free_memory(device: str = "cpu") -> int | None:

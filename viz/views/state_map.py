@@ -20,7 +20,7 @@ from model.recording import CHUNK, Recording
 from viz.chart import chart
 from viz.jobs import FAILED, Job, waiting_before
 from viz.language import show_error, t
-from viz.session import text_of
+from viz.session import explored_origin, text_of
 from viz.theme import EXPLORED, is_dark
 from viz.views import novel_stretches
 from viz.views.controls import choice, layer_choice, newly_clicked
@@ -58,6 +58,9 @@ def render(recording: Recording) -> None:
     with summary:
         _summary(found, layer, position, recording)
     st.caption(t("state_map.caution"))
+    origin = explored_origin(recording.experiment.model)
+    if origin is not None:
+        st.info(origin, icon=":material/menu_book:")
     maps = st.grid(2, min_column_width=360)
     with maps.cell():
         clicks = [_map_chart(states, plane, found, colour == "position")]
