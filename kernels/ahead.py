@@ -21,7 +21,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels import boundaries, scalar_decay, scalar_decay_backward
+from kernels import boundaries, scalar_decay, scalar_decay_backward, vector_decay
+from kernels import vector_decay_backward as backward
 
 ARCHITECTURES = (80, 90, 100)
 INTEGERS = {"seqlen", "nchunks", "nheads", "ngroups", "first", "splits"}
@@ -30,7 +31,7 @@ HALF = {"x", "B", "C", "dx"}
 """Tensors that come in the dtype of the products; every other pointer is to float32."""
 
 SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
-SPILL_LIMIT = {"bf16": {80: 640, 90: 0, 100: 0}, "tf32x3": {80: 3200, 90: 576, 100: 0}}
+SPILL_LIMIT = {"bf16": {80: 640, 90: 0, 100: 64}, "tf32x3": {80: 3200, 90: 576, 100: 128}}
 """Bytes of stack per thread. Ampere's products read operands through registers, and those of float32 do not fit."""
 
 
@@ -82,6 +83,32 @@ def builds() -> list[Build]:
             4,
         ),
         Build("token_norms", scalar_decay.token_norms, {"CHUNK": 64}, 4),
+    ]
+    return found + vector_builds()
+
+
+def vector_builds() -> list[Build]:
+    """What a scan with a decay per channel launches, at the head of RWKV-6 and of a small GLA."""
+    found = []
+    for products in "bf16", "tf32x3":
+        tile = {"HEADDIM": 64, "D_STATE": 64, "CHUNK": 64, "PRODUCTS": products}
+        warps, deep = scalar_decay.launch(products)["num_warps"], {"DEPTH": scalar_decay.depth(products)}
+        blocks = {"BLOCK": vector_decay.BLOCK}
+        score = {name: size for name, size in tile.items() if name != "HEADDIM"} | blocks
+        states = Build(f"vector_states {products}", vector_decay.vector_states, tile | {"REVERSE": False}, warps)
+        back = states._replace(name=f"vector_states backward {products}", constants=tile | {"REVERSE": True})
+        found += [
+            states,
+            back._replace(wide=frozenset({"x"})),
+            Build(f"vector_scores {products}", vector_decay.vector_scores, score, 4),
+            Build(f"vector_read {products}", vector_decay.vector_read, tile | deep, warps),
+            Build(f"vector_input_gradients {products}", backward.vector_input_gradients, tile | deep, warps),
+            Build(f"vector_key_gradients {products}", backward.vector_key_gradients, tile | blocks, 4),
+        ]
+    tile = {"HEADDIM": 64, "D_STATE": 64, "CHUNK": 64}
+    found += [
+        Build("vector_norms", vector_decay.vector_norms, tile, 4),
+        Build("vector_decay_gradients", backward.vector_decay_gradients, tile, 8),
     ]
     return found
 

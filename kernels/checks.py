@@ -19,6 +19,7 @@ from torch import Tensor
 from kernels.reference import reference_boundary_clipped_scan, reference_scan
 from kernels.scalar_decay import scalar_decay_scan
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
+from kernels.vector_decay import vector_decay_scan
 
 TOLERANCE = {torch.float32: 4e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
 """Of the largest element, by the dtype of the products."""
@@ -194,6 +195,29 @@ def compare_gradients(
         yield compare(f"gradient of {name}", ours, truth, tolerance)
 
 
+def vector_case(shape: Shape) -> Case:
+    """Like :func:`scalar_case` with a decay per channel: some channels reset at once, their neighbours keep."""
+    case, random = scalar_case(shape), normal(shape, seed=2)
+    spread = torch.exp(2 * random(shape.seqlen, shape.nheads, shape.d_state) - 1)
+    log_decay = case.inputs.log_decay.clamp_min(-30) * spread
+    log_decay[:, shape.seqlen // 2, :, ::3] = -3000.0
+    return case._replace(inputs=case.inputs._replace(log_decay=log_decay.contiguous()))
+
+
+def vector_forward(shape: Shape) -> Iterator[Compared]:
+    """The scan with norms at every token, from a memory."""
+    case = vector_case(shape)
+    ours = vector_decay_scan(*case, True, chunk=shape.chunk)
+    yield from compare_outputs(ours, reference_scan(*case.in_float64(), chunk=shape.chunk), TOLERANCE[shape.dtype])
+    yield from compare_decay(ours, case, shape.chunk)
+
+
+def vector_backward(shape: Shape) -> Iterator[Compared]:
+    """Gradients, that of every channel's decay among them."""
+    scan, reference = partial(vector_decay_scan, chunk=shape.chunk), partial(reference_scan, chunk=shape.chunk)
+    yield from compare_gradients(scan, reference, vector_case(shape), 2 * TOLERANCE[shape.dtype])
+
+
 def scalar_backward(shape: Shape) -> Iterator[Compared]:
     """Gradients of the plain scan, and with the multipliers in place."""
     case, tolerance = scalar_case(shape), 2 * TOLERANCE[shape.dtype]
@@ -213,6 +237,8 @@ CHECKS: dict[str, Callable[[Shape], Iterator[Compared]]] = {
     "scalar_forward": scalar_forward,
     "scalar_mitigated": scalar_mitigated,
     "scalar_backward": scalar_backward,
+    "vector_forward": vector_forward,
+    "vector_backward": vector_backward,
 }
 
 
