@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parent / "checkpoints"
 DEFAULT = "mamba2-base"
 PRECISIONS = ("float32", "bfloat16")
+DEVICE = "MEMORY_EXPLORER_DEVICE"
+"""The variable that names the device of published models: cpu by default, or cuda."""
 
 
 def home() -> Path:
@@ -165,7 +167,8 @@ def load_model(name: str, precision: str = "float32") -> LanguageModel:
             from model.published.load import load_published
 
             assert isinstance(card.config, PublishedConfig)
-            return load_published(card.path, card.name, card.config, precision, make_room=load_model.cache_clear)
+            device = os.environ.get(DEVICE, "cpu")
+            return load_published(card.path, card.name, card.config, precision, device, load_model.cache_clear)
         model = LanguageModel(card.config)
         try:
             weights = load_file(card.path / "model.safetensors")

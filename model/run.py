@@ -203,7 +203,8 @@ def run(
     progress = read_progress(path)
     start = int(progress["tokens"])
     if start:
-        state = unflatten_state({name: torch.from_numpy(array) for name, array in read_state(path).items()})
+        stored = {name: torch.from_numpy(array) for name, array in read_state(path).items()}
+        state = unflatten_state({name: tensor.to(model.head.device) for name, tensor in stored.items()})
     else:
         origin = Origin(explored=prepared.explored, source=prepared.source, seed=experiment.seed)
         state = initial_state(experiment.initial_state, model.zero_state(), origin)
@@ -302,7 +303,7 @@ class Block:
         self.pending.clear()
         self.writer.commit(
             {"tokens": tokens, "controlled": self.controlled, "seconds": seconds},
-            {name: tensor.numpy() for name, tensor in state.items()},
+            {name: tensor.cpu().numpy() for name, tensor in state.items()},
         )
 
 

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from model.checkpoint import load_model, load_tokenizer_of, model_card
 from model.errors import UserError
+from model.messages import message
 from model.published import hub, library
 from model.published.config import read_published
 from model.published.reference import reference_of
@@ -171,3 +172,18 @@ def test_the_hub_answers_only_when_asked(page: Callable[..., AppTest], monkeypat
         monkeypatch.setattr(huggingface_hub, client, lambda *_, **__: pytest.fail("the hub was asked"))
     monkeypatch.setattr(hub, "subprocess", SimpleNamespace(Popen=lambda *_, **__: pytest.fail("a download began")))
     assert not page().exception
+
+
+@pytest.mark.parametrize("kind", ["mamba", "bamba"])
+def test_every_page_opens_with_a_published_model(
+    page: Callable[..., AppTest], folders: dict[str, Path], kind: str
+) -> None:
+    name = str(folders[kind])
+    library.add_folder(name)
+    app = page().selectbox(key="model").select(name).run()
+    for file in sorted((ROOT / "viz" / "app_pages").glob("*.py")):
+        app.switch_page(f"viz/app_pages/{file.name}").run()
+        assert not app.exception, file.name
+        assert message("app.unexpected") not in [error.value for error in app.error], file.name
+        if file.stem == "lab":
+            assert "only reading" in said(app)

@@ -14,6 +14,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from model import stream
 from model.checkpoint import available, load_model, load_tokenizer_of, model_card
 from model.cli import app
 from model.errors import UserError
@@ -73,6 +74,10 @@ def change_config(folder: Path, **values: Any) -> None:
 
 
 # What is found.
+
+
+def test_memory_is_estimated_for_the_segments_that_are_read() -> None:
+    assert (room.SEGMENT, room.TILE) == (stream.SEGMENT, stream.TILE)
 
 
 def test_a_folder_and_a_downloaded_name_are_models(checkpoint: Path) -> None:
@@ -401,3 +406,12 @@ def test_a_download_that_does_not_fit_on_the_disk_never_starts(answer: Answer, m
 
 def test_tiny_models_have_the_vocabulary_of_their_tokenizer(checkpoint: Path) -> None:
     assert model_card(str(checkpoint)).config.vocab_size == VOCAB
+
+
+def test_a_published_model_is_not_trained_on(checkpoint: Path) -> None:
+    from model.training.post_config import PostTrainConfig
+    from model.training.post_training import post_train
+
+    config = PostTrainConfig(base=str(checkpoint), interventions=(("zeros", 1.0),), length=64, rows=2, steps=2)
+    with pytest.raises(UserError, match="only reading"):
+        post_train(config, {}, checkpoint / "save.safetensors")

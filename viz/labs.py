@@ -42,6 +42,8 @@ def trial_of(
     A step reads sixteen training lengths of text however long its sequences are, so a step always takes about as long.
     """
     card = model_card(chosen.model)
+    if card.published:
+        raise UserError("published.no_training", name=card.name)
     config = PostTrainConfig(
         base=chosen.model,
         interventions=((name, share),),

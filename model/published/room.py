@@ -8,8 +8,9 @@ from typing import NamedTuple
 from model.config import ModelConfig
 from model.errors import UserError
 from model.published.config import PublishedConfig
-from model.stream import SEGMENT, TILE
 
+SEGMENT, TILE = 512, 2048
+"""Those of :mod:`model.stream`, with which torch would come; a test holds them equal."""
 MEGABYTE = 1_000_000
 WORKING = 200 * MEGABYTE
 """What a process that reads holds besides the model: libraries, telemetry, the document."""

@@ -173,6 +173,8 @@ def post_train(
     """
     config.check()
     card = model_card(config.base)
+    if card.published:
+        raise UserError("published.no_training", name=card.name)
     for name, _ in config.interventions:
         if row_of(name).needs_explored and card.explored is None:
             raise UserError("initial_states.needs_explored", name=name)
