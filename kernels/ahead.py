@@ -21,7 +21,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels import boundaries, scalar_decay, scalar_decay_backward, vector_decay
+from kernels import boundaries, diagonal, scalar_decay, scalar_decay_backward, selective, vector_decay
 from kernels import vector_decay_backward as backward
 
 ARCHITECTURES = (80, 90, 100)
@@ -84,11 +84,11 @@ def builds() -> list[Build]:
         ),
         Build("token_norms", scalar_decay.token_norms, {"CHUNK": 64}, 4),
     ]
-    return found + vector_builds()
+    return found + other_builds()
 
 
-def vector_builds() -> list[Build]:
-    """What a scan with a decay per channel launches, at the head of RWKV-6 and of a small GLA."""
+def other_builds() -> list[Build]:
+    """What the other families launch: heads of RWKV-6 and of a small GLA, channels of Mamba-1 and of the LRU."""
     found = []
     for products in "bf16", "tf32x3":
         tile = {"HEADDIM": 64, "D_STATE": 64, "CHUNK": 64, "PRODUCTS": products}
@@ -106,7 +106,14 @@ def vector_builds() -> list[Build]:
             Build(f"vector_key_gradients {products}", backward.vector_key_gradients, tile | blocks, 4),
         ]
     tile = {"HEADDIM": 64, "D_STATE": 64, "CHUNK": 64}
+    channels = {"WIDTH": 32, "D_STATE": 16, "CHANNELS": 16, "CHUNK": 64}
+    turning = {"WIDTH": 128, "CHUNK": 64}
     found += [
+        Build("selective_states", selective.selective_states, channels, 4),
+        Build("selective_read", selective.selective_read, channels | {"NORMS": True}, 4),
+        Build("diagonal_states", diagonal.diagonal_scan_chunk, turning | {"READ": False, "NORMS": False}, 4),
+        Build("diagonal_read", diagonal.diagonal_scan_chunk, turning | {"READ": True, "NORMS": True}, 4),
+        Build("diagonal_carry", diagonal.diagonal_carry, {"WIDTH": 128}, 4),
         Build("vector_norms", vector_decay.vector_norms, tile, 4),
         Build("vector_decay_gradients", backward.vector_decay_gradients, tile, 8),
     ]
@@ -115,7 +122,7 @@ def vector_builds() -> list[Build]:
 
 def compiled(build: Build, architecture: int) -> dict[str, Any]:
     """Compile and read the resources off the machine code: registers and stack per thread, shared bytes per program."""
-    products = "*bf16" if build.constants.get("PRODUCTS") == "bf16" else "*fp32"
+    products = "*fp32" if build.constants.get("PRODUCTS") == "tf32x3" or "diagonal" in build.name else "*bf16"
 
     def kind(name: str) -> str:
         if name in build.constants:

@@ -100,7 +100,7 @@ def carry_states(
         initial, states, totals, initial if limit is None else limit.to(initial).contiguous(), squares, sums, largest,
         count - 1, nheads,
         ELEMENTS=elements, SLICE=part, CHANNELS=totals.shape[-1], CLIP=limit is not None,
-        num_warps=8 if part > SLICE else 4,
+        num_warps=8 if part > SLICE else 4 if part > 128 else 1,
     )  # fmt: skip
     squared, mean = squares.sum(-1), sums.sum(-1) / elements
     std = (squared / elements - mean.square()).clamp_min(0).sqrt()

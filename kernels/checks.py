@@ -7,6 +7,7 @@ unwritten is a mismatch.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from kernels.diagonal import diagonal_scan
 from kernels.reference import reference_boundary_clipped_scan, reference_scan
 from kernels.scalar_decay import scalar_decay_scan
+from kernels.selective import selective_scan
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
 from kernels.vector_decay import vector_decay_scan
 
@@ -233,12 +236,54 @@ def scalar_backward(shape: Shape) -> Iterator[Compared]:
     yield from compare_gradients(multiplied, changed, case, tolerance)
 
 
+def selective_case(shape: Shape, per_state: bool) -> Case:
+    """Channels one wide: a decay per channel and state, or states of one number."""
+    channels = shape.nheads * shape.headdim // 4
+    narrow = dataclasses.replace(shape, nheads=channels, headdim=1, d_state=shape.d_state if per_state else 1)
+    case = vector_case(narrow) if per_state else scalar_case(narrow)
+    return case._replace(inputs=case.inputs._replace(log_decay=case.inputs.log_decay.contiguous()))
+
+
+def selective_forward(shape: Shape) -> Iterator[Compared]:
+    """Mamba-1 and RG-LRU, with norms at every token."""
+    for per_state in (True, False):
+        case = selective_case(shape, per_state)
+        ours = selective_scan(*case, True, chunk=shape.chunk)
+        truth = reference_scan(*case.in_float64(), chunk=shape.chunk)
+        yield from compare_outputs(ours, truth, TOLERANCE[torch.float32])
+        yield from compare_decay(ours, case, shape.chunk)
+
+
+def diagonal_forward(shape: Shape) -> Iterator[Compared]:
+    """The LRU: channels that turn by any angle and decay, some at once."""
+    channels, random = shape.nheads * shape.headdim, normal(shape)
+    groups = shape.ngroups
+    log_decay = scalar_case(dataclasses.replace(shape, nheads=channels, headdim=1, d_state=1)).inputs.log_decay
+
+    def numbers(*sizes: int) -> Tensor:
+        return torch.complex(random(*sizes), random(*sizes))
+
+    inputs = ScanInputs(
+        x=numbers(shape.seqlen, channels, 1),
+        B=numbers(shape.seqlen, groups, 1),
+        C=numbers(shape.seqlen, groups, 1),
+        log_decay=torch.complex(log_decay, 3 * random(shape.seqlen, channels, 1)),
+    )
+    case = Case(inputs, Memory(numbers(channels, 1, 1)))
+    ours = diagonal_scan(*case, True, chunk=shape.chunk)
+    truth = reference_scan(*case.in_float64(), chunk=shape.chunk)
+    yield from compare_outputs(ours, truth, TOLERANCE[torch.float32])
+    yield from compare_decay(ours, case, shape.chunk)
+
+
 CHECKS: dict[str, Callable[[Shape], Iterator[Compared]]] = {
     "scalar_forward": scalar_forward,
     "scalar_mitigated": scalar_mitigated,
     "scalar_backward": scalar_backward,
     "vector_forward": vector_forward,
     "vector_backward": vector_backward,
+    "selective_forward": selective_forward,
+    "diagonal_forward": diagonal_forward,
 }
 
 

@@ -23,7 +23,12 @@ from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
 VARIABLE = "MEMORY_EXPLORER_KERNEL"
 KERNELS = ("triton", "chunked")
 
-FAMILIES = {"scalar_decay": "scalar_decay_scan", "vector_decay": "vector_decay_scan"}
+FAMILIES = {
+    "scalar_decay": "scalar_decay_scan",
+    "vector_decay": "vector_decay_scan",
+    "selective": "selective_scan",
+    "diagonal": "diagonal_scan",
+}
 """The Triton kernels in the order in which they are asked: a module with ``supports``, and the name of its scan."""
 
 log = logging.getLogger(__name__)

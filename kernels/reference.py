@@ -42,7 +42,7 @@ def read_states(C: Tensor, states: Tensor) -> Tensor:
 def _output(inputs: ScanInputs, states: Tensor, chunk: int) -> ScanOutput:
     seqlen = states.shape[1] - 1
     boundaries = [*range(0, seqlen, chunk), seqlen]
-    norms = states[:, 1:].square().sum((-1, -2)).sqrt()
+    norms = states[:, 1:].abs().square().sum((-1, -2)).sqrt()
     y = read_states(inputs.C, states[:, 1:])
     return ScanOutput(y, states[:, boundaries], Memory(states[:, -1]), norms, inputs.log_decay)
 
