@@ -23,7 +23,7 @@ A mitigation that replaces the operator (a window, a bounded norm) runs as it is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -95,6 +95,16 @@ def plan(prompts: Prompts, cells: Sequence[tuple[int, float]], rows: int) -> lis
     return [found[key] for key in sorted(found)]
 
 
+def coarse_to_fine(prompts: Prompts, cells: Sequence[tuple[int, float]], rows: int) -> list[Branch]:
+    """The same in two rounds, every second depth first: a map is whole, at half its resolution, halfway through.
+
+    The second round reads the trunk again, and places that the rounds have in common twice: about a sixth more.
+    """
+    coarse = set(sorted(prompts.task.depths)[::2])
+    rounds = [cell for cell in cells if cell[1] in coarse], [cell for cell in cells if cell[1] not in coarse]
+    return [branch for part in rounds for branch in plan(prompts, part, rows)]
+
+
 def run_forked(
     model: LanguageModel,
     prompts: Prompts,
@@ -108,7 +118,7 @@ def run_forked(
     """Run the cells of ``begun.task`` that ``begun`` lacks: the results of ``run_passkey``, within rounding.
 
     Arguments are those of :func:`model.passkey.run.run_passkey`. When ``stop()`` turns true, the cells that are
-    finished are returned, at most one segment later. Cells of short prompts are finished first, roughly.
+    finished are returned, at most one segment later. Every second depth comes first, and short prompts before long.
     """
     import torch
 
@@ -122,29 +132,38 @@ def run_forked(
     report(result, done)
     reading = Reading(model, scans or Scans.plain(len(model.config.layers)))
     trunks: dict[int, tuple[int, State]] = {}
-    try:
-        for branch in plan(prompts, missing, max(1, STATES // bytes_of_row)):
-            share = branch.credit / branch.work
 
-            def tick(read: int, before: int = done, share: float = share, so_far: PasskeyResult = result) -> None:
-                report(so_far, before + round(read * share))
+    def reached(tokens: int) -> None:
+        nonlocal done
+        done = tokens
+        report(result, done)
+
+    try:
+        for branch in coarse_to_fine(prompts, missing, max(1, STATES // bytes_of_row)):
+            before, share = done, branch.credit / branch.work
+
+            def tick(read: int, before: int = before, share: float = share) -> None:
+                reached(before + round(read * share))
                 if stop():
                     raise StoppedError
 
             with torch.inference_mode():
                 trunk = 0 if prompts.shared else branch.trials[0]
                 position, at = trunks.get(trunk, (0, state))
+                if position > branch.cut:  # a new round
+                    position, at = 0, state
                 at = reading.on(at, reading.ids(prompts.filler(trunk, position, branch.cut)), lambda read: tick(0))
                 trunks[trunk] = branch.cut, at
                 for ask, found in answers_of(reading, prompts, branch, at, tick):
                     for depth in branch.asks[ask]:
                         answers[ask.length, depth].extend(found)
-            done += branch.credit
-            full = {cell: cell_of(given) for cell, given in answers.items() if len(given) == task.trials}
-            seconds = begun.seconds + time.monotonic() - started
-            ordered = {cell: (full | begun.cells)[cell] for cell in task.cells if cell in full or cell in begun.cells}
-            result = replace(result, cells=ordered, seconds=seconds)
-            report(result, done)
+                    full = {cell: cell_of(given) for cell, given in answers.items() if len(given) == task.trials}
+                    seconds = begun.seconds + time.monotonic() - started
+                    known = begun.cells | full
+                    cells = {cell: known[cell] for cell in task.cells if cell in known}
+                    result = replace(result, cells=cells, seconds=seconds)
+                    report(result, done)
+            reached(before + branch.credit)
     except StoppedError:
         pass
     return result
@@ -173,24 +192,23 @@ def free_memory() -> int | None:
 
 def answers_of(
     reading: Reading, prompts: Prompts, branch: Branch, state: State, tick: Callable[[int], None]
-) -> list[tuple[Ask, np.ndarray]]:
+) -> Iterator[tuple[Ask, np.ndarray]]:
     """Leave the trunk, whose memory at ``branch.cut`` is ``state``, and answer every question on the way.
 
-    Returns for every ask (trials, 2, digits), as :func:`model.passkey.run.answer` gives them.
+    Gives for every ask, as soon as it is reached, (trials, 2, digits) as :func:`model.passkey.run.answer` does.
     """
     items = [prompts.item(trial, branch.cut + branch.before) for trial in branch.trials]
     breaks = prompts.breaks(branch.before)
     tells = reading.ids(*(np.concatenate([breaks, item.tell]) for item in items))
     state = reading.on(state, tells, lambda read: tick(0))
-    position, read, found = branch.cut, 0, []
+    position, read = branch.cut, 0
     for ask in sorted(branch.asks):
         stretch = reading.ids(prompts.filler(branch.trials[0], position, ask.end))
         state = reading.on(state, stretch, partial(add, tick, read), rows=len(items))
         position, read = ask.end, read + stretch.shape[1] * len(items)
         breaks = prompts.breaks(ask.after)
         tails = reading.ids(*(np.concatenate([breaks, item.ask]) for item in items))
-        found.append((ask, reading.said(state, tails, ask.after + items[0].scored)))
-    return found
+        yield ask, reading.said(state, tails, ask.after + items[0].scored)
 
 
 def add(tick: Callable[[int], None], before: int, more: int) -> None:
