@@ -189,6 +189,18 @@ def answer(
 
     Returns (rows, 2, digits), or None if ``passed(tokens read so far)`` turned true between two segments.
     """
+    found = read_to_answers(model, batch, scans, state, passed)
+    return None if found is None else said(model, *found)
+
+
+def read_to_answers(
+    model: LanguageModel,
+    batch: Sequence[Prompt],
+    scans: Sequence[Scan] | None,
+    state: State | None,
+    passed: Callable[[int], bool],
+) -> tuple[Tensor, Tensor] | None:
+    """Read prompts of one length; what the head reads at each digit (rows, digits, d_model), and the right tokens."""
     import torch
 
     from model.state import map_state
@@ -208,18 +220,25 @@ def answer(
             if passed(rows * (first + segment.shape[1])):
                 return None
         hidden, _ = model.hidden(ids[:, first_said - 1 : -1], state, scans)
-        return said(model, hidden[:, scored - first_said], ids[:, scored])
+    return hidden[:, scored - first_said], ids[:, scored]
 
 
 def said(model: LanguageModel, hidden: Tensor, right: Tensor) -> np.ndarray:
     """What :func:`answer` returns, from what the head reads (rows, digits, d_model) and the right tokens."""
+    probability, likeliest = scores(model, hidden, right)
+    return np.stack([probability, likeliest == right.cpu().numpy()], axis=1)
+
+
+def scores(model: LanguageModel, hidden: Tensor, right: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The probability of every right token, and the most probable token in its place, (rows, digits) each."""
     import torch
 
-    logits = model.logits(hidden)  # (rows, digits, vocab_size)
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    probability = logits.softmax(-1).gather(-1, right[..., None])[..., 0]
-    found = torch.stack([probability, (logits.argmax(-1) == right).to(probability.dtype)], dim=1)
-    return found.nan_to_num().cpu().numpy()  # a state that overflowed answers nothing
+    with torch.inference_mode():
+        logits = model.logits(hidden)  # (rows, digits, vocab_size)
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        probability = logits.softmax(-1).gather(-1, right[..., None])[..., 0]
+        # A state that overflowed answers nothing.
+        return probability.nan_to_num().cpu().numpy(), logits.argmax(-1).cpu().numpy()
 
 
 def store_samples(
