@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from model.errors import UserError
 from model.published.config import read_published
 from model.published.load import load_published
+from model.published.tokens import load_published_tokenizer
 from tests import plain
 from tests.published import random_model, save
 
@@ -66,6 +67,14 @@ def test_the_original_layout_gives_the_same_numbers(kind: str, tmp_path: Path) -
     with torch.inference_mode():
         logits, _ = load_published(folder, kind, read_published(folder, kind))(TOKENS)
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
+
+
+def test_a_bare_tokenizer_file_is_enough(tmp_path: Path) -> None:
+    folder, _ = original("mamba2", tmp_path)
+    text = "pump 17 was checked, 圧力は正常"
+    whole = load_published_tokenizer(folder, "original").encode(text).ids
+    (folder / "tokenizer_config.json").unlink()
+    assert load_published_tokenizer(folder, "original").encode(text).ids == whole
 
 
 def test_an_original_hybrid_is_not_taken_for_a_plain_one(tmp_path: Path) -> None:

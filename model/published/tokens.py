@@ -10,15 +10,20 @@ from model.errors import UserError
 
 
 def load_published_tokenizer(folder: Path, name: str) -> Tokenizer:
-    """The fast tokenizer in ``folder``; UserError if there is none, or only one that runs code of its own."""
+    """The fast tokenizer in ``folder``; UserError if there is none, or only one that runs code of its own.
+
+    Where the library does not know what the folder is, as with the original layouts, ``tokenizer.json`` says it all.
+    """
     from transformers import AutoTokenizer
 
     try:
         found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        backend = found.backend_tokenizer
+        return found.backend_tokenizer
     except Exception as error:  # the library raises whatever a damaged file makes it raise
-        raise UserError("published.no_tokenizer", name=name) from error
-    return backend
+        try:
+            return Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception:
+            raise UserError("published.no_tokenizer", name=name) from error
 
 
 def beginning(tokenizer: Tokenizer) -> list[int]:
