@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -203,6 +204,35 @@ def test_a_tokenizer_of_another_model(copy: Path) -> None:
     file.write_text("{}")
     with pytest.raises(UserError, match="no fast tokenizer"):
         prepare(TEXT, "notes.txt", str(copy))
+
+
+LOADING = """
+import resource, sys
+import model.published.load as load
+import transformers
+from pathlib import Path
+from model.published.config import read_published
+
+def held():
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+folder = Path(sys.argv[1])
+config = read_published(folder, "large")
+before = held()
+model = load.load_published(folder, "large", config, sys.argv[2])
+touched = sum(float(parameter.sum()) for parameter in model.parameters())
+print(held() - before)
+"""
+
+
+@pytest.mark.parametrize(("precision", "most"), [("float32", 1.3), ("bfloat16", 1.8)])
+def test_loading_needs_no_second_copy(tmp_path: Path, precision: str, most: float) -> None:
+    theirs = mamba2(hidden_size=512, num_heads=16, head_dim=64, num_hidden_layers=8, vocab_size=30_000)
+    theirs.save_pretrained(tmp_path)
+    size = sum(file.stat().st_size for file in tmp_path.glob("*.safetensors"))
+    command = [sys.executable, "-c", LOADING, str(tmp_path), precision]
+    done = subprocess.run(command, cwd=hub.ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout.split()[-1]) < most * size  # in bfloat16 the pages of the float32 file count too
 
 
 # A reading, end to end.

@@ -76,7 +76,8 @@ def sizes(source: Any) -> dict[str, Any]:
 def anatomy(config: PublishedConfig) -> Anatomy:
     """Layers of a mixer and a feed-forward part."""
     source = config.source
-    rows: Table = {"norm.weight": "attn_norm.weight", "mixer.norm.weight": "attn.g_norm_swish_gate.weight"}
+    gated = "g_norm_swish_gate" if getattr(source, "fuse_norm", True) else "g_norm"
+    rows: Table = {"norm.weight": "attn_norm.weight", "mixer.norm.weight": f"attn.{gated}.weight"}
     for name in ("q_proj", "k_proj", "v_proj", "g_proj", "o_proj"):
         rows |= linear(f"mixer.{name}", f"attn.{name}")
     rows |= linear("mixer.gate_in", "attn.gk_proj.0") | linear("mixer.gate_out", "attn.gk_proj.1")
