@@ -12,9 +12,10 @@ from viz.jobs import Job
 Result = TypeVar("Result")
 
 
-def stored(own: Path, shipped: Path, load: Callable[[Path], Result]) -> list[Result]:
-    """The results in ``own``, newest first, then those in ``shipped``; a foreign or outdated file is none."""
-    newest_first = sorted(own.glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+def stored(own: Path, shipped: Path, load: Callable[[Path], Result], kept: Path | None = None) -> list[Result]:
+    """The results in ``own``, newest first, in ``kept`` likewise, then in ``shipped``; a foreign file is none."""
+    written = [own, *([] if kept is None else [kept])]
+    newest_first = [file for folder in written for file in sorted(folder.glob("*.json"), key=_age)]
     found = []
     for file in (*newest_first, *sorted(shipped.glob("*.json"))):
         try:
@@ -22,6 +23,10 @@ def stored(own: Path, shipped: Path, load: Callable[[Path], Result]) -> list[Res
         except UserError:
             continue
     return found
+
+
+def _age(file: Path) -> int:
+    return -file.stat().st_mtime_ns
 
 
 def tokens_left(begun: Sequence[Any]) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import streamlit as st
 
-from model.checkpoint import load_tokenizer_of
+from model.checkpoint import home, load_tokenizer_of
 from model.errors import UserError
 from model.passkey import PasskeyResult, PasskeyTask, Reader, doubling_lengths, measure, reader_of
-from model.passkey.prompts import least_length
+from model.passkey.prompts import Prompts
 from model.passkey.run import Report
 from viz import jobs, measurements, session
 from viz.choices import Choices
@@ -27,6 +29,11 @@ def folder() -> Path:
     return session.workspace().folder / "passkey"
 
 
+def kept() -> Path:
+    """Where results lie that outlive their session and that everyone who uses this server sees."""
+    return home() / "passkey"
+
+
 def readers(chosen: Choices) -> tuple[Reader, ...]:
     """The plain model and, if it is another, what the sidebar has chosen."""
     reader = reader_of(
@@ -38,15 +45,45 @@ def readers(chosen: Choices) -> tuple[Reader, ...]:
     return (reader,) if reader.plain else (reader.baseline(), reader)
 
 
-def lengths(reader: Reader, longest: int, language: str, digits: int) -> tuple[int, ...]:
-    """The lengths to test: doublings around the training length that have room for the sentences."""
-    least = least_length(load_tokenizer_of(reader.model), language, digits)
+def lengths(task: PasskeyTask, reader: Reader, longest: int) -> tuple[int, ...]:
+    """The lengths to test: doublings around the training length with room for what ``task`` tells and asks."""
+    alone = replace(task, lengths=(1 << 20,), depths=(0.0,), trials=1, filler="newlines", document="")
+    least = Prompts(alone, load_tokenizer_of(reader.model)).least
     return doubling_lengths(reader.train_length, longest, least)
 
 
+def text_of(task: PasskeyTask) -> str | None:
+    """The document of ``task``, "" if it has none; None if it is neither a sample nor an upload of this session."""
+    if task.filler != "text":
+        return ""
+    document = next((key for key in session.document_keys() if session.document(key).sha256 == task.document), None)
+    return None if document is None else session.document(document).text
+
+
 def stored() -> list[PasskeyResult]:
-    """Every result that this session may see: its own, newest first, then those that came with the program."""
-    return measurements.stored(folder(), SHIPPED, PasskeyResult.load)
+    """Every result that this session may see: its own and the kept ones, newest first, then what came with us."""
+    return measurements.stored(folder(), SHIPPED, PasskeyResult.load, kept())
+
+
+def listed(known: Sequence[PasskeyResult]) -> dict[str, PasskeyResult]:
+    """The results that can be looked at, by key: with anything in them, each once, the fullest of it."""
+    found: dict[str, PasskeyResult] = {}
+    for result in known:
+        if result.cells and (result.key not in found or len(result.cells) > len(found[result.key].cells)):
+            found[result.key] = result
+    return found
+
+
+def file_of(key: str) -> Path | None:
+    """The file of the result ``key``: the session's own, a kept one, or one that came with the program."""
+    files = (place / f"{key}.json" for place in (folder(), kept(), SHIPPED))
+    return next((file for file in files if file.exists()), None)
+
+
+def keep(key: str) -> None:
+    """Move a result of this session to where it outlives it."""
+    kept().mkdir(parents=True, exist_ok=True)
+    shutil.move(folder() / f"{key}.json", kept() / f"{key}.json")
 
 
 def result_of(task: PasskeyTask, reader: Reader, known: Sequence[PasskeyResult]) -> PasskeyResult:

@@ -11,23 +11,19 @@ from collections.abc import Sequence
 import streamlit as st
 
 from model.errors import UserError
-from model.messages import message
-from model.passkey import PasskeyResult, PasskeyTask, Reader, even_depths
-from model.passkey.task import FILLERS, MAX_DIGITS
-from model.recall import PASSKEYS
+from model.passkey import PasskeyResult, PasskeyTask, Reader
+from model.passkey.compare import recall_interval
 from viz import passkeys, session
 from viz.chart import chart
-from viz.choices import Choices, describe
-from viz.language import language, show_error, t
+from viz.choices import Choices
+from viz.language import plain, show_error, t
 from viz.theme import is_dark
-from viz.views import passkey_prompt
-from viz.views.controls import choice, newly_clicked
+from viz.views import passkey_controls, passkey_difference, passkey_prompt, passkey_results
+from viz.views.controls import newly_clicked
 from viz.views.passkey_figures import curve, figure, short, table
 
 LIVE = 2.0
 """Seconds between two drawings of a map that is being filled."""
-LONGEST = (2, 4, 8, 16, 32, 64, 128)
-"""Lengths of the longest text that can be chosen, in training lengths."""
 
 
 def render(chosen: Choices) -> None:
@@ -36,79 +32,37 @@ def render(chosen: Choices) -> None:
     running = passkeys.collect()
     active = running is not None and running.active
     wanted = passkeys.readers(chosen)
-    document = session.document(chosen.document)
-    task = _task(wanted[-1], document.sha256)
+    try:
+        task, text = passkey_controls.task_of(wanted[-1])
+    except UserError as error:
+        show_error(error)
+        return
     known = passkeys.stored()
     begun = [passkeys.result_of(task, reader, known) for reader in wanted]
-    _run(begun, known, document.text if task.filler == "text" else "", chosen, active)
+    _run(begun, known, text, chosen, active)
     if active:
         from viz.progress import panel
 
         assert running is not None
         panel(running, t("passkey.running"))
-    train_length = chosen.train_length or wanted[0].train_length
+    keys = passkey_results.choose(known)
     shown = passkeys.running() if active else passkeys.task_to_show(task, wanted, known)
+    results, _ = _looked_at(keys, shown, wanted)
+    train_length = results[0].reader.train_length if keys else chosen.train_length or wanted[0].train_length
     live = st.fragment(_results, run_every=LIVE if active else None)
-    live(task, shown, wanted, train_length, active)
-    passkey_prompt.render(shown, wanted[0].model, document)
+    live(task, keys, shown, wanted, train_length, active)
+    passkey_prompt.render(results[0].task, results[0].reader.model, passkeys.text_of(results[0].task))
 
 
-def _task(reader: Reader, document: str) -> PasskeyTask:
-    """The test that the controls describe."""
-    with st.container(border=True, key="passkey-settings"):
-        st.markdown(f"**{t('passkey.settings')}**")
-        first, second = st.container(horizontal=True), st.container(horizontal=True)
-    with first:
-        tongues = sorted(PASSKEYS, key=lambda tongue: tongue != language())
-        tongue = choice(t("passkey.which_language"), tongues, key="pk_language", words=_language_name)
-        filler = choice(
-            t("passkey.which_filler"),
-            FILLERS,
-            key="pk_filler",
-            words=lambda option, tongue: message(f"passkey.filler_{option}", tongue),
-            help=t("passkey.which_filler_help"),
-        )
-        longest = st.select_slider(
-            t("passkey.which_longest"),
-            LONGEST,
-            value=16,
-            key="pk_longest",
-            bind="query-params",
-            help=t("passkey.which_longest_help", train_length=reader.train_length),
-        )
-    with second:
-        depths = st.slider(
-            t("passkey.which_depths"),
-            2,
-            11,
-            5,
-            key="pk_depths",
-            bind="query-params",
-            help=t("passkey.which_depths_help"),
-        )
-        trials = st.number_input(
-            t("passkey.which_trials"),
-            1,
-            200,
-            10,
-            key="pk_trials",
-            bind="query-params",
-            help=t("passkey.which_trials_help"),
-        )
-        digits = st.number_input(t("passkey.which_digits"), 1, MAX_DIGITS, 5, key="pk_digits", bind="query-params")
-    return PasskeyTask(
-        language=tongue,
-        lengths=passkeys.lengths(reader, longest, tongue, int(digits)),
-        depths=even_depths(depths),
-        trials=int(trials),
-        digits=int(digits),
-        filler=filler,
-        document=document if filler == "text" else "",
-    )
-
-
-def _language_name(option: str, tongue: str) -> str:
-    return message(f"passkey.language_{option}", tongue)
+def _looked_at(
+    keys: Sequence[str], shown: PasskeyTask, wanted: Sequence[Reader]
+) -> tuple[list[PasskeyResult], list[str]]:
+    """The results that are drawn, one or two, and what each is called: the stored ones with ``keys``, if there are."""
+    known = passkeys.stored()
+    if keys:
+        return passkey_results.picked(keys, known)
+    results = [passkeys.result_of(shown, reader, known) for reader in wanted]
+    return results, [passkey_results.reader_words(reader) for reader in wanted]
 
 
 def _run(
@@ -136,6 +90,7 @@ def _run(
     if clicked:
         try:
             begun[0].task.check()
+            passkey_results.show_settings()
             source = session.visible_recordings().get(chosen.source)
             passkeys.start(begun, text, source.path if source is not None else None)
         except UserError as error:
@@ -147,35 +102,44 @@ def _run(
         show_error(failed)
 
 
-def _results(task: PasskeyTask, shown: PasskeyTask, wanted: Sequence[Reader], train_length: int, active: bool) -> None:
-    """What is known of ``shown``; while a test runs, this is drawn anew every other second."""
-    known = passkeys.stored()
-    results = [passkeys.result_of(shown, reader, known) for reader in wanted]
-    titles = [_title(reader) for reader in wanted]
+def _results(
+    task: PasskeyTask,
+    keys: Sequence[str],
+    shown: PasskeyTask,
+    wanted: Sequence[Reader],
+    train_length: int,
+    active: bool,
+) -> None:
+    """What is known of the results that are looked at; while a test runs, this is drawn anew every other second."""
+    results, titles = _looked_at(keys, shown, wanted)
     if not active and not any(result.cells for result in results):
         st.info(t("passkey.shown_nothing"), icon=":material/key:")
-    if shown != task:
+    if not keys and shown != task:
         st.caption(t("passkey.shown_other"))
-    st.caption(_describe(shown, results))
+    files = keys or [result.key for result in results]
+    st.caption(_describe(results, files))
     with st.container(horizontal=True):
         for result, title in zip(results, titles, strict=True):
             _metric(result, title, train_length)
     averages = "; ".join(_numbers(result, title) for result, title in zip(results, titles, strict=True))
-    dark = is_dark()
+    dark, trials = is_dark(), results[0].task.trials
     event = chart(
         figure(results, titles, train_length=train_length, dark=dark),
         key="passkey_map",
         title=t("passkey.map_title"),
-        explanation=t("passkey.map_explanation", trials=shown.trials),
-        alt=t("passkey.map_alt", trials=shown.trials, averages=averages),
+        explanation=t("passkey.map_explanation", trials=trials),
+        alt=t("passkey.map_alt", trials=trials, averages=averages),
         data=table(results, titles),
         selectable=True,
     )
-    if len(wanted) == 1:
+    passkey_results.downloads(results, titles, files)
+    if len(results) == 2:
+        _difference(results, titles, train_length, dark)
+    elif not keys:
         st.caption(t("passkey.mitigate_hint"))
     clicked = newly_clicked(event, "_explorer_passkey_click")
     if clicked is not None:
-        passkey_prompt.choose(shown, column=round(clicked["x"]), row=round(clicked["y"]))
+        passkey_prompt.choose(results[0].task, column=round(clicked["x"]), row=round(clicked["y"]))
         st.rerun()
     chart(
         curve(results, titles, train_length=train_length, dark=dark),
@@ -187,21 +151,30 @@ def _results(task: PasskeyTask, shown: PasskeyTask, wanted: Sequence[Reader], tr
     )
 
 
-def _title(reader: Reader) -> str:
-    return t("passkey.plain") if reader.plain else describe(reader.initial_state, reader.mitigations)
-
-
-def _describe(task: PasskeyTask, results: Sequence[PasskeyResult]) -> str:
-    words = t(
-        "passkey.shown",
-        tongue=t(f"passkey.language_{task.language}"),
-        filler=t(f"passkey.filler_{task.filler}"),
-        digits=task.digits,
-        trials=task.trials,
+def _difference(results: Sequence[PasskeyResult], titles: Sequence[str], train_length: int, dark: bool) -> None:
+    """The second result less the first, once both have a cell in common."""
+    first, second = results
+    better, worse, compared = passkey_difference.counts(first, second)
+    if compared == 0:
+        return
+    counted = t("passkey_results.difference_counts", better=better, worse=worse, compared=compared)
+    chart(
+        passkey_difference.figure(first, second, train_length=train_length, dark=dark),
+        key="passkey_difference",
+        title=t("passkey_results.difference_title", second=plain(titles[1]), first=plain(titles[0])),
+        explanation=t("passkey_results.difference_explanation"),
+        alt=t("passkey_results.difference_alt", second=titles[1], first=titles[0], counts=counted),
+        data=passkey_difference.table(first, second),
     )
-    from_elsewhere = all((passkeys.SHIPPED / f"{result.key}.json").exists() for result in results if result.cells)
-    known = any(result.cells for result in results)
-    return f"{t('passkey.shown_stored')} · {words}" if known and from_elsewhere else words
+    st.caption(counted)
+
+
+def _describe(results: Sequence[PasskeyResult], keys: Sequence[str]) -> str:
+    task = results[0].task
+    words = t("passkey.shown", what=plain(passkey_results.task_words(task)), trials=task.trials)
+    known = [file for file in map(passkeys.file_of, keys) if file is not None]
+    from_elsewhere = bool(known) and all(file.parent == passkeys.SHIPPED for file in known)
+    return f"{t('passkey.shown_stored')} · {words}" if from_elsewhere else words
 
 
 def _numbers(result: PasskeyResult, title: str) -> str:
@@ -221,6 +194,10 @@ def _metric(result: PasskeyResult, title: str, train_length: int) -> None:
     with st.container(border=True):
         st.metric(t("passkey.recall_label", who=title), value, help=t("passkey.recall_help"))
         facts = [] if recalled is None else [t("passkey.recall_times", times=recalled / train_length)]
+        interval = recall_interval(result)
+        if interval is not None:
+            low, high = (t("passkey.recall_short" if end else "passkey.recall_no", length=end) for end in interval)
+            facts.append(t("passkey.recall_interval", low=low, high=high))
         if pooled:
             farthest, cell = max(pooled.items())
             facts.append(t("passkey.recall_farthest", share=cell.accuracy, length=farthest))

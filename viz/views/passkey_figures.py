@@ -29,15 +29,9 @@ def figure(results: Sequence[PasskeyResult], titles: Sequence[str], *, train_len
     drawn.update_annotations(yshift=14, font_size=14)
     for column, result in enumerate(results, start=1):
         drawn.add_trace(_cells(result), row=1, col=column)
-        drawn.add_trace(_hatching(result), row=1, col=column)
+        drawn.add_trace(hatching(np.isnan(result.accuracy())), row=1, col=column)
         drawn.add_trace(_frames(result), row=1, col=column)
-        known = sum(length <= train_length for length in lengths)
-        if 0 < known < len(lengths):
-            line = {"color": VERMILLION, "width": 2.5, "dash": "dash"}
-            drawn.add_vline(x=known - 0.5, line=line, row=1, col=column)
-            label = {"text": t("curves.train_length"), "font": {"size": 11}, "showarrow": False}
-            place = {"x": known - 0.5, "y": -0.5, "xanchor": "center", "yanchor": "bottom"}
-            drawn.add_annotation(**label, **place, row=1, col=column)
+        mark_train_length(drawn, lengths, train_length, row=1, col=column)
     ticks = {"tickvals": list(range(len(lengths))), "ticktext": [short(length) for length in lengths]}
     drawn.update_xaxes(**ticks, range=[-0.5, len(lengths) - 0.5], showgrid=False, title_text=t("passkey.axis_length"))
     rows = len(task.depths)
@@ -59,6 +53,15 @@ def figure(results: Sequence[PasskeyResult], titles: Sequence[str], *, train_len
         },
     )
     return drawn
+
+
+def mark_train_length(drawn: go.Figure, lengths: Sequence[int], train_length: int, **place: int) -> None:
+    """A dashed line between the columns of a map: right of it, texts are longer than any in training."""
+    known = sum(length <= train_length for length in lengths)
+    if 0 < known < len(lengths):
+        drawn.add_vline(x=known - 0.5, line={"color": VERMILLION, "width": 2.5, "dash": "dash"}, **place)
+        label = {"text": t("curves.train_length"), "font": {"size": 11}, "showarrow": False}
+        drawn.add_annotation(**label, x=known - 0.5, y=-0.5, xanchor="center", yanchor="bottom", **place)
 
 
 def _cells(result: PasskeyResult) -> go.Heatmap:
@@ -96,9 +99,9 @@ def _frames(result: PasskeyResult) -> go.Scatter:
     )
 
 
-def _hatching(result: PasskeyResult) -> go.Bar:
-    """Cells that were not run, as hatched bars: a heat map has no patterns."""
-    rows, columns = np.nonzero(np.isnan(result.accuracy()))
+def hatching(lacking: np.ndarray | Sequence[Sequence[bool]]) -> go.Bar:
+    """Cells (depths, lengths) that were not run, as hatched bars: a heat map has no patterns."""
+    rows, columns = np.nonzero(np.asarray(lacking))
     pattern = {"shape": "/", "fgcolor": GREY, "bgcolor": "rgba(0,0,0,0)", "size": 7, "solidity": 0.2}
     return go.Bar(
         x=columns.tolist(),

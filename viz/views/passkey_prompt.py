@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 
 from model.checkpoint import load_tokenizer_of, model_card
-from model.document import Document
 from model.errors import UserError
 from model.passkey import PasskeyTask, Prompts
 from viz.language import show_error, t
@@ -23,11 +22,14 @@ def choose(task: PasskeyTask, *, column: int, row: int) -> None:
 
 
 @st.fragment
-def render(task: PasskeyTask, model: str, document: Document) -> None:
-    """Draw the boxes that choose a cell and a trial, and its prompt in four pieces."""
+def render(task: PasskeyTask, model: str, text: str | None) -> None:
+    """Draw the boxes that choose a cell and a trial, and its prompt in four pieces.
+
+    ``text`` is the document around the key, "" if there is none, and None if it is gone.
+    """
     with st.container(border=True, key="passkey-prompt"):
         st.markdown(f"**{t('passkey.prompt_title')}**", help=t("passkey.prompt_help"))
-        if task.filler == "text" and task.document != document.sha256:
+        if text is None:
             st.caption(t("passkey.prompt_gone"))
             return
         with st.container(horizontal=True):
@@ -35,7 +37,6 @@ def render(task: PasskeyTask, model: str, document: Document) -> None:
             depth = _box("passkey.prompt_depth", list(task.depths), "pk_depth")
             trial = _box("passkey.prompt_trial", list(range(1, task.trials + 1)), "pk_trial")
         try:
-            text = document.text if task.filler == "text" else ""
             prompts = _prompts(task, model, text)
             prompt = prompts.prompt(int(length), depth, int(trial) - 1)
         except UserError as error:

@@ -23,19 +23,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One row: ``write(words, task, random)``, and how many things ``task.count`` may say are told, low to high."""
+    """One row: ``write(words, task, random)``, and how many things ``task.count`` may say are told, low to high.
+
+    ``sized`` and ``shaped``: whether ``task.digits`` and ``task.shape`` matter to it.
+    """
 
     write: Callable[[Words, PasskeyTask, np.random.Generator], Item]
     low: int = 1
     high: int = 1
+    sized: bool = True
+    shaped: bool = True
 
 
 QUESTIONS: dict[str, Question] = {
     "passkey": Question(write=passkey.write),
     "keys": Question(write=keys.write, low=2, high=26),
     "pairs": Question(write=pairs.write, high=26),
-    "word": Question(write=word.write),
-    "copying": Question(write=copying.write, high=64),
+    "word": Question(write=word.write, sized=False, shaped=False),
+    "copying": Question(write=copying.write, high=64, sized=False),
     "associative": Question(write=associative.write, high=26),
     "occurrence": Question(write=occurrence.write, low=2, high=9),
 }

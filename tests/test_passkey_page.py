@@ -1,0 +1,149 @@
+"""The passkey page: every question and filler can be asked for, results are listed, compared, kept and linked."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import plotly.io
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from model.messages import message
+from model.passkey import PasskeyResult, reader_of
+from model.passkey.questions import QUESTIONS
+from tests.test_passkey import a_result
+from tests.tiny import make_tiny_checkpoint, tiny_text
+
+LOCALES = {"en": "en-GB", "ja": "ja-JP"}
+
+
+@pytest.fixture
+def open_page(tmp_path, monkeypatch) -> Callable[..., AppTest]:
+    """Opens the page in a new session of ``language``, with a tiny model and two kept results of it."""
+    monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
+    monkeypatch.setattr("model.checkpoint.SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("viz.passkeys.SHIPPED", tmp_path / "none")
+    make_tiny_checkpoint(tmp_path)
+    for numbers, settings in (([[10, 0, 1], [10, 3, None]], {}), ([[10, 9, 2], [10, 4, 2], [1, 1, 1]], {"decay": 4.0})):
+        made = a_result(numbers)
+        task = replace(made.task, lengths=tuple(8 * length for length in made.lengths))
+        cells = {(8 * length, depth): cell for (length, depth), cell in made.cells.items()}
+        result = PasskeyResult(task=task, reader=reader_of("tiny", mitigations=settings), cells=cells)
+        result.save(tmp_path / "passkey" / f"{result.key}.json")
+
+    def start(language: str = "en", **query: str) -> AppTest:
+        app = AppTest.from_file("../app.py", default_timeout=60)
+        app.context = {"locale": LOCALES[language], "theme": "light"}
+        for name, value in query.items():
+            app.query_params[name] = value
+        return app.run().switch_page("viz/app_pages/passkey.py").run()
+
+    return start
+
+
+def kept(tmp_path) -> list[PasskeyResult]:
+    found = [PasskeyResult.load(file) for file in (tmp_path / "passkey").glob("*.json")]
+    return sorted(found, key=lambda result: not result.reader.plain)
+
+
+def sound(page: AppTest) -> AppTest:
+    assert not page.exception, page.exception[0].value
+    assert not page.error, page.error[0].value
+    return page
+
+
+def charts(page: AppTest) -> list[dict]:
+    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+
+
+def run(page: AppTest) -> AppTest:
+    page.button(key="pk_run").click().run()
+    for _ in range(300):
+        if page.button(key="pk_run").label == message("passkey.run_done", page.session_state["lang"]):
+            return sound(page)
+        time.sleep(0.1)
+        sound(page.run())
+    raise AssertionError("it never ended")
+
+
+@pytest.mark.parametrize("language", LOCALES)
+def test_a_link_shows_two_results_and_where_they_differ(open_page, tmp_path, language):
+    plain, mended = kept(tmp_path)
+    page = sound(open_page(language, pk_result=plain.key, pk_other=mended.key))
+    assert page.selectbox(key="pk_result").value == plain.key
+    maps, difference = charts(page)[:2]
+    drawn = [trace for trace in maps["data"] if trace["type"] == "heatmap"]
+    assert [trace["text"] for trace in drawn] == [
+        [["1.00", "0.00", "0.10"], ["1.00", "0.30", ""]],
+        [["1.00", "0.90", "0.20"], ["0.10", "0.10", "0.10"]],  # depths 0 and 1 alone are common
+    ]
+    texts = next(trace for trace in difference["data"] if trace["type"] == "heatmap")["text"]
+    assert texts == [["0.00", "+0.90*", "+0.10"], ["-0.90*", "-0.20", ""]]
+    assert sum(shape["type"] == "rect" for shape in difference["layout"]["shapes"]) == 2
+    assert len(page.metric) == 2
+
+
+def test_a_link_to_a_result_that_is_not_here_says_so(open_page):
+    page = sound(open_page(pk_result="ffffffffffff"))
+    assert any("not available" in note.value for note in page.info)
+    assert page.selectbox(key="pk_result").value == "settings"
+
+
+def test_every_question_has_its_controls(open_page):
+    page = open_page()
+    for name, row in QUESTIONS.items():
+        sound(page.selectbox(key="pk_question").set_value(name).run())
+        boxes = {box.key for box in page.number_input}
+        assert (f"pk_count_{name}" in boxes) == (row.high > row.low)
+        assert ("pk_digits" in boxes) == row.sized
+        assert ("pk_shape" in {box.key for box in page.selectbox}) == row.shaped
+
+
+def test_an_own_document_is_tested_listed_kept_and_seen_by_others(open_page, tmp_path):
+    page = open_page("ja")
+    page.file_uploader[0].upload("mine.txt", tiny_text(900).encode())
+    for _ in range(100):
+        page.run()
+        uploads = [option for option in page.selectbox(key="pk_filler").options if option == "mine.txt"]
+        if uploads:
+            break
+        time.sleep(0.1)
+    key = page.session_state["doc"]
+    assert key.startswith("upload:")
+    page.selectbox(key="pk_filler").set_value(key)
+    page.selectbox(key="pk_question").set_value("pairs").run()
+    page.number_input(key="pk_count_pairs").set_value(2)
+    page.selectbox(key="pk_shape").set_value("hex")
+    page.select_slider(key="pk_longest").set_value(4)
+    page.slider(key="pk_depths").set_value(2)
+    page.number_input(key="pk_trials").set_value(2).run()
+    run(page)
+    mine = next(iter(page.session_state["_explorer_workspace"].folder.glob("passkey/*.json"))).stem
+    assert any("mine.txt" in option for option in page.selectbox(key="pk_result").options)
+    sound(page.button(key=f"pk_keep_{mine}").click().run())
+    assert (tmp_path / "passkey" / f"{mine}.json").exists()
+    task = PasskeyResult.load(tmp_path / "passkey" / f"{mine}.json").task
+    assert (task.question, task.count, task.shape, task.filler) == ("pairs", 2, "hex", "text")
+    other = sound(open_page("en", pk_result=mine))
+    assert not any("mine.txt" in option for option in other.selectbox(key="pk_result").options)
+    assert other.selectbox(key="pk_result").value == mine
+    assert any("not in this session" in note.value for note in other.caption)
+
+
+def test_the_difference_marks_clear_cells_and_hatches_the_rest():
+    from viz.views.passkey_difference import counts, figure, table
+
+    first, second = a_result([[10, 10, None], [10, 0, 0]]), a_result([[10, 0, 3], [None, 1, 0]])
+    drawn = figure(first, second, train_length=64, dark=True)
+    maps = next(trace for trace in drawn.data if trace.type == "heatmap")
+    assert [list(row) for row in maps.text] == [["0.00", "-1.00*", ""], ["", "+0.10", "0.00"]]
+    hatched = next(trace for trace in drawn.data if trace.type == "bar")
+    assert list(zip(hatched.x, (base + 0.5 for base in hatched.base), strict=True)) == [(2, 0), (0, 1)]
+    frames = [shape for shape in drawn.layout.shapes if shape.type == "rect"]
+    assert [(round(shape.x0), round(shape.y0)) for shape in frames] == [(1, 0)]
+    assert counts(first, second) == (0, 1, 4) and len(table(first, second)) == 4
+    assert (drawn.layout.coloraxis.cmin, drawn.layout.coloraxis.cmax) == (-1, 1)
+    assert len(plotly.io.to_json(drawn)) < 50_000
