@@ -21,17 +21,17 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from kernels import boundaries, diagonal, scalar_decay, scalar_decay_backward, selective, vector_decay
+from kernels import boundaries, diagonal, scalar_decay, scalar_decay_backward, scalar_window, selective, vector_decay
 from kernels import vector_decay_backward as backward
 
 ARCHITECTURES = (80, 90, 100)
-INTEGERS = {"seqlen", "nchunks", "nheads", "ngroups", "first", "splits"}
+INTEGERS = {"seqlen", "nchunks", "nheads", "ngroups", "first", "splits", "past", "whole", "rest", "left", "width"}
 FLOATS = {"decay", "insertion"}
 HALF = {"x", "B", "C", "dx"}
 """Tensors that come in the dtype of the products; every other pointer is to float32."""
 
 SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
-SPILL_LIMIT = {"bf16": {80: 640, 90: 0, 100: 64}, "tf32x3": {80: 3200, 90: 576, 100: 128}}
+SPILL_LIMIT = {"bf16": {80: 640, 90: 0, 100: 64}, "tf32x3": {80: 4400, 90: 576, 100: 128}}
 """Bytes of stack per thread. Ampere's products read operands through registers, and those of float32 do not fit."""
 
 
@@ -59,6 +59,8 @@ def builds() -> list[Build]:
             Build(f"read_chunks {products}", scalar_decay.read_chunks, tile | depth | {"NORMS": False}, warps),
             Build(f"read_chunks norms {products}", scalar_decay.read_chunks, tile | depth | {"NORMS": True}, warps),
             gradient._replace(wide=frozenset({"x"})),
+            Build(f"window_read {products}", scalar_window.window_read, tile | depth, warps),
+            Build(f"window_boundaries {products}", scalar_window.window_boundaries, tile, warps),
             Build(f"input_gradients {products}", scalar_decay_backward.input_gradients, tile | depth, warps),
             Build(f"key_gradients {products}", scalar_decay_backward.key_gradients, tile | depth, 8),
         ]
@@ -82,6 +84,7 @@ def builds() -> list[Build]:
             {"ELEMENTS": elements, "SLICE": part, "CHANNELS": 1, "GIVEN": True},
             4,
         ),
+        Build("window_sums", scalar_window.window_sums, {"ELEMENTS": elements, "SLICE": part}, 4),
         Build("token_norms", scalar_decay.token_norms, {"CHUNK": 64}, 4),
     ]
     return found + other_builds()

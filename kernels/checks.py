@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from kernels.diagonal import diagonal_scan
-from kernels.reference import reference_boundary_clipped_scan, reference_scan
+from kernels.reference import reference_boundary_clipped_scan, reference_scan, reference_windowed_scan
 from kernels.scalar_decay import scalar_decay_scan
+from kernels.scalar_window import scalar_window_scan
 from kernels.selective import selective_scan
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
 from kernels.vector_decay import vector_decay_scan
@@ -174,6 +175,21 @@ def scalar_mitigated(shape: Shape) -> Iterator[Compared]:
     yield Compared("a bounded norm above its limit", max(0.0, float(beyond)), 1e-6)
 
 
+def scalar_windowed(shape: Shape) -> Iterator[Compared]:
+    """Windows of a chunk and of a few, in one piece and in pieces that end anywhere."""
+    case, chunk, seqlen = scalar_case(shape), min(shape.chunk, 32), shape.seqlen
+    for window in (chunk, 2 * chunk + 17):
+        truth = reference_windowed_scan(*case.in_float64(), window, chunk=1)
+        for cuts in ((), (1, 62, 70, 140)) if window > chunk else ((),):
+            memory, start = case.memory, 0
+            for stop in (*(cut for cut in cuts if cut < seqlen), seqlen):
+                ours = scalar_window_scan(case.inputs.segment(start, stop), memory, window, chunk=chunk)
+                here = truth.boundary_states[:, [*range(start, stop, chunk), stop]]
+                part = truth._replace(y=truth.y[:, start:stop], boundary_states=here, memory=Memory(here[:, -1]))
+                yield from compare_outputs(ours, part, TOLERANCE[shape.dtype])
+                memory, start = ours.memory, stop
+
+
 def gradients(scan: Callable[[ScanInputs, Memory], ScanOutput], case: Case) -> list[Tensor]:
     """The gradients of all inputs and of the memory, for random weights on y and on every boundary state."""
     leaves = [tensor.clone().requires_grad_() for tensor in (*case.inputs, case.memory.state)]
@@ -279,6 +295,7 @@ def diagonal_forward(shape: Shape) -> Iterator[Compared]:
 CHECKS: dict[str, Callable[[Shape], Iterator[Compared]]] = {
     "scalar_forward": scalar_forward,
     "scalar_mitigated": scalar_mitigated,
+    "scalar_windowed": scalar_windowed,
     "scalar_backward": scalar_backward,
     "vector_forward": vector_forward,
     "vector_backward": vector_backward,

@@ -65,6 +65,33 @@ def scan(
     return chunked_scan(inputs, memory, token_norms, chunk=chunk)
 
 
+def windowed(
+    inputs: ScanInputs, memory: Memory, window: int, token_norms: bool = False, *, kernel: str | None = None
+) -> ScanOutput:
+    """The scan of a sliding window on the kernel for its device; see :func:`kernels.windowed.windowed_scan`.
+
+    Triton takes one decay per head, windows of a chunk or more, and no norms at every token; PyTorch takes the rest.
+    """
+    forced = kernel or os.environ.get(VARIABLE) or None
+    name = "scalar_window"
+    if name not in broken and (forced == "triton" or (forced is None and on_gpu(inputs))):
+        try:
+            module = family(name)
+            if module.supports(inputs) and window >= CHUNK and not token_norms and module.carries(memory):
+                output: ScanOutput = module.scalar_window_scan(inputs, memory, window)
+                return output
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            if forced == "triton":
+                raise
+            log.warning("PyTorch runs instead of the Triton kernels of %s: %s", name, error)
+            broken.add(name)
+    from kernels.windowed import windowed_scan
+
+    return windowed_scan(inputs, memory, window, token_norms)
+
+
 def on_gpu(inputs: ScanInputs) -> bool:
     """Whether Triton has a device for ``inputs``."""
     return inputs.x.device.type == "cuda"

@@ -58,3 +58,11 @@ def causal(high, low, CHUNK: tl.constexpr):  # type: ignore[no-untyped-def]
     token = tl.arange(0, CHUNK)
     between = (high[:, None] - high[None, :]) + (low[:, None] - low[None, :])
     return tl.where(token[:, None] >= token[None, :], tl.exp2(tl.minimum(between, 0.0)), 0.0)
+
+
+@triton.jit
+def rows_of(pointer, rows, stride, count, WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Rows of WIDTH elements in float32, zero from row ``count`` on."""
+    column = tl.arange(0, WIDTH)
+    at = pointer + rows[:, None] * stride + column[None, :]
+    return tl.load(at, mask=(rows < count)[:, None], other=0.0).to(tl.float32)

@@ -28,19 +28,11 @@ from torch import Tensor
 
 from kernels.boundaries import carry_states, mean_log_decay
 from kernels.scalar_decay import SIZES, WIDTHS, depth, launch
-from kernels.tiles import LOG2_E, PRODUCTS_OF, dot, products_of
+from kernels.tiles import LOG2_E, PRODUCTS_OF, dot, products_of, rows_of
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, Telemetry, boundary_count
 
 BLOCK = 16
 """Tokens of a block of A: the least that a matrix product takes."""
-
-
-@triton.jit
-def rows_of(pointer, rows, stride, count, WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Rows of WIDTH elements in float32, zero from row ``count`` on."""
-    column = tl.arange(0, WIDTH)
-    at = pointer + rows[:, None] * stride + column[None, :]
-    return tl.load(at, mask=(rows < count)[:, None], other=0.0).to(tl.float32)
 
 
 @triton.jit

@@ -22,9 +22,9 @@ from torch import Tensor
 
 from kernels.boundaries import carry_gradients
 from kernels.scalar_decay import SIZES, depth, launch
-from kernels.tiles import LOG2_E, dot, products_of
+from kernels.tiles import LOG2_E, dot, products_of, rows_of
 from kernels.types import ScanInputs
-from kernels.vector_decay import BLOCK, causal_scores, decay_after, forward, rows_of, vector_states
+from kernels.vector_decay import BLOCK, causal_scores, decay_after, forward, vector_states
 
 
 @triton.jit(do_not_specialize=SIZES)

@@ -18,7 +18,7 @@ from tests.test_kernels import Case, case
 
 pytest.importorskip("triton")
 CHECKS = {
-    *("scalar_forward", "scalar_mitigated", "scalar_backward"),
+    *("scalar_forward", "scalar_mitigated", "scalar_windowed", "scalar_backward"),
     *("vector_forward", "vector_backward"),
     *("selective_forward", "diagonal_forward"),
 }
@@ -128,6 +128,24 @@ def test_out_of_memory_is_not_a_broken_kernel(as_on_gpu: None, monkeypatch: pyte
     with pytest.raises(torch.OutOfMemoryError):
         dispatch.scan(*case(3))
     assert not dispatch.broken
+
+
+def test_a_window_runs_on_triton_and_falls_back_to_the_same() -> None:
+    script = (
+        "import torch\n"
+        "from kernels import dispatch\n"
+        "from kernels.checks import Shape, scalar_case\n"
+        "from kernels.windowed import windowed_scan\n"
+        "case = scalar_case(Shape(seqlen=150, headdim=16, d_state=16))\n"
+        "for window, norms, used in ((80, False, True), (80, True, False), (20, False, False)):\n"
+        "    truth = windowed_scan(*case, window, norms)\n"
+        "    ours = dispatch.windowed(*case, window, norms, kernel='triton')\n"
+        "    assert (ours.telemetry is not None) == used\n"
+        "    torch.testing.assert_close(ours.y, truth.y, rtol=1e-4, atol=1e-4)\n"
+        "    again = dispatch.windowed(case.inputs, truth.memory, window, norms, kernel='triton')\n"
+        "    assert again.telemetry is None and again.y.isfinite().all()\n"  # a memory stays with who made it
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=ONE_THREAD | {"TRITON_INTERPRET": "1"}, check=True)
 
 
 # Telemetry.

@@ -18,9 +18,9 @@ def windowed(scan: Scan, window: float, _: Tensor | None = None) -> Scan:
     """The scan of the last ``window`` inputs; it replaces the operator, so it must wrap the kernel itself."""
 
     def scan_windowed(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
-        from kernels.windowed import windowed_scan
+        from kernels import dispatch
 
-        return windowed_scan(inputs, memory, int(window), token_norms)
+        return dispatch.windowed(inputs, memory, int(window), token_norms)
 
     scan_windowed.windowed = True  # type: ignore[attr-defined]
     return scan_windowed
