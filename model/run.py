@@ -107,7 +107,7 @@ def prepare(
     train_length = card.train_length if train_length is None else train_length
     if not 16 <= train_length <= 1_000_000:
         raise UserError("models.train_length", value=train_length)
-    tokens, characters = encode(load_tokenizer_of(model_name), text)
+    tokens, characters = encode(load_tokenizer_of(model_name), text, whole=card.published)
     if card.published:
         first = beginning(load_tokenizer_of(model_name))
         tokens = np.concatenate([np.array(first, np.int32), tokens])

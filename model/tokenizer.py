@@ -46,15 +46,16 @@ def pieces(text: str) -> Iterable[str]:
         start = stop
 
 
-def encode(tokenizer: Tokenizer, text: str) -> tuple[np.ndarray, np.ndarray]:
+def encode(tokenizer: Tokenizer, text: str, *, whole: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Tokens of ``text`` and where each begins.
 
+    ``whole`` encodes it in one go, for a tokenizer of others that a line break does not part from what follows.
     Returns token ids (n_tokens,) int32 and character offsets (n_tokens,) int32 into ``text``.
     """
     ids: list[np.ndarray] = []
     offsets: list[np.ndarray] = []
     start = 0
-    for piece in pieces(text):
+    for piece in [text] if whole and text else pieces(text):
         encoding = tokenizer.encode(piece, add_special_tokens=False)
         ids.append(np.asarray(encoding.ids, dtype=np.int32))
         offsets.append(np.asarray([first for first, _ in encoding.offsets], dtype=np.int32) + start)

@@ -26,6 +26,7 @@ from model.published.facts import facts_of, reported_lengths
 from model.published.reference import record_explored, reference_of
 from model.published.tokens import beginning
 from model.run import prepare, run
+from model.tokenizer import PIECE
 from tests.published import VOCAB, mamba2, random_model, save
 from tests.tiny import tiny_text
 
@@ -311,6 +312,16 @@ def test_tokens_before_every_text_are_read_first(checkpoint: Path) -> None:
     assert beginning(tokenizer) == [7]
     document = prepare(TEXT, "notes.txt", str(checkpoint))
     assert document.tokens[0] == 7 and document.characters[:2].tolist() == [0, 0]
+
+
+def test_tokens_are_those_of_the_library(checkpoint: Path) -> None:
+    from transformers import AutoTokenizer
+
+    text = tiny_text(9000, 3).replace(".", ".\n\n  \n   ")
+    assert len(text) > 3 * PIECE
+    theirs = AutoTokenizer.from_pretrained(checkpoint)(text)["input_ids"]
+    document = prepare(text, "notes.txt", str(checkpoint))
+    assert document.tokens.tolist() == theirs
 
 
 # The hub, without a hub.

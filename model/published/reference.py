@@ -62,7 +62,7 @@ def record_explored(
     from model.tokenizer import encode
 
     tokenizer = load_tokenizer_of(card.name)
-    streams = [(name, encode(tokenizer, text)[0]) for name, text in texts]
+    streams = [(name, encode(tokenizer, text, whole=True)[0]) for name, text in texts]
     long_enough = [(name, stream) for name, stream in streams if len(stream) >= card.train_length]
     if not long_enough:
         longest = max((len(stream) for _, stream in streams), default=0)
