@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import plotly.io
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -131,6 +132,55 @@ def test_an_own_document_is_tested_listed_kept_and_seen_by_others(open_page, tmp
     assert not any("mine.txt" in option for option in other.selectbox(key="pk_result").options)
     assert other.selectbox(key="pk_result").value == mine
     assert any("not in this session" in note.value for note in other.caption)
+
+
+@pytest.mark.parametrize("language", LOCALES)
+def test_a_cell_is_looked_into(open_page, tmp_path, language):
+    plain, mended = kept(tmp_path)
+    page = open_page(language, pk_result=plain.key, pk_other=mended.key)
+    sound(page.selectbox(key="pk_length").set_value(512).run())
+    drawn = len(charts(page))
+    page.button(key="pk_look").click().run()
+    for _ in range(300):
+        if len(charts(sound(page))) > drawn:
+            break
+        time.sleep(0.1)
+        page.run()
+    digits, norms = charts(page)[-2:]
+    maps = [trace for trace in digits["data"] if trace["type"] == "heatmap"]
+    assert len(maps) == 2 and len(maps[0]["text"]) == plain.task.trials
+    assert len(norms["data"]) == 4  # two layers of two readers
+    assert "pk_look" not in {button.key for button in page.button}
+    sound(page.selectbox(key="pk_trial").set_value(3).run())
+    assert len(charts(page)) == drawn + 2
+
+
+def test_pictures_of_a_cell():
+    from model.passkey.explain import Explained
+    from viz.views.passkey_cell_figures import digits, digits_table, norms, norms_table, spoken
+
+    random = np.random.default_rng(0)
+    explained = Explained(
+        keys=("12", "34"),
+        right=(("1", "2"), ("3", "4")),
+        said=(("1", "2"), ("3", "\n")),
+        probability=random.random((2, 2)),
+        position=np.arange(0, 64 * 2001, 64),
+        norms=random.random((2, 2001, 6)),
+        told=((640, 660), (640, 660)),
+        asked=(128_000, 128_000),
+    )
+    assert explained.correct == (True, False)
+    known = [("plain", explained), ("mended", explained)]
+    drawn = digits(known, dark=False)
+    assert [list(row) for row in drawn.data[0].text] == [["1", "2"], ["3", "4→↵"]]
+    assert (drawn.layout.coloraxis.cmin, drawn.layout.coloraxis.cmax) == (0, 1)
+    assert spoken("7", "<b") == "7→&lt;b"
+    lines = norms(known, 1, dark=True)
+    assert len(lines.data) == 2  # six layers are drawn together
+    assert len(digits_table(known)) == 8 and len(norms_table(known, 0)) == 2 * 2001 * 6
+    for made in (drawn, lines):
+        assert len(plotly.io.to_json(made)) < 200_000
 
 
 def test_the_difference_marks_clear_cells_and_hatches_the_rest():

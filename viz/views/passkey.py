@@ -47,11 +47,11 @@ def render(chosen: Choices) -> None:
         panel(running, t("passkey.running"))
     keys = passkey_results.choose(known)
     shown = passkeys.running() if active else passkeys.task_to_show(task, wanted, known)
-    results, _ = _looked_at(keys, shown, wanted)
+    results, titles = _looked_at(keys, shown, wanted)
     train_length = results[0].reader.train_length if keys else chosen.train_length or wanted[0].train_length
     live = st.fragment(_results, run_every=LIVE if active else None)
     live(task, keys, shown, wanted, train_length, active)
-    passkey_prompt.render(results[0].task, results[0].reader.model, passkeys.text_of(results[0].task))
+    passkey_prompt.render(results, titles, passkeys.text_of(results[0].task))
 
 
 def _looked_at(

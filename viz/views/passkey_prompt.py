@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from model.checkpoint import load_tokenizer_of, model_card
 from model.errors import UserError
-from model.passkey import PasskeyTask, Prompts
+from model.passkey import PasskeyResult, PasskeyTask, Prompts
+from viz import passkeys
 from viz.language import show_error, t
+from viz.views import passkey_cell
 
 HEAD, TAIL = 600, 300
 """Characters of the filler that are shown at its start and end; all of it is in the download."""
@@ -22,11 +26,12 @@ def choose(task: PasskeyTask, *, column: int, row: int) -> None:
 
 
 @st.fragment
-def render(task: PasskeyTask, model: str, text: str | None) -> None:
-    """Draw the boxes that choose a cell and a trial, and its prompt in four pieces.
+def render(results: Sequence[PasskeyResult], titles: Sequence[str], text: str | None) -> None:
+    """Draw the boxes that choose a cell and a trial of ``results``, the first one's prompt, and what was answered.
 
     ``text`` is the document around the key, "" if there is none, and None if it is gone.
     """
+    task, model = results[0].task, results[0].reader.model
     with st.container(border=True, key="passkey-prompt"):
         st.markdown(f"**{t('passkey.prompt_title')}**", help=t("passkey.prompt_help"))
         if text is None:
@@ -56,6 +61,9 @@ def render(task: PasskeyTask, model: str, text: str | None) -> None:
             key="pk_prompt_txt",
             on_click="ignore",
         )
+        texts = [found for result in results if (found := passkeys.text_of(result.task)) is not None]
+        if len(texts) == len(results):
+            passkey_cell.render(results, titles, (int(length), depth), int(trial) - 1, texts)
 
 
 def _prompts(task: PasskeyTask, model: str, text: str) -> Prompts:
