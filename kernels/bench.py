@@ -62,6 +62,41 @@ def check(chosen: argparse.Namespace, device: str) -> bool:
     return passed
 
 
+def check_and_time(chosen: argparse.Namespace) -> bool:
+    """Every check at small awkward shapes, long scans at the models' shapes, then the table; whether all passed."""
+    import torch
+
+    from kernels import timing
+
+    print(f"device: {torch.cuda.get_device_name()}, torch {torch.__version__}")
+    passed = True
+    for seqlen, headdim, d_state, ngroups in ((1, 16, 128, 4), (63, 64, 16, 1), (65, 32, 64, 4), (200, 64, 128, 1)):
+        for dtype in DTYPES:
+            sizes = {"seqlen": seqlen, "headdim": headdim, "d_state": d_state, "ngroups": ngroups, "dtype": dtype}
+            passed = check(argparse.Namespace(**vars(chosen) | sizes), "cuda") and passed
+    for model in ("130M", "2.7B"):
+        for tokens in (4096, 65_536, 1_048_576):
+            try:
+                compared = list(timing.check_long(timing.model_shape(model, tokens, "cuda")))
+            except torch.OutOfMemoryError:
+                print(f"---- {model}, {tokens} tokens in one call: not enough memory")
+                continue
+            for one in compared:
+                passed = passed and one.passed
+                print(f"{'ok  ' if one.passed else 'FAIL'} {model} {one.what}: {one.error:.1e}")
+    if passed:
+        print("| model | tokens | scan of one layer | milliseconds | tokens/s | share of the roof |")
+        print("|---|---|---|---|---|---|")
+        for row in timing.time_models("cuda", (4096, 65_536, 1_048_576)):
+            roof = "" if row.roof is None else f"{row.roof:.0%}"
+            speed = f"{row.tokens / row.seconds:,.0f}"
+            print(
+                f"| {row.model} | {row.tokens:,} | {row.what} | {1e3 * row.seconds:.2f} | {speed} | {roof} |",
+                flush=True,
+            )
+    return passed
+
+
 def main() -> None:
     """Check, and time unless only the check is asked for."""
     chosen = parse()
@@ -71,8 +106,9 @@ def main() -> None:
     if not interpreted and not torch.cuda.is_available():
         print("no GPU here: set TRITON_INTERPRET=1 to check the kernels under the interpreter", file=sys.stderr)
         sys.exit(2)
-    device = "cpu" if interpreted else "cuda"
-    sys.exit(0 if check(chosen, device) else 1)
+    if chosen.check or interpreted:
+        sys.exit(0 if check(chosen, "cpu" if interpreted else "cuda") else 1)
+    sys.exit(0 if check_and_time(chosen) else 1)
 
 
 if __name__ == "__main__":

@@ -96,9 +96,9 @@ class Case(NamedTuple):
 
 
 def normal(shape: Shape, seed: int = 0) -> Callable[..., Tensor]:
-    """Random tensors of (batch, ...) on the shape's device, the same on every device."""
-    rng = torch.Generator().manual_seed(seed)
-    return lambda *sizes: torch.randn(shape.batch, *sizes, generator=rng).to(shape.device)
+    """Random tensors of (batch, ...), made on the shape's device: a long scan has gigabytes of them."""
+    rng = torch.Generator(shape.device).manual_seed(seed)
+    return lambda *sizes: torch.randn(shape.batch, *sizes, generator=rng, device=shape.device)
 
 
 def scalar_case(shape: Shape) -> Case:

@@ -65,6 +65,30 @@ def test_the_check_of_one_shape_says_whether_it_passed() -> None:
     assert subprocess.run(refused, cwd=ROOT, env=ONE_THREAD | {"TRITON_INTERPRET": "1"}).returncode == 1
 
 
+def test_a_benchmark_without_a_gpu_says_so() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "kernels.bench"], cwd=ROOT, env=ONE_THREAD | {"CUDA_VISIBLE_DEVICES": ""}, text=True,
+        capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 2 and "no GPU here" in done.stderr
+
+
+def test_what_the_benchmark_does_runs_under_the_interpreter() -> None:
+    script = (
+        "import torch\n"
+        "from kernels import timing\n"
+        "shape = timing.model_shape('130M', 70, 'cpu')\n"
+        "import dataclasses\n"
+        "shape = dataclasses.replace(shape, nheads=2, headdim=16, d_state=16)\n"
+        "assert all(compared.passed for compared in timing.check_long(shape))\n"
+        "seconds = timing.median_seconds(timing.contestants(timing.scalar_case(shape)), 1)\n"
+        "assert set(seconds) >= {'ours, chunk telemetry', 'ours, norms at every token'}\n"
+        "bandwidth, rate = timing.roofs('cpu', 64)\n"
+        "assert 0 < timing.least_seconds(shape, bandwidth, rate) < 1\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=ONE_THREAD | {"TRITON_INTERPRET": "1"}, check=True)
+
+
 # Dispatch.
 
 
