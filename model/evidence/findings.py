@@ -135,7 +135,12 @@ def excess(result: EvidenceResult, role: str) -> Estimate:
 
 def criterion(result: EvidenceResult, role: str) -> Estimate:
     """Largest loss beyond the training length over the largest within it, by stretches of 64 tokens."""
-    return _known(mean_of(_losses(_read(result, role), "largest").tolist()))
+    return criterion_of(result, _member(result, role))
+
+
+def criterion_of(result: EvidenceResult, member: Member) -> Estimate:
+    """The same of any model; MissingError if fewer than two documents tell."""
+    return _known(mean_of(_losses(result.of(member), "largest").tolist()))
 
 
 def left(result: EvidenceResult, role: str) -> Estimate:

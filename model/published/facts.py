@@ -6,13 +6,12 @@ from dataclasses import dataclass
 
 from model.checkpoint import ModelCard
 from model.config import ModelConfig
+from model.evidence.capacity import REPORTED, reported_forget, reported_recall
 from model.published import FAMILIES
 from model.published.config import PublishedConfig
 from model.published.files import tensors_in
 from model.published.room import room_of
 
-FITTED = (1.6, 12.9)
-"""Millions of numbers of state between which the published fits were made."""
 UNSURE = frozenset({"mamba", "mamba2"})
 """Families whose official checkpoints have a disputed training length."""
 
@@ -80,8 +79,6 @@ def reported_lengths(config: ModelConfig) -> tuple[int | None, int | None]:
         return None, None
     channels = config.d_inner + 2 * config.ngroups * config.d_state
     millions = (config.state_size + len(config.layers) * (config.d_conv - 1) * channels) / 1e6
-    if not FITTED[0] <= round(millions, 1) <= FITTED[1]:
+    if not REPORTED[0] <= round(millions, 1) <= REPORTED[1]:
         return None, None
-    forget = 5.172 * millions - 4.469
-    recall = 4.756 * (1.365**millions - 1) - 0.742
-    return round(1000 * forget), round(1000 * recall)
+    return round(reported_forget(millions)), round(reported_recall(millions))

@@ -18,7 +18,7 @@ from viz.chart import chart
 from viz.choices import Choices
 from viz.language import plain, show_error, t
 from viz.theme import is_dark
-from viz.views import passkey_controls, passkey_difference, passkey_prompt, passkey_results
+from viz.views import capacity, passkey_controls, passkey_difference, passkey_prompt, passkey_results
 from viz.views.controls import newly_clicked
 from viz.views.passkey_figures import curve, figure, short, table
 
@@ -52,6 +52,7 @@ def render(chosen: Choices) -> None:
     live = st.fragment(_results, run_every=LIVE if active else None)
     live(task, keys, shown, wanted, train_length, active)
     passkey_prompt.render(results, titles, passkeys.text_of(results[0].task))
+    capacity.render(results[0].task, known)
 
 
 def _looked_at(
