@@ -17,6 +17,7 @@ from model.passkey import PasskeyResult, reader_of
 from model.passkey.questions import QUESTIONS
 from tests.test_passkey import a_result
 from tests.tiny import make_tiny_checkpoint, tiny_text
+from viz import jobs
 
 LOCALES = {"en": "en-GB", "ja": "ja-JP"}
 
@@ -132,6 +133,33 @@ def test_an_own_document_is_tested_listed_kept_and_seen_by_others(open_page, tmp
     assert not any("mine.txt" in option for option in other.selectbox(key="pk_result").options)
     assert other.selectbox(key="pk_result").value == mine
     assert any("not in this session" in note.value for note in other.caption)
+
+
+def test_a_cancelled_test_keeps_what_there_is_and_can_go_on(open_page):
+    page = open_page()
+    page.select_slider(key="pk_longest").set_value(32)
+    page.slider(key="pk_depths").set_value(11)
+    page.number_input(key="pk_trials").set_value(20).run()
+    page.button(key="pk_run").click().run()
+    folder = page.session_state["_explorer_workspace"].folder / "passkey"
+    for _ in range(600):
+        if any(folder.glob("*.json")):
+            break
+        time.sleep(0.05)
+    job = jobs.latest(page.session_state["_explorer_workspace"].id, "passkey")
+    page.run().button(key=f"cancel-{job.id}").click().run()
+    assert job.wait(20)
+    sound(page.run())
+    assert page.button(key="pk_run").label == message("passkey.run_more", "en")
+    drawn = charts(page)[0]["data"]
+    texts = {text for trace in drawn if trace["type"] == "heatmap" for row in trace["text"] for text in row}
+    assert "" in texts and len(texts) > 1
+    result = next(PasskeyResult.load(file) for file in folder.glob("*.json"))
+    assert {depth for _, depth in result.cells} <= set(result.task.depths[::2])  # the coarse half first
+    sound(page.button(key="pk_run").click().run())
+    again = jobs.latest(page.session_state["_explorer_workspace"].id, "passkey")
+    again.cancel()
+    assert again.wait(20) and again.error is None
 
 
 @pytest.mark.parametrize("language", LOCALES)

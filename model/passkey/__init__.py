@@ -3,7 +3,8 @@
 The protocol is that of Stuffed Mamba (arXiv 2410.07145, appendix B): keys of five digits, greedy decoding, float32,
 exact match. The sentences are our own, without the paper's announcement at the start. ``task`` says what is asked and
 who answers, ``questions`` what is hidden, ``prompts`` writes it in tokens, ``run`` lets a model answer cell by cell and
-``fork`` from forked states, ``result`` holds the numbers, ``sweep`` runs many tests.
+``fork`` from forked states, ``result`` holds the numbers, ``compare`` sets two of them side by side, ``explain`` looks
+into a cell, ``sweep`` runs many tests.
 
     result = measure(PasskeyResult(task=task, reader=reader_of("mamba2-base", mitigations={"decay": 4})))
 

@@ -133,7 +133,8 @@ def _results(
         data=table(results, titles),
         selectable=True,
     )
-    passkey_results.downloads(results, titles, files)
+    if not active:
+        passkey_results.downloads(results, titles, files)
     if len(results) == 2:
         _difference(results, titles, train_length, dark)
     elif not keys:
