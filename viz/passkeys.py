@@ -95,8 +95,9 @@ def result_of(task: PasskeyTask, reader: Reader, known: Sequence[PasskeyResult])
 def task_to_show(task: PasskeyTask, wanted: Sequence[Reader], known: Sequence[PasskeyResult]) -> PasskeyTask:
     """``task`` if anything of it was run, else the task of the result that comes nearest to it."""
 
-    def nearness(result: PasskeyResult) -> tuple[bool, bool, bool]:
-        return result.task == task, result.reader == wanted[-1], result.task.language == task.language
+    def nearness(result: PasskeyResult) -> tuple[bool, ...]:
+        alike = result.task.question == task.question, result.task.language == task.language
+        return result.task == task, result.reader == wanted[-1], *alike
 
     usable = [result for result in known if result.reader in wanted and result.cells]
     return max(usable, key=nearness).task if usable else task

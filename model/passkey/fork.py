@@ -46,7 +46,7 @@ WORK = 1 << 21
 """Tokens times channels of all layers that are read at once, over all rows: measured fastest on CPUs."""
 
 STATES = 1 << 29
-"""Bytes of states that are read on side by side; more rows than fit in take turns."""
+"""Bytes of states that are read on side by side; more rows than fit in take turns. As many are kept of the trunk."""
 
 
 class Ask(NamedTuple):
@@ -98,7 +98,7 @@ def plan(prompts: Prompts, cells: Sequence[tuple[int, float]], rows: int) -> lis
 def coarse_to_fine(prompts: Prompts, cells: Sequence[tuple[int, float]], rows: int) -> list[Branch]:
     """The same in two rounds, every second depth first: a map is whole, at half its resolution, halfway through.
 
-    The second round reads the trunk again, and places that the rounds have in common twice: about a sixth more.
+    Places that the rounds have in common are read on from twice: about a seventh more.
     """
     coarse = set(sorted(prompts.task.depths)[::2])
     rounds = [cell for cell in cells if cell[1] in coarse], [cell for cell in cells if cell[1] not in coarse]
@@ -131,7 +131,8 @@ def run_forked(
     started, done = time.monotonic(), begun.tokens
     report(result, done)
     reading = Reading(model, scans or Scans.plain(len(model.config.layers)))
-    trunks: dict[int, tuple[int, State]] = {}
+    branches = coarse_to_fine(prompts, missing, max(1, STATES // bytes_of_row))
+    trunks = Trunks(reading, prompts, state, branches if len(branches) * bytes_of_row <= STATES else [])
 
     def reached(tokens: int) -> None:
         nonlocal done
@@ -139,7 +140,7 @@ def run_forked(
         report(result, done)
 
     try:
-        for branch in coarse_to_fine(prompts, missing, max(1, STATES // bytes_of_row)):
+        for branch in branches:
             before, share = done, branch.credit / branch.work
 
             def tick(read: int, before: int = before, share: float = share) -> None:
@@ -148,12 +149,7 @@ def run_forked(
                     raise StoppedError
 
             with torch.inference_mode():
-                trunk = 0 if prompts.shared else branch.trials[0]
-                position, at = trunks.get(trunk, (0, state))
-                if position > branch.cut:  # a new round
-                    position, at = 0, state
-                at = reading.on(at, reading.ids(prompts.filler(trunk, position, branch.cut)), lambda read: tick(0))
-                trunks[trunk] = branch.cut, at
+                at = trunks.at(branch, lambda: tick(0))
                 for ask, found in answers_of(reading, prompts, branch, at, tick):
                     for depth in branch.asks[ask]:
                         answers[ask.length, depth].extend(found)
@@ -209,6 +205,43 @@ def answers_of(
         breaks = prompts.breaks(ask.after)
         tails = reading.ids(*(np.concatenate([breaks, item.ask]) for item in items))
         yield ask, reading.said(state, tails, ask.after + items[0].scored)
+
+
+class Trunks:
+    """The plain filler of all trials, or of each, read once up to every place where a branch leaves it.
+
+    ``expected`` are the branches whose places are remembered when they are passed; for others, a trunk that is
+    already past them is read anew.
+    """
+
+    def __init__(self, reading: Reading, prompts: Prompts, state: State, expected: Sequence[Branch]) -> None:
+        self.reading, self.prompts, self.state = reading, prompts, state
+        self.cuts: dict[int, set[int]] = {}
+        for branch in expected:
+            self.cuts.setdefault(self._name(branch), set()).add(branch.cut)
+        self._passed: dict[tuple[int, int], State] = {}
+        self._last: dict[int, tuple[int, State]] = {}
+
+    def _name(self, branch: Branch) -> int:
+        return 0 if self.prompts.shared else branch.trials[0]
+
+    def at(self, branch: Branch, tick: Callable[[], None]) -> State:
+        """The memory where ``branch`` leaves its trunk; ``tick()`` is called after every segment on the way."""
+        name = self._name(branch)
+        if (name, branch.cut) in self._passed:
+            return self._passed[name, branch.cut]
+        position, state = self._last.get(name, (0, self.state))
+        if position > branch.cut:
+            position, state = 0, self.state
+        cuts = self.cuts.get(name, set())
+        for cut in sorted({branch.cut, *(cut for cut in cuts if position < cut < branch.cut)}):
+            ids = self.reading.ids(self.prompts.filler(name, position, cut))
+            state = self.reading.on(state, ids, lambda read: tick())
+            position = cut
+            if cut in cuts:
+                self._passed[name, cut] = state
+        self._last[name] = position, state
+        return state
 
 
 def add(tick: Callable[[int], None], before: int, more: int) -> None:
