@@ -175,7 +175,7 @@ def test_a_short_run_ends_with_a_model_that_the_sidebar_lists(page, tiny, langua
         "training.json",
     }
     made = json.loads((folder / "training.json").read_text("utf-8"))
-    assert made["config"]["interventions"] == [["carried", 0.9]] and made["base_weights"] == model_card("tiny").weights
+    assert made["config"]["interventions"] == [["carried", 0.98]] and made["base_weights"] == model_card("tiny").weights
     assert run(prepare(tiny_text(200), "d", "cured-1"), tiny / "read").complete
 
 

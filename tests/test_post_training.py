@@ -252,7 +252,7 @@ def test_a_lot_falls_where_its_point_lies(point, shares) -> None:
 
 def test_mixtures_are_written_as_name_and_share() -> None:
     assert parse_interventions(["carried=0.5", "longer=0.25"]) == (("carried", 0.5), ("longer", 0.25))
-    assert parse_interventions(["carried"]) == (("carried", 0.9),)
+    assert parse_interventions(["tbtt"]) == (("tbtt", 0.9),)
     assert parse_interventions(["zeros"]) == (("zeros", 1.0),)
     for wrong in (["magic"], ["carried=x"], ["carried=0"], ["carried=1.5"], ["carried", "tbtt"], [], ["tbtt=.1"] * 2):
         with pytest.raises(UserError) as error:

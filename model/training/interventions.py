@@ -51,7 +51,9 @@ class Past:
 class Intervention:
     """One row: ``start(empty, past)`` gives the memory of as many rows as ``empty`` has.
 
-    ``share`` of the steps is what it takes where nobody says otherwise. ``consecutive`` says that the sequences go on
+    ``share`` of the steps is what it takes where nobody says otherwise. A memory that is passed on is passed on for
+    1 / (1 - share) sequences before one starts empty: at 0.9, ten sequences, the shipped base still drifts on texts of
+    a hundred training lengths; at 0.98 it does not, and pays more for an empty start. ``consecutive`` says that the sequences go on
     where the previous step's ended, ``longer`` that they are several times as long, ``needs_explored`` that the base
     must have recorded its states, ``needs_stretches`` that stretches of a document must have been picked.
     """
@@ -123,7 +125,7 @@ INTERVENTIONS: dict[str, Intervention] = {
     "zeros": Intervention(start=zeros, share=1.0),
     "gaussian": Intervention(start=gaussian, needs_explored=True),
     "fitted": Intervention(start=fitted, needs_explored=True),
-    "carried": Intervention(start=carried),
+    "carried": Intervention(start=carried, share=0.98),
     "tbtt": Intervention(start=tbtt, consecutive=True),
     "longer": Intervention(start=zeros, share=1.0, longer=True),
     "stretches": Intervention(start=stretches, needs_stretches=True),
