@@ -53,9 +53,9 @@ class Intervention:
 
     ``share`` of the steps is what it takes where nobody says otherwise. A memory that is passed on is passed on for
     1 / (1 - share) sequences before one starts empty: at 0.9, ten sequences, the shipped base still drifts on texts of
-    a hundred training lengths; at 0.98 it does not, and pays more for an empty start. ``consecutive`` says that the sequences go on
-    where the previous step's ended, ``longer`` that they are several times as long, ``needs_explored`` that the base
-    must have recorded its states, ``needs_stretches`` that stretches of a document must have been picked.
+    a hundred training lengths; at 0.98 it does not, and pays more for an empty start. ``consecutive`` says that the
+    sequences go on where the previous step's ended, ``longer`` that they are several times as long, ``needs_explored``
+    that the base must have recorded its states, ``needs_stretches`` that stretches of a document must have been picked.
     """
 
     start: Callable[[State, Past], State]
