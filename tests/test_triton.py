@@ -7,7 +7,9 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -22,38 +24,55 @@ CHECKS = {
     *("vector_forward", "vector_backward"),
     *("selective_forward", "diagonal_forward"),
 }
+ARCHITECTURES = (80, 90, 100)
 ROOT = Path(__file__).parent.parent
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
+class Running(NamedTuple):
+    """A process whose lines of JSON are waited for."""
+
+    process: subprocess.Popen[bytes]
+    lines: Path
+    errors: Path
+
+    def result(self) -> tuple[int, list[dict], str]:  # type: ignore[type-arg]
+        code = self.process.wait()
+        return code, [json.loads(line) for line in self.lines.read_text().splitlines()], self.errors.read_text()
+
+
 @pytest.fixture(scope="module")
-def compared() -> list[dict]:  # type: ignore[type-arg]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.interpreted"], cwd=ROOT, env=ONE_THREAD, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[object, Running]]:
+    """The interpreter's checks and the compilers, side by side: each is a minute of one core."""
+    folder = tmp_path_factory.mktemp("triton")
+    quiet = ONE_THREAD | {"TRITON_CACHE_DIR": str(folder / "cache"), "TRITON_DEFAULT_FP_FUSION": "1"}
+    commands: dict[object, list[str]] = {"interpreted": ["tests.interpreted"]}
+    commands |= {architecture: ["kernels.ahead", "--arch", str(architecture)] for architecture in ARCHITECTURES}
+    started = {}
+    for name, command in commands.items():
+        lines, errors = folder / f"{name}.jsonl", folder / f"{name}.err"
+        with lines.open("wb") as out, errors.open("wb") as err:
+            process = subprocess.Popen([sys.executable, "-m", *command], cwd=ROOT, env=quiet, stdout=out, stderr=err)
+        started[name] = Running(process, lines, errors)
+    yield started
+    for each in started.values():
+        each.process.kill()
 
 
-def test_every_kernel_is_the_reference_at_awkward_shapes(compared) -> None:  # type: ignore[no-untyped-def]
-    assert not [line for line in compared if not line["passed"]]
-    shapes, checks = ({line[key] for line in compared} for key in ("shape", "check"))
-    assert {(line["shape"], line["check"]) for line in compared} == {(a, b) for a in shapes for b in checks}
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_kernel_compiles_within_its_limits(architecture: int, running: dict[object, Running]) -> None:
+    code, lines, errors = running[architecture].result()
+    assert code == 0, [line for line in lines if not line["fits"]] or errors
+    assert len(lines) == 40 and all(line["fits"] for line in lines)
+
+
+def test_every_kernel_is_the_reference_at_awkward_shapes(running: dict[object, Running]) -> None:
+    code, lines, errors = running["interpreted"].result()
+    assert code == 0, errors
+    assert not [line for line in lines if not line["passed"]]
+    shapes, checks = ({line[key] for line in lines} for key in ("shape", "check"))
+    assert {(line["shape"], line["check"]) for line in lines} == {(a, b) for a in shapes for b in checks}
     assert len(shapes) == 7 and checks == CHECKS
-
-
-@pytest.mark.parametrize("architecture", [80, 90, 100])
-def test_every_kernel_compiles_within_its_limits(architecture: int, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "kernels.ahead", "--arch", str(architecture)],
-        cwd=ROOT,
-        env=ONE_THREAD | {"TRITON_CACHE_DIR": str(tmp_path), "TRITON_DEFAULT_FP_FUSION": "1"},
-        capture_output=True,
-        text=True,
-    )
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert lines, done.stderr
-    assert done.returncode == 0, [line for line in lines if not line["fits"]] or done.stderr
 
 
 def test_the_check_of_one_shape_says_whether_it_passed() -> None:
