@@ -99,7 +99,8 @@ def _table(cards: dict[str, tuple[ModelCard, Facts]]) -> None:
         label = t(f"models_page.column_{name}")
         shape = "%,.1f" if name in ("disk", "state_mb") else "%,.0f"
         columns[name] = st.column_config.NumberColumn(label, format=shape) if name in NUMBERS else label
-    table = pd.DataFrame(rows).astype({"forget": "Int64", "recall": "Int64"})
+    # The fits are of published models; where none is here, two empty columns would only push the others out of sight.
+    table = pd.DataFrame(rows).astype({"forget": "Int64", "recall": "Int64"}).dropna(axis="columns", how="all")
     alt = t("models_page.table_alt", count=len(rows))
     st.dataframe(table, hide_index=True, column_config=columns, key="models_table", alt=alt)
     if any(known.forget for _, known in cards.values()):
