@@ -17,7 +17,7 @@ import numpy as np
 from model.checkpoint import DEFAULT, load_tokenizer_of, model_card
 from model.diagnostics.collapse import BEYOND, tokens_needed
 from model.errors import UserError
-from model.evidence.family import MITIGATED, TOKENS, EvidenceTask, Member, members
+from model.evidence.family import CURES, MITIGATED, TOKENS, EvidenceTask, Member, members
 from model.evidence.result import EvidenceResult, surely_failed
 from model.mitigations import MITIGATIONS
 from model.passkey import Reader, doubling_lengths, reader_of
@@ -189,6 +189,9 @@ def _steps_of(begun: EvidenceResult, member: Member) -> list[Step]:
     """What ``begun`` lacks of ``member``, long passkeys included."""
     hashes = [sha for _, sha in begun.task.documents]
     plain = reader_of(member.name)
+    base = begun.member("base")
+    if member.role in CURES and base is not None:  # at the same places as the base, however long its own sequences were
+        plain = replace(plain, train_length=base.train_length)
     wanted = [Step(reader=plain, document=sha) for sha in hashes]
     if member.role in STARTED:
         for place, sha in enumerate(hashes):
