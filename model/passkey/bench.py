@@ -69,7 +69,7 @@ def compare(grid: Grid, echo: Callable[[str], None] = lambda line: None) -> Comp
         return found, spent
 
     def forked() -> PasskeyResult:
-        return run_forked(model, prompts, begun, scans=scans, state=state)
+        return run_forked(model, prompts, begun, scans=scans, state=state, watched=False)
 
     def by_cell() -> PasskeyResult:
         return run_passkey(model, prompts, begun, scans=scans.said, state=state, rows=grid.trials)
