@@ -26,7 +26,7 @@ from viz.session import SHIPPED as RECORDINGS
 from viz.views.map_job import States, _file, _store
 
 READ = ("plant_log_ja", "equipment_spec_en")
-MITIGATED: tuple[dict[str, float], ...] = ({}, {"decay": 4.0}, {"window": 256.0})
+MITIGATED: tuple[dict[str, float], ...] = ({}, {"state_norm": 1.0}, {"window": 256.0})
 
 
 def main() -> None:
