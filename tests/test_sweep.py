@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from functools import partial
+from types import ModuleType
 
 import pytest
 
@@ -33,6 +35,12 @@ question = "pairs"
 count = 3
 filler = "newlines"
 """
+
+
+@pytest.fixture(autouse=True)
+def no_page_as_main(monkeypatch):
+    """A page that another test ran stays behind as ``__main__``, and a new process would begin by running it again."""
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
 
 
 @pytest.fixture
