@@ -64,7 +64,7 @@ class ModelCard:
     def weights(self) -> str:
         """Fingerprint of the weights: the first sixteen digits of the file's SHA-256."""
         if self.published:
-            from model.published.library import weights_of
+            from model.published.registry import weights_of
 
             return weights_of(self)
         file = self.path / "model.safetensors"
@@ -74,7 +74,7 @@ class ModelCard:
     def explored_file(self) -> Path:
         """Where its explored states lie, or would lie."""
         if self.published:
-            from model.published.library import explored_file
+            from model.published.registry import explored_file
 
             return explored_file(self)
         return self.path / "explored.safetensors"
@@ -95,7 +95,7 @@ def fingerprint(file: Path, _changed: int) -> str:
 
 def available() -> dict[str, ModelCard]:
     """Every model that can be read with: shipped ones first, then those trained here, then published ones."""
-    from model.published.library import known
+    from model.published.registry import known
 
     cards = {}
     for folder, shipped in ((SHIPPED, True), (home() / "checkpoints", False)):
@@ -111,7 +111,7 @@ def model_card(name: str) -> ModelCard:
 
     UserError if there is none of them.
     """
-    from model.published.library import find
+    from model.published.registry import find
 
     cards = available()
     if name in cards:

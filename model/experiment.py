@@ -11,8 +11,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from model.errors import UserError
+
+
+def key_of(values: Any, digits: int = 12) -> str:
+    """Hexadecimal digits that name ``values``, anything that JSON can say; the order of its keys does not matter."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:digits]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +49,7 @@ class Experiment:
     @property
     def key(self) -> str:
         """Twelve hexadecimal digits that name this experiment and its recording."""
-        canonical = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+        return key_of(asdict(self))
 
     @property
     def plain(self) -> bool:

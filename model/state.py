@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from kernels.types import Memory
+from model.config import ModelConfig
 
 
 class LayerState(NamedTuple):
@@ -20,6 +21,12 @@ class LayerState(NamedTuple):
     memory: Memory
     window: Tensor
     rest: tuple[Tensor, ...] = ()
+
+
+def empty_layer(config: ModelConfig, like: Tensor, batch: int, tokens: int, channels: int) -> LayerState:
+    """The empty memory of a layer with heads, and a window of ``tokens`` by ``channels``; on the device of ``like``."""
+    memory = Memory(like.new_zeros(batch, config.nheads, config.headdim, config.d_state))
+    return LayerState(memory, like.new_zeros(batch, tokens, channels))
 
 
 State = tuple[LayerState, ...]

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from model.checkpoint import load_model, load_tokenizer_of, model_card
 from model.errors import UserError
 from model.messages import message
-from model.published import hub, library
+from model.published import hub, registry
 from model.published.config import read_published
 from model.published.reference import reference_of
 from tests.published import random_model, save
@@ -65,7 +65,7 @@ def wait(app: AppTest, kind: str) -> AppTest:
 
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_it_lists_what_is_here(page: Callable[..., AppTest], folders: dict[str, Path], language: str) -> None:
-    library.add_folder(str(folders["bamba"]))
+    registry.add_folder(str(folders["bamba"]))
     app = page(language)
     assert not app.exception and not app.error
     table = app.dataframe[0].value
@@ -96,8 +96,8 @@ def test_a_folder_comes_in_and_goes(page: Callable[..., AppTest], folders: dict[
 
 def test_explored_states_come_from_the_chosen_text(page: Callable[..., AppTest], folders: dict[str, Path]) -> None:
     name = str(folders["mamba"])
-    library.add_folder(name)
-    library.note(name, train_length=64)
+    registry.add_folder(name)
+    registry.note(name, train_length=64)
     app = page()
     app.selectbox(key="shown").select(name).run()
     app.selectbox(key="reference").select("sample:server_log_en").run()
@@ -155,7 +155,7 @@ def test_the_hub_is_asked_and_then_downloaded_from(
 
 
 def test_what_cannot_be_read_is_listed_with_its_reason(page: Callable[..., AppTest], folders: dict[str, Path]) -> None:
-    base = library.hub_cache() / "models--someone--old"
+    base = registry.hub_cache() / "models--someone--old"
     (base / "snapshots" / "1").mkdir(parents=True)
     (base / "refs").mkdir()
     (base / "refs" / "main").write_text("1")
@@ -179,7 +179,7 @@ def test_every_page_opens_with_a_published_model(
     page: Callable[..., AppTest], folders: dict[str, Path], kind: str
 ) -> None:
     name = str(folders[kind])
-    library.add_folder(name)
+    registry.add_folder(name)
     app = page().selectbox(key="model").select(name).run()
     for file in sorted((ROOT / "viz" / "app_pages").glob("*.py")):
         app.switch_page(f"viz/app_pages/{file.name}").run()

@@ -20,7 +20,7 @@ from model.checkpoint import available, load_model, load_tokenizer_of, model_car
 from model.cli import app
 from model.errors import UserError
 from model.mitigations import MITIGATIONS
-from model.published import hub, library, load, room
+from model.published import hub, load, registry, room
 from model.published.config import read_published
 from model.published.facts import facts_of, reported_lengths
 from model.published.reference import record_explored, reference_of
@@ -60,7 +60,7 @@ def copy(checkpoint: Path, tmp_path: Path) -> Path:
 
 def in_cache(checkpoint: Path, name: str) -> Path:
     """The checkpoint as the hub's cache would hold it."""
-    base = library.hub_cache() / f"models--{name.replace('/', '--')}"
+    base = registry.hub_cache() / f"models--{name.replace('/', '--')}"
     folder = base / "snapshots" / "c0ffee"
     folder.mkdir(parents=True)
     (base / "refs").mkdir()
@@ -85,20 +85,20 @@ def test_memory_is_estimated_for_the_segments_that_are_read() -> None:
 def test_a_folder_and_a_downloaded_name_are_models(checkpoint: Path) -> None:
     assert str(checkpoint) not in available()
     assert model_card(str(checkpoint)).published
-    library.add_folder(str(checkpoint))
+    registry.add_folder(str(checkpoint))
     in_cache(checkpoint, "someone/tiny-mamba2")
     cards = available()
     assert {str(checkpoint), "someone/tiny-mamba2"} <= cards.keys()
     assert cards["someone/tiny-mamba2"].train_length == 2048
     assert cards["someone/tiny-mamba2"].weights == cards[str(checkpoint)].weights
-    library.forget_folder(str(checkpoint))
+    registry.forget_folder(str(checkpoint))
     assert str(checkpoint) not in available() and (checkpoint / "model.safetensors").exists()
 
 
 def test_the_training_length_is_the_users(checkpoint: Path) -> None:
-    library.note(str(checkpoint), train_length=8192)
+    registry.note(str(checkpoint), train_length=8192)
     assert model_card(str(checkpoint)).train_length == 8192
-    assert not any(entry.name == library.ABOUT for entry in checkpoint.iterdir())
+    assert not any(entry.name == registry.ABOUT for entry in checkpoint.iterdir())
 
 
 def test_weights_are_known_by_their_content(copy: Path) -> None:
@@ -188,7 +188,7 @@ def test_missing_pieces(copy: Path, tmp_path: Path) -> None:
     assert refused(copy) == "published.no_config"
     assert refused("someone/not-here") == "published.not_downloaded"
     with pytest.raises(UserError, match="no folder"):
-        library.add_folder(str(tmp_path / "nowhere"))
+        registry.add_folder(str(tmp_path / "nowhere"))
 
 
 def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(
@@ -242,7 +242,7 @@ def test_loading_needs_no_second_copy(tmp_path: Path, precision: str, most: floa
 @pytest.mark.parametrize("kind", ["mamba2", "mamba", "recurrent_gemma", "bamba"])
 def test_a_published_model_reads_a_document(kind: str, tmp_path: Path) -> None:
     name = str(save(random_model(kind), tmp_path / "model"))
-    library.note(name, train_length=64)
+    registry.note(name, train_length=64)
     card = model_card(name)
     assert record_explored(card, [("notes.txt", tiny_text(2000, 5)), ("short.txt", "oil")], windows=8)
     reference = reference_of(card)
@@ -356,7 +356,7 @@ def test_an_offer_says_what_would_be_fetched(answer: Answer) -> None:
     offer = hub.ask("someone/tiny-mamba2")
     assert offer.files == {"config.json": 700, "model.safetensors": 4000, "tokenizer.json": 90}
     assert offer.size == 4790 and offer.parameters == 1234 and offer.config.state_size == 3 * 64 * 8
-    assert library.downloaded("someone/tiny-mamba2") is None
+    assert registry.downloaded("someone/tiny-mamba2") is None
 
 
 def test_an_offer_of_pickles_is_none(answer: Answer) -> None:

@@ -28,7 +28,7 @@ def look(written: str) -> str | None:
     UserError if it is a folder without a checkpoint that can be read, or no name at all.
     """
     from model.published.hub import ask, check_hub_name
-    from model.published.library import add_folder
+    from model.published.registry import add_folder
 
     st.session_state[_ERROR] = st.session_state[_OFFER] = None
     written = written.strip()

@@ -17,6 +17,7 @@ from typing import Any
 from model.checkpoint import ModelCard, available, model_card
 from model.diagnostics.collapse import tokens_needed
 from model.errors import UserError
+from model.experiment import key_of
 from model.mitigations import MITIGATIONS, PRESETS
 
 CURES = {
@@ -63,7 +64,7 @@ class EvidenceTask:
     @property
     def key(self) -> str:
         """Twelve hexadecimal digits that name this task."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        return key_of(asdict(self))
 
     @staticmethod
     def of(documents: Sequence[tuple[str, str]], *, tokens: int, base: str) -> EvidenceTask:

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels.types import Memory, Scan, ScanInputs
+from kernels.types import Scan, ScanInputs
 from model.config import ModelConfig
 from model.layers import Linear, RMSNorm
-from model.state import LayerState
+from model.state import LayerState, empty_layer
 
 GATE_RANK, GATE_TEMPER = 16, 16.0
 
@@ -51,9 +51,7 @@ class GLA(nn.Module):
 
     def zero_state(self, batch: int) -> LayerState:
         """An empty memory for ``batch`` sequences."""
-        config, like = self.config, self.gate_bias
-        state = like.new_zeros(batch, config.nheads, config.headdim, config.d_state)
-        return LayerState(Memory(state), like.new_zeros(batch, 0, config.d_model))
+        return empty_layer(self.config, self.gate_bias, batch, 0, self.config.d_model)
 
     def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
         """(batch, seqlen, d_model) from ``state`` -> (batch, seqlen, d_model) and the state after the last token."""

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels.types import Memory, Scan, ScanInputs
+from kernels.types import Scan, ScanInputs
 from model.config import ModelConfig
 from model.layers import Linear, RMSNorm
-from model.state import LayerState
+from model.state import LayerState, empty_layer
 
 
 class Mamba2(nn.Module):
@@ -57,9 +57,7 @@ class Mamba2(nn.Module):
     def zero_state(self, batch: int) -> LayerState:
         """An empty memory for ``batch`` sequences."""
         config = self.config
-        shape = (batch, config.nheads, config.headdim, config.d_state)
-        window = self.A_log.new_zeros(batch, config.d_conv - 1, self.conv_weight.shape[1])
-        return LayerState(Memory(self.A_log.new_zeros(shape)), window)
+        return empty_layer(config, self.A_log, batch, config.d_conv - 1, self.conv_weight.shape[1])
 
     def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
         """(batch, seqlen, d_model) from ``state`` -> (batch, seqlen, d_model) and the state after the last token."""

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels.types import Memory, Scan, ScanInputs
+from kernels.types import Scan, ScanInputs
 from model.config import ModelConfig
 from model.layers import Linear
-from model.state import LayerState
+from model.state import LayerState, empty_layer
 
 PARTS = ("r", "w", "k", "v", "g")
 
@@ -52,9 +52,7 @@ class RWKV6(nn.Module):
 
     def zero_state(self, batch: int) -> LayerState:
         """An empty memory for ``batch`` sequences; its window is the last token that was read."""
-        config, like = self.config, self.bonus
-        state = like.new_zeros(batch, config.nheads, config.headdim, config.d_state)
-        return LayerState(Memory(state), like.new_zeros(batch, 1, config.d_model))
+        return empty_layer(self.config, self.bonus, batch, 1, self.config.d_model)
 
     def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
         """(batch, seqlen, d_model) from ``state`` -> (batch, seqlen, d_model) and the state after the last token."""

@@ -26,12 +26,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from model.errors import UserError
+from model.machine import free_memory
 from model.passkey.prompts import Prompts
 from model.passkey.result import PasskeyResult
 from model.passkey.run import Report, Scans, cell_of, said
@@ -177,15 +177,6 @@ def check_memory(prompts: Prompts, bytes_of_row: int) -> None:
     needed, free = bytes_of_row * (4 * rows + (1 if prompts.shared else trials)), free_memory()
     if free is not None and needed > free:
         raise UserError("recall.memory", trials=trials, needed=needed >> 20, free=free >> 20)
-
-
-def free_memory() -> int | None:
-    """Bytes of memory that programs may still take on this machine; None where it does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return None
 
 
 def answers_of(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from model.errors import UserError
+from model.experiment import key_of
 from model.recall import PASSKEYS
 
 FILLERS = ("sentence", "newlines", "text")
@@ -123,8 +122,7 @@ def result_key(task: Any, reader: Reader) -> str:
     for entry in fields(task):
         if entry.metadata.get("later") and values[entry.name] == entry.default:
             del values[entry.name]
-    canonical = json.dumps([values, asdict(reader)], sort_keys=True)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    return key_of([values, asdict(reader)])
 
 
 def doubling_lengths(train_length: int, longest: int, least: int = 1) -> tuple[int, ...]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
-
-from torch import nn
 
 from model.layers import RMSNorm
 from model.mixers.gla import GLA
 from model.published.config import PublishedConfig, refuse_unless
-from model.published.lm import Anatomy, BesidePart, MemoryPart, Table, linear, under
-from model.published.parts import FeedForward
+from model.published.fla import OUTER, expanded, filled, layer
+from model.published.lm import Anatomy, BesidePart, MemoryPart, Table, linear
 
 DEFAULTS = {
     "hidden_size": 2048,
@@ -41,36 +38,11 @@ PLAIN = {
 """Variants that this module does not compute: every one of these fields must be as here."""
 
 
-def filled(source: Any, defaults: Mapping[str, Any], plain: Mapping[str, Any]) -> None:
-    """Put ``defaults`` where ``source`` has no field; ValueError for a field that is not ``plain``."""
-    for name, value in defaults.items():
-        if not hasattr(source, name):
-            setattr(source, name, value)
-    for name, value in plain.items():
-        refuse_unless(getattr(source, name, value) == value, name)
-
-
-def feed_width(source: Any) -> int:
-    """Inner width of the feed-forward part: two thirds of the ratio, up to the next multiple of 256."""
-    return source.intermediate_size or 256 * -(-int(source.hidden_size * source.hidden_ratio * 2 / 3) // 256)
-
-
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``GLAConfig``."""
     filled(source, DEFAULTS, PLAIN)
     refuse_unless(source.hidden_act == "swish", "hidden_act")
-    values = int(source.hidden_size * source.expand_v)
-    return {
-        "layers": ("gla",) * source.num_hidden_layers,
-        "d_model": source.hidden_size,
-        "inner": values,
-        "d_state": int(source.hidden_size * source.expand_k) // source.num_heads,
-        "headdim": values // source.num_heads,
-        "norm_eps": source.norm_eps,
-        "vocab_size": source.vocab_size,
-        "tied": source.tie_word_embeddings,
-        "train_length": source.max_position_embeddings,
-    }
+    return expanded(source, "gla")
 
 
 def anatomy(config: PublishedConfig) -> Anatomy:
@@ -88,23 +60,3 @@ def anatomy(config: PublishedConfig) -> Anatomy:
         mixer = GLA(config, groups=source.num_kv_heads, rank=rank, least_log_decay=source.clamp_min)
         parts += layer(config, index, mixer, rows)
     return Anatomy(parts, RMSNorm(config.d_model, config.norm_eps), OUTER)
-
-
-def layer(config: PublishedConfig, index: int, mixer: nn.Module, rows: Table) -> list[MemoryPart | BesidePart]:
-    """A mixer with its ``rows``, and the feed-forward part that GLA and HGRN-2 share."""
-    prefix = f"model.layers.{index}."
-    feed = FeedForward(
-        RMSNorm(config.d_model, config.norm_eps), config.d_model, feed_width(config.source), config.source.hidden_act
-    )
-    feed_rows: Table = {"norm.weight": "mlp_norm.weight"}
-    for name in ("gate_proj", "up_proj", "down_proj"):
-        feed_rows |= linear(name, f"mlp.{name}")
-    norm = RMSNorm(config.d_model, config.norm_eps)
-    return [MemoryPart(norm, mixer, under(prefix, rows)), BesidePart(feed, under(prefix, feed_rows))]
-
-
-OUTER: Table = {
-    "embedding.weight": "model.embeddings.weight",
-    "norm.weight": "model.norm.weight",
-    "lm_head": "lm_head.weight",
-}

@@ -10,7 +10,7 @@ from torch import Tensor
 from model.layers import RMSNorm
 from model.mixers.hgrn2 import HGRN2
 from model.published.config import PublishedConfig, refuse_unless
-from model.published.gla import OUTER, filled, layer
+from model.published.fla import OUTER, filled, layer, sizes_of
 from model.published.lm import Anatomy, BesidePart, MemoryPart, Table, linear
 
 DEFAULTS = {
@@ -37,17 +37,7 @@ def sizes(source: Any) -> dict[str, Any]:
     width = source.hidden_size
     keys = source.expand_ratio or width // source.num_heads
     heads = width // keys
-    return {
-        "layers": ("hgrn2",) * source.num_hidden_layers,
-        "d_model": width,
-        "inner": width,
-        "d_state": keys,
-        "headdim": width // heads,
-        "norm_eps": source.norm_eps,
-        "vocab_size": source.vocab_size,
-        "tied": source.tie_word_embeddings,
-        "train_length": source.max_position_embeddings,
-    }
+    return sizes_of(source, "hgrn2", inner=width, d_state=keys, headdim=width // heads)
 
 
 def bound_of(index: int, bounds: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from model.errors import UserError
 from model.published.config import PublishedConfig, read_published
 from model.published.files import check_names
-from model.published.library import HUB_NAME, hub_cache
+from model.published.registry import HUB_NAME, hub_cache
 from model.published.room import gigabytes
 
 WANTED = ("config.json", "generation_config.json", "model*.safetensors", "model.safetensors.index.json")

@@ -14,11 +14,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from model.errors import UserError
+from model.machine import free_memory
 from model.published import FAMILIES
 from model.published.config import PublishedConfig
 from model.published.files import TensorEntry, tensors_in
 from model.published.lm import PublishedModel, Source
-from model.published.room import check_room, free_memory, room_of
+from model.published.room import check_room, room_of
 
 IGNORED = ("rotary_emb.inv_freq",)
 """Tensors that some checkpoints hold and that follow from the configuration."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from model.layers import Linear
 from model.mixers.rwkv6 import PARTS, RWKV6
 from model.published.config import PublishedConfig, refuse_unless
-from model.published.gla import OUTER, filled
+from model.published.fla import OUTER, expanded, filled
 from model.published.lm import Anatomy, BesidePart, MemoryPart, Table, linear, under
 from model.published.parts import Rest
 
@@ -69,18 +69,7 @@ def sizes(source: Any) -> dict[str, Any]:
     """Our fields from an ``RWKV6Config``."""
     filled(source, DEFAULTS, {"attn": None})
     refuse_unless(source.hidden_act == "sqrelu", "hidden_act")
-    values = int(source.hidden_size * source.expand_v)
-    return {
-        "layers": ("rwkv6",) * source.num_hidden_layers,
-        "d_model": source.hidden_size,
-        "inner": values,
-        "d_state": int(source.hidden_size * source.expand_k) // source.num_heads,
-        "headdim": values // source.num_heads,
-        "norm_eps": source.norm_eps,
-        "vocab_size": source.vocab_size,
-        "tied": source.tie_word_embeddings,
-        "train_length": source.max_position_embeddings,
-    }
+    return expanded(source, "rwkv6")
 
 
 def anatomy(config: PublishedConfig) -> Anatomy:

@@ -8,7 +8,7 @@ from math import nan
 import numpy as np
 import torch
 
-from kernels.chunked import chunked_scan
+from kernels.dispatch import scan
 from kernels.types import Scan
 from model.checkpoint import load_model, load_tokenizer_of, model_card
 from model.diagnostics.explored import Explored, novelty, stretches
@@ -126,4 +126,4 @@ def figures_at(
 
 def plain_scans(model: LanguageModel) -> list[Scan]:
     """The scan of every layer of ``model`` as it is, without mitigation."""
-    return [chunked_scan] * len(model.config.layers)
+    return [scan] * len(model.config.layers)

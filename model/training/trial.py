@@ -11,13 +11,12 @@ More training on similar text lowers the first with any intervention; only the s
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from model.diagnostics.collapse import Interval, excess_beyond
+from model.experiment import key_of
 from model.training.post_config import PostTrainConfig
 
 WATCHED = (8_192, 16_384)
@@ -62,7 +61,7 @@ class Trial:
     @property
     def key(self) -> str:
         """Names the run's folder: the same for the same trial, another for any other."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return key_of(asdict(self), digits=16)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

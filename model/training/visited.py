@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from kernels.chunked import chunked_scan
+from kernels.dispatch import scan
 from kernels.types import ScanOutput
 from model.explore import Visit, Visits
 from model.lm import LanguageModel
@@ -61,7 +61,7 @@ def visited(course: Course, model: LanguageModel, first: int, steps: int) -> Ite
         outputs: list[ScanOutput] = []
         with torch.no_grad():
             read = tokens[:, :-1]
-            _, after = model.hidden(read, state, [recorded(chunked_scan, outputs.append)] * len(model.config.layers))
+            _, after = model.hidden(read, state, [recorded(scan, outputs.append)] * len(model.config.layers))
         course.keep(step, after)
         ages = (before + read.shape[1]).tolist()
         chains = dict(zip(names(after), zip(chain.tolist(), ages, strict=True), strict=True))

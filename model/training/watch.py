@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kernels.dispatch import scan
 from model.checkpoint import load_model, model_card
 from model.diagnostics.explored import Explored
 from model.errors import UserError
@@ -23,7 +22,7 @@ from model.training.checkpoint import SAVE, post_train_checkpoint
 from model.training.data import Groups
 from model.training.loop import StepReport, read_about
 from model.training.post_training import Starts
-from model.training.stretches import figures_at, states_at, whose
+from model.training.stretches import figures_at, plain_scans, states_at, whose
 from model.training.trial import SHARE, Figures, Reading, Trial, TrialResult, reading_of
 
 TIMED_STEPS = 4
@@ -164,7 +163,7 @@ def losses_on(model: LanguageModel, tokens: np.ndarray, stop: Callable[[], bool]
     Token 0 is predicted by nothing and gets NaN.
     """
     losses = [np.full(1, np.nan, np.float32)]
-    for segment in read(model, tokens, model.zero_state(), [scan] * len(model.config.layers)):
+    for segment in read(model, tokens, model.zero_state(), plain_scans(model)):
         if stop():
             return None
         losses.append(segment.losses)

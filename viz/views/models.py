@@ -9,13 +9,14 @@ import streamlit as st
 
 from model.checkpoint import ModelCard, available
 from model.errors import UserError
+from model.machine import free_memory
 from model.published import FAMILIES, titles
 from model.published.config import PublishedConfig
 from model.published.facts import UNSURE, Facts, facts, facts_of
 from model.published.files import stamp
-from model.published.library import candidates, card_of, forget_folder, note
 from model.published.reference import WINDOWS, reference_of
-from model.published.room import free_memory, gigabytes
+from model.published.registry import candidates, card_of, forget_folder, note
+from model.published.room import gigabytes
 from viz import model_jobs, session
 from viz.language import language, plain, show_error, t
 from viz.links import choice
