@@ -7,8 +7,14 @@ arXiv 2405.21060). With g_i the running sum of log_decay within a chunk and h_0 
     h_chunk = exp(g_last) h_0 + sum_j exp(g_last - g_j) x_j B_j^T
 
 It is differentiable, takes any length and any initial state, and is the path of training and of every CPU.
-Two choices carry its speed. Decay is scaled to base two, because ``exp2`` stays fast where ``exp`` underflows. And
-the state lies as (d_state, nheads * headdim) while it is worked on, so that all heads of a group share one product.
+Three choices carry its speed. Decay is scaled to base two, because ``exp2`` stays fast where ``exp`` underflows. The
+state lies as (d_state, nheads * headdim) while it is worked on, so that all heads of a group share one product. And
+where a chunk forgets little, the decay between two of its tokens is taken apart,
+
+    y_i = exp(g_i) (sum_{j <= i} (C_i . B_j) exp(-g_j) x_j  +  h_0 C_i)
+
+so that the scores, too, are one matrix for all heads of a group. A head that forgets so much within one chunk that
+exp(-g_j) could overflow is steep: its scores are weighted pair by pair, in which every exponent is at most zero.
 """
 
 from __future__ import annotations
@@ -25,6 +31,10 @@ LOG2_E = 1.4426950408889634
 
 STEEP = 256.0
 """A sum of log2 decay in a chunk from which float32 differences of sums would cost digits (2^-24 * 256 = 1.5e-5)."""
+
+
+GENTLE = 90.0
+"""A sum of log2 decay in a chunk up to which 2^GENTLE may stand in a product: what is written may be 2^30 as large."""
 
 
 class Chunks(NamedTuple):
@@ -63,56 +73,92 @@ def chunked_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False, 
     compute = inputs.x.dtype
     state = memory.state
     chunks = cut(inputs, chunk)
+    steep = steep_heads(chunks.decay)
 
-    # 1. What each chunk adds to the state: (batch, nchunks, ngroups, d_state, width).
-    to_end = torch.exp2((chunks.decay[:, -1:] - chunks.decay).to(state.dtype))
-    additions = torch.bmm(chunks.B.transpose(1, 2), scale_heads(chunks.x, to_end)).to(state.dtype)
+    # 1. What each chunk adds to the state: (batch, nchunks, ngroups, d_state, width). What is written is scaled to
+    #    the chunk's start, as if nothing decayed in between; that of a steep head to the chunk's end.
+    last = chunks.decay[:, -1:]
+    origin = torch.zeros_like(last)
+    origin[..., steep] = last[..., steep]
+    written = scale_heads(chunks.x, torch.exp2(origin - chunks.decay).to(state.dtype))
+    additions = torch.bmm(chunks.B.transpose(1, 2), written).to(state.dtype)
     additions = additions.view(batch, nchunks, ngroups, d_state, heads * headdim)
 
     # 2. The state at every boundary: the only loop.
-    from_chunk_start = torch.exp2(chunks.decay.to(state.dtype))
-    over_chunk = from_chunk_start[:, -1].repeat_interleave(headdim, dim=-1)
-    over_chunk = over_chunk.view(batch, nchunks, ngroups, 1, heads * headdim)
-    packed = carry(pack_state(state, ngroups), additions, over_chunk)  # (batch, nchunks + 1, ngroups, d_state, width)
+    def over_width(decay: Tensor) -> Tensor:
+        wide = torch.exp2(decay).to(state.dtype).repeat_interleave(headdim, dim=-1)
+        return wide.view(batch, nchunks, ngroups, 1, heads * headdim)
 
-    # 3. Read: within the chunk, and from the state at its start. With norms asked for, B reads beside C.
+    additions = additions * over_width(last - origin)
+    packed = carry(pack_state(state, ngroups), additions, over_width(last))  # (batch, nchunks + 1, ngroups, ...)
+
+    # 3. Read: from the state at a chunk's start, and within the chunk. With norms asked for, B reads beside C.
     reader = torch.cat([chunks.C, chunks.B], dim=1) if token_norms else chunks.C
-    weights = causal_decay(chunks.decay, state.dtype).unsqueeze(2)  # (rows, heads, 1, chunk, chunk)
-    scores = torch.bmm(reader, chunks.B.transpose(1, 2)).view(-1, 1, reader.shape[1] // chunk, chunk, chunk)
-    # In bfloat16 every factor is rounded before the product: promoting the other would cost a pass over memory.
-    mixed = (scores * weights.to(compute)).view(-1, heads, reader.shape[1], chunk)
-    x_heads = chunks.x.view(-1, chunk, heads, headdim).transpose(1, 2)
-    inside = torch.matmul(mixed, x_heads).transpose(1, 2)  # (rows, readers, heads, headdim)
+    readers = reader.shape[1] // chunk
     start = packed[:, :-1].reshape(-1, d_state, heads * headdim).to(compute)
-    from_start = torch.bmm(reader, start).view(-1, reader.shape[1], heads, headdim)
-    grown = from_chunk_start.repeat(1, reader.shape[1] // chunk, 1)[..., None]
-    read = torch.addcmul(inside.to(state.dtype), from_start.to(state.dtype), grown)
+    scores = torch.bmm(reader, chunks.B.transpose(1, 2))
+    scores.view(-1, readers, chunk, chunk).tril_()
+    read = torch.baddbmm(torch.bmm(reader, start), scores, written).to(state.dtype)
+    grown = torch.exp2(chunks.decay).to(state.dtype).repeat(1, readers, 1)
+    read = read.view(-1, reader.shape[1], heads, headdim) * grown[..., None]
+    if steep:
+        read = read.index_copy(2, torch.tensor(steep, device=read.device), _steep_read(chunks, steep, reader, start))
     y = join_heads(read[:, :chunk], batch, ngroups, seqlen)
 
     norms = None
     if token_norms:
-        norms = _token_norms(chunks, read[:, chunk:], start, weights.squeeze(2), from_chunk_start)
+        norms = _token_norms(chunks, steep, read[:, chunk:], start)
         norms = join_heads(norms[..., None], batch, ngroups, seqlen).squeeze(-1)
     states = unpack_states(packed, headdim)
     return ScanOutput(y, states, Memory(states[:, -1]), norms, inputs.log_decay)
 
 
-def _token_norms(chunks: Chunks, read_with_B: Tensor, start: Tensor, weights: Tensor, decay: Tensor) -> Tensor:
+def steep_heads(decay: Tensor) -> list[int]:
+    """Heads of a group that forget more than GENTLE in some chunk: decay (rows, chunk, heads) -> their places."""
+    if decay.numel() == 0:
+        return []
+    return (decay.detach()[:, -1].amin(0) < -GENTLE).nonzero()[:, 0].tolist()
+
+
+def _steep_read(chunks: Chunks, steep: list[int], reader: Tensor, start: Tensor) -> Tensor:
+    """What is read of the ``steep`` heads: (rows, readers, steep heads, headdim), ``reader`` and ``start`` as above."""
+    rows, chunk, heads = chunks.decay.shape
+    dtype, readers = start.dtype, reader.shape[1] // chunk
+    decay = chunks.decay[..., steep]
+    sums = torch.promote_types(dtype, torch.float32)
+    weights = causal_decay(decay, sums).unsqueeze(2)  # (rows, steep heads, 1, chunk, chunk)
+    scores = torch.bmm(reader, chunks.B.transpose(1, 2)).view(rows, 1, readers, chunk, chunk)
+    # In bfloat16 every factor is rounded before the product: promoting the other would cost a pass over memory.
+    mixed = (scores * weights.to(dtype)).flatten(2, 3)
+    inside = torch.matmul(mixed, chunks.x.view(rows, chunk, heads, -1)[:, :, steep].transpose(1, 2)).transpose(1, 2)
+    columns = start.view(rows, -1, heads, start.shape[-1] // heads)[:, :, steep]
+    from_start = torch.bmm(reader, columns.flatten(2)).view(inside.shape)
+    grown = torch.exp2(decay).to(sums).repeat(1, readers, 1)[..., None]
+    return torch.addcmul(inside.to(sums), from_start.to(sums), grown)
+
+
+def _token_norms(chunks: Chunks, steep: list[int], read_with_B: Tensor, start: Tensor) -> Tensor:
     """The norm of every state without forming one: (rows, chunk, heads).
 
     With s_i = B_i^T h_i x_i, what B reads from the state dotted with what is written, and w_i = |B_i|^2 |x_i|^2:
 
         |h_i|^2 = a_i^2 |h_{i-1}|^2 + 2 s_i - w_i
 
-    a scalar recurrence, here as one product with the squared decays and anchored at each chunk's own start.
+    a scalar recurrence, here as a running sum scaled to the chunk's start, for a steep head as a product with the
+    squared decays between any two tokens; and anchored at each chunk's own start.
     """
     rows, chunk, heads, headdim = read_with_B.shape
     x = chunks.x.to(read_with_B.dtype).view(rows, chunk, heads, headdim)
     written = chunks.B.to(x.dtype).square().sum(-1, keepdim=True) * x.square().sum(-1)
-    gain = 2 * (read_with_B * x).sum(-1) - written
-    anchor = start.to(x.dtype).view(rows, -1, heads, headdim).square().sum((1, 3))
-    squared = torch.matmul(weights.square(), gain.transpose(1, 2)[..., None]).squeeze(-1).transpose(1, 2)
-    return (squared + decay.square() * anchor[:, None]).clamp_min(0).sqrt()
+    gain = (2 * (read_with_B * x).sum(-1) - written).double()
+    anchor = start.to(x.dtype).view(rows, -1, heads, headdim).square().sum((1, 3))[:, None]
+    kept = torch.exp2(2 * chunks.decay)
+    squared = (gain * torch.exp2(-2 * chunks.decay.clamp_min(-GENTLE))).cumsum(1) * kept
+    if steep:
+        weights = causal_decay(2 * chunks.decay[..., steep], x.dtype)
+        inside = torch.matmul(weights, gain[..., steep].to(x.dtype).transpose(1, 2)[..., None]).squeeze(-1)
+        squared[..., steep] = inside.transpose(1, 2).double()
+    return torch.addcmul(squared, anchor.double(), kept).clamp_min(0).sqrt().to(x.dtype)
 
 
 def carry(state: Tensor, additions: Tensor, decay: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kernels.chunked import chunked_scan
+from kernels.chunked import GENTLE, LOG2_E, chunked_scan
 from kernels.clipped import clipped_scan
 from kernels.reference import reference_clipped_scan, reference_scan, reference_windowed_scan
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
@@ -91,10 +91,37 @@ def test_chunked_in_pieces_is_chunked_in_one(cuts: list[int], ngroups: int) -> N
     assert_reads_like(reference_scan(*given_case, chunk=1), chunked_scan, given_case, cuts)
 
 
+def forgetting(given_case: Case, factor: float) -> Case:
+    """The same with every decay taken to this power: 6 makes some heads steep, 60 most, and 1 none."""
+    inputs, memory = given_case
+    found = Case(inputs._replace(log_decay=factor * inputs.log_decay), memory)
+    forgotten = -LOG2_E * found.inputs.log_decay[:, :CHUNK].sum(1).amax(0)  # (nheads, 1)
+    assert int((forgotten > GENTLE).sum()) == {1: 0, 6: 1, 60: 2}[int(factor)]
+    return found
+
+
 @pytest.mark.parametrize("ngroups", [1, 2])
-def test_gradient_of_chunked_is_that_of_the_reference(ngroups: int) -> None:
+@pytest.mark.parametrize("factor", [6.0, 60.0])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, EXACT), (torch.float32, 2e-6)])
+def test_steep_heads_among_others(ngroups: int, factor: float, dtype: torch.dtype, tolerance: float) -> None:
+    given_case = forgetting(case(200, ngroups, dtype=dtype), factor)
+    assert_reads_like(reference_scan(*in_float64(given_case), chunk=1), chunked_scan, given_case, [70], tolerance)
+
+
+def test_a_head_that_is_all_but_steep_keeps_every_digit() -> None:
+    inputs, memory = case(150, dtype=torch.float32)
+    given_case = Case(
+        inputs._replace(log_decay=torch.full_like(inputs.log_decay, -0.98 * GENTLE / LOG2_E / 64)), memory
+    )
+    truth = reference_scan(*in_float64(given_case), chunk=1)
+    assert_reads_like(truth, chunked_scan, given_case, [], 1e-6)
+
+
+@pytest.mark.parametrize("ngroups", [1, 2])
+@pytest.mark.parametrize("factor", [1.0, 6.0])
+def test_gradient_of_chunked_is_that_of_the_reference(ngroups: int, factor: float) -> None:
     def gradients(scan) -> list[Tensor]:  # type: ignore[no-untyped-def]
-        inputs, memory = case(100, ngroups)
+        inputs, memory = forgetting(case(100, ngroups), factor)
         leaves = [tensor.clone().requires_grad_() for tensor in (*inputs, memory.state)]
         output = scan(ScanInputs(*leaves[:4]), Memory(leaves[4]), True)
         weigh = torch.Generator().manual_seed(1)
