@@ -15,6 +15,8 @@ nobody looks on while a model reads on. Letters and shapes are those of :mod:`ke
 
 from __future__ import annotations
 
+import threading
+
 import torch
 from torch import Tensor
 
@@ -28,13 +30,12 @@ def shared_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -
 
     Inputs of as many rows, a decay per channel and a wish for norms of every token go to the scan of the device.
     """
-    rows, nheads, headdim, d_state = memory.state.shape
-    if inputs.x.shape[0] == rows or inputs.log_decay.shape[-1] != 1 or token_norms:
+    rows, nheads, headdim, _ = memory.state.shape
+    if inputs.x.shape[0] == rows > 1 or inputs.log_decay.shape[-1] != 1 or token_norms:
         return scan(inputs.for_rows(rows), memory, token_norms)
     dtype = memory.state.dtype
     seqlen, ngroups = inputs.x.shape[1], inputs.B.shape[2]
-    alone = scan(inputs, Memory(memory.state.new_zeros(1, nheads, headdim, d_state)))
-    grown = torch.exp2(_running(inputs.log_decay).to(dtype))  # (1, seqlen, nheads, 1)
+    alone, grown = _from_nothing(inputs, memory)
     states = pack_state(memory.state, ngroups).to(inputs.x.dtype)
     read = torch.matmul(inputs.C[0].transpose(0, 1), states).to(dtype)  # (rows, ngroups, seqlen, width)
     read = read.transpose(1, 2).reshape(rows, seqlen, nheads, headdim)
@@ -61,6 +62,26 @@ def state_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False) ->
     last = torch.addcmul(added, memory.state, torch.exp2(decay[:, -1, :, :, None].to(dtype)))
     nothing = inputs.x.new_empty(last.shape[0], 0, nheads, headdim, dtype=dtype)
     return ScanOutput(nothing, last[:, None], Memory(last), None, inputs.log_decay)
+
+
+class _Latest(threading.local):
+    """What the latest inputs of this thread gave from an empty memory: some rows after others come with the same."""
+
+    inputs: ScanInputs | None = None
+    alone: ScanOutput
+    grown: Tensor
+
+
+_latest = _Latest()
+
+
+def _from_nothing(inputs: ScanInputs, memory: Memory) -> tuple[ScanOutput, Tensor]:
+    """What ``inputs`` of one row give from an empty memory, and how it decays: (1, seqlen, nheads, 1)."""
+    if _latest.inputs is not inputs:
+        _latest.alone = scan(inputs, Memory(torch.zeros_like(memory.state[:1])))
+        _latest.grown = torch.exp2(_running(inputs.log_decay).to(memory.state.dtype))
+        _latest.inputs = inputs
+    return _latest.alone, _latest.grown
 
 
 def _running(log_decay: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernels.elementwise import rms_norm
+from kernels.products import Products
 from kernels.types import Scan
 from model.state import LayerState
 
@@ -22,7 +24,7 @@ class RMSNorm(nn.Module):
     def forward(self, u: Tensor) -> Tensor:
         """(..., width) -> (..., width), in the dtype of ``u``."""
         if self.groups == 1:
-            return F.rms_norm(u, (u.shape[-1],), self.weight, self.eps)
+            return rms_norm(u, self.weight, self.eps)
         parts = u.unflatten(-1, (self.groups, -1))
         return F.rms_norm(parts, (parts.shape[-1],), eps=self.eps).flatten(-2) * self.weight
 
@@ -35,10 +37,11 @@ class Linear(nn.Linear):
 
     def __init__(self, wide_in: int, wide_out: int, *, bias: bool = False) -> None:
         super().__init__(wide_in, wide_out, bias=bias)
+        self.products = Products()
 
     def forward(self, u: Tensor) -> Tensor:
         """(..., in) -> (..., out), in the dtype of the weight."""
-        return F.linear(u.to(self.weight.dtype), self.weight, self.bias)
+        return self.products.linear(u.to(self.weight.dtype), self.weight, self.bias)
 
 
 class Block(nn.Module):

@@ -7,14 +7,17 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from kernels.dispatch import scan as kernel_scan
+from kernels.products import Products
 from kernels.types import Scan
 from model.config import ModelConfig
 from model.layers import Block, Linear, RMSNorm
 from model.mixers import MIXERS
-from model.state import State
+from model.state import LayerState, State, join_rows, map_state
+
+SIDE_BY_SIDE = 2048
+"""Tokens, of all rows together, that go through the layers at once where rows share what they read."""
 
 
 class LanguageModel(nn.Module):
@@ -30,6 +33,7 @@ class LanguageModel(nn.Module):
         )
         self.norm = RMSNorm(config.d_model, config.norm_eps)
         self.lm_head = None if config.tied else nn.Parameter(self.embedding.weight.detach().clone())
+        self.products = Products()  # of the head
 
     @property
     def head(self) -> Tensor:
@@ -54,7 +58,7 @@ class LanguageModel(nn.Module):
 
     def logits(self, u: Tensor, words: slice = slice(None)) -> Tensor:
         """Scores of the next token, or of the ``words`` of the vocabulary: (..., d_model) -> (..., vocab_size)."""
-        return F.linear(u.to(self.head.dtype), self.head[words])
+        return self.products.linear(u.to(self.head.dtype), self.head, rows=words)
 
     def hidden(
         self, tokens: Tensor, state: State | None = None, scans: Sequence[Scan] | None = None
@@ -73,14 +77,31 @@ class LanguageModel(nn.Module):
         """The state after ``tokens`` (batch, seqlen), for reading on: nothing is said, so the last block says nothing.
 
         Rows that read the same tokens may share them: with ``tokens`` of one row, and a first layer whose window is
-        of one row while its memory has many, all that comes before the first scan is worked out once. Every later
-        layer has all rows. :meth:`hidden` takes such states too.
+        of one row while its memory has many, all that comes before the first scan is worked out once. What comes
+        after is each row's own, and goes through all layers a few rows at a time, so that caches hold it.
         """
         u = self.embedding(tokens).to(state[0].memory.state.dtype)
+        rows = len(state[0].memory.state)
+        if len(u) == rows:
+            return self._advance(0, u, state, scans)
+        first: Any = self.blocks[0]
+        prepared = first.mixer.prepare(first.norm(u), state[0].window)
+        together = max(1, SIDE_BY_SIDE // u.shape[1])
+        parts: list[State] = []
+        for row in range(0, rows, together):
+            here = map_state(state, lambda tensor, low=row: tensor[low : low + together])  # type: ignore[misc]
+            output = scans[0](prepared.inputs, here[0].memory)
+            read = u + first.mixer.finish(prepared, output.y)
+            parts.append((LayerState(output.memory, prepared.window), *self._advance(1, read, here, scans)))
+        joined = join_rows(parts)
+        return (joined[0]._replace(window=prepared.window), *joined[1:])
+
+    def _advance(self, layer: int, u: Tensor, state: State, scans: Sequence[Scan]) -> State:
+        """The states of the layers from ``layer`` on, the first of which reads ``u`` (batch, seqlen, d_model)."""
         after = []
-        for block, layer_state, scan in zip(self.blocks[:-1], state, scans, strict=False):
-            u, layer_state = block(u, layer_state, scan)
-            after.append(layer_state)
+        for index in range(layer, len(self.blocks) - 1):
+            u, here = self.blocks[index](u, state[index], scans[index])
+            after.append(here)
         last: Any = self.blocks[-1]
         return (*after, last.advance(u, state[-1], scans[-1]))
 

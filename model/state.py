@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from kernels.types import Memory
@@ -43,6 +45,12 @@ def map_state(state: State, function) -> State:  # type: ignore[no-untyped-def]
         )
         for layer in state
     )
+
+
+def join_rows(states: Sequence[State]) -> State:
+    """One state of all rows of ``states``, in their order."""
+    flat = [flatten_state(state) for state in states]
+    return unflatten_state({name: torch.cat([state[name] for state in flat]) for name in flat[0]})
 
 
 def flatten_state(state: State) -> dict[str, Tensor]:

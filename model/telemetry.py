@@ -15,6 +15,12 @@ from torch import Tensor
 from kernels.types import Memory, Scan, ScanInputs, ScanOutput, Telemetry
 from model.recording import CHUNK, SKETCH
 
+STATISTICS = ("norm", "mean", "std", "max_abs")
+"""Over all elements of a head's state: Frobenius norm, mean, standard deviation and largest absolute value."""
+
+DECAYS = ("log_decay", "decay")
+"""Over the tokens of a chunk, and the channels of a head: the mean of the log decay, and of the decay."""
+
 Observer = Callable[[ScanOutput], None]
 
 
@@ -56,15 +62,31 @@ class Sketcher:
 
     def __init__(self, elements: int, spread: Tensor) -> None:
         generator = torch.Generator().manual_seed(0)  # the same for every recording: sketches must be comparable
-        self.place = torch.randint(SKETCH, (elements,), generator=generator)
+        place = torch.randint(SKETCH, (elements,), generator=generator)
         sign = torch.randint(2, (elements,), generator=generator).float() * 2 - 1
-        self.weight = (sign.view(spread.shape[1], -1) / spread.clamp_min(1e-12)[..., None]).flatten(1)
+        weight = (sign.view(spread.shape[1], -1) / spread.clamp_min(1e-12)[..., None]).flatten(1)
+        self._place, self._weight = place.numpy(), weight.float().numpy()
+        self._lying: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
 
     def __call__(self, layer: int, state: Tensor) -> Tensor:
         """(nheads, headdim, d_state) -> (SKETCH,)."""
-        scaled = torch.empty(state.shape)  # in this order, whatever the state's: one pass instead of three
-        torch.mul(state, self.weight[layer].view(state.shape), out=scaled)
-        return torch.zeros(SKETCH).index_add_(0, self.place, scaled.flatten())
+        from kernels.summary import count_sketch
+
+        # As the scan of the CPU lays it out it need not be moved, nor need any state that lies in its own order.
+        order = (2, 0, 1) if state.permute(2, 0, 1).is_contiguous() else (0, 1, 2)
+        place, weight = self._in_order(order, state.shape)
+        sketch = np.zeros(SKETCH, np.float32)
+        values = state.permute(order).float().contiguous().view(-1).numpy()
+        count_sketch(values, weight[layer], place, sketch)
+        return torch.from_numpy(sketch)
+
+    def _in_order(self, order: tuple[int, ...], shape: torch.Size) -> tuple[np.ndarray, np.ndarray]:
+        """Places (elements,) and weights (layers, elements) of a state whose axes lie in this ``order``."""
+        if order not in self._lying:
+            place = self._place.reshape(shape).transpose(order).ravel()
+            weight = np.stack([row.reshape(shape).transpose(order).ravel() for row in self._weight])
+            self._lying[order] = place, weight
+        return self._lying[order]
 
 
 class Recorder:
@@ -82,8 +104,9 @@ class Recorder:
         self._reset()
 
     def _reset(self) -> None:
-        self._boundaries: list[dict[str, Tensor]] = []
-        self._snapshots: list[dict[str, Tensor]] = []
+        self._boundaries: list[np.ndarray] = []  # of each layer (6, boundaries, heads)
+        self._sketches: list[Tensor] = []
+        self._grams: list[Tensor] = []
         self._norms: list[Tensor] = []
 
     def scans(self, scans: Sequence[Scan], token_norms: bool) -> list[Scan]:
@@ -98,16 +121,15 @@ class Recorder:
         first = 0 if self.position == 0 else 1  # the state before the first token of a document is a boundary too
         states = grouped(output.boundary_states[0], self.heads)
         if output.telemetry is not None:  # the kernel has read every state: nobody need read them again
-            reduced = reduced_by_kernel(output.telemetry, self.heads)
+            statistics, decays = reduced_by_kernel(output.telemetry, self.heads)
+            statistics = statistics[:, first:]
         else:
             assert output.log_decay is not None
-            reduced = reduce_states(states)
-            log_decay, decay = mean_decay(grouped(output.log_decay[0][:, :, None], self.heads).flatten(2))
-            reduced |= {"log_decay": log_decay, "decay": decay}
-        for name in ("log_decay", "decay"):  # of the tokens before a boundary: none before the first
-            unknown = reduced[name].new_full((1, reduced[name].shape[1]), torch.nan)
-            reduced[name] = torch.cat([unknown, reduced[name]])
-        self._boundaries.append({name: values[first:].cpu() for name, values in reduced.items()})
+            statistics = reduce_states(states[first:])
+            decays = mean_decay(grouped(output.log_decay[0][:, :, None], self.heads).flatten(2))
+        if first == 0:  # a decay is that of the tokens before a boundary: none before the first
+            decays = np.pad(decays, ((0, 0), (1, 0), (0, 0)), constant_values=np.nan)
+        self._boundaries.append(np.concatenate([statistics, decays]))
         if output.token_norms is not None:
             norms = output.token_norms[0]
             if self.heads not in (None, norms.shape[1]):
@@ -116,9 +138,8 @@ class Recorder:
         seqlen = output.y.shape[1]
         for position in self._here(seqlen):
             state = states[-(-(position - self.position) // CHUNK)].cpu()
-            self._snapshots.append(
-                {"sketch": self.sketcher(layer, state), "effective_rank": effective_rank(state).float()}
-            )
+            self._sketches.append(self.sketcher(layer, state))
+            self._grams.append(gram(state))
 
     def _here(self, seqlen: int) -> list[int]:
         low, high = np.searchsorted(self.snapshots, [self.position, self.position + seqlen], side="right")
@@ -128,17 +149,17 @@ class Recorder:
         """The segment's telemetry: array name -> (first row, values), in the dimensions of the recording."""
         found: dict[str, tuple[int, np.ndarray]] = {}
         row = 0 if self.position == 0 else self.position // CHUNK + 1
-        for name in self._boundaries[0]:
-            stacked = torch.stack([layer[name] for layer in self._boundaries], dim=1)
-            found[name] = (row, stacked.float().numpy())
+        stacked = np.stack(self._boundaries, axis=2).astype(np.float32, copy=False)  # (6, boundaries, layers, heads)
+        found |= {name: (row, values) for name, values in zip((*STATISTICS, *DECAYS), stacked, strict=True)}
         if self._norms:
             found["token_norm"] = (self.position, torch.stack(self._norms, dim=1).float().numpy())
-        count = len(self._snapshots) // self.layers
+        count = len(self._sketches) // self.layers
         if count:
             row = int(np.searchsorted(self.snapshots, self.position, side="right"))
-            for name in self._snapshots[0]:
-                stacked = torch.stack([snapshot[name] for snapshot in self._snapshots])
-                found[name] = (row, stacked.unflatten(0, (self.layers, count)).transpose(0, 1).numpy())
+            kept = {"sketch": torch.stack(self._sketches), "effective_rank": effective_rank(torch.stack(self._grams))}
+            for name, values in kept.items():
+                by_snapshot = values.float().unflatten(0, (self.layers, count)).transpose(0, 1)
+                found[name] = (row, by_snapshot.numpy())
         self.position += seqlen
         self._reset()
         return found
@@ -154,19 +175,41 @@ def grouped(states: Tensor, heads: int | None) -> Tensor:
     return states.unflatten(1, (heads, -1)).flatten(2, 3)
 
 
-def reduce_states(states: Tensor) -> dict[str, Tensor]:
-    """Per state and head: (n, nheads, headdim, d_state) -> norm, mean, std, max_abs, each (n, nheads)."""
+def reduce_states(states: Tensor) -> np.ndarray:
+    """The STATISTICS of every state and head: (n, nheads, headdim, d_state) -> (4, n, nheads)."""
+    lying = states.permute(0, 3, 1, 2)  # as the scan of the CPU lays them out
+    if lying.dtype == torch.float32 and lying.device.type == "cpu" and lying.is_contiguous():
+        from kernels.summary import summarise
+
+        values, found = lying.numpy(), np.empty((len(STATISTICS), *states.shape[:2]), np.float32)
+        summarise(values, values.view(np.int32), found)
+        return found
     elements = states.shape[-1] * states.shape[-2]
-    # d_state first and headdim then: the order in which the scan lays them out, five times faster than both at once.
-    squared = states.square().sum(-1).sum(-1)
+    squared = states.square().sum(-1).sum(-1)  # d_state first and headdim then: faster than both at once
     mean = states.sum(-1).sum(-1) / elements
     largest = torch.maximum(states.amax(-1).amax(-1), -states.amin(-1).amin(-1))
-    variance = (squared / elements - mean.square()).clamp_min(0)
-    return {"norm": squared.sqrt(), "mean": mean, "std": variance.sqrt(), "max_abs": largest}
+    std = (squared / elements - mean.square()).clamp_min(0).sqrt()
+    return torch.stack([squared.sqrt(), mean, std, largest]).cpu().numpy()
 
 
-def reduced_by_kernel(telemetry: Telemetry, heads: int | None) -> dict[str, Tensor]:
-    """What :func:`reduce_states` and :func:`mean_decay` would find, from what the kernel found: each (n, nheads).
+def mean_decay(log_decay: Tensor) -> np.ndarray:
+    """The DECAYS of every chunk: (seqlen, nheads, channels) -> (2, nchunks, nheads)."""
+    if log_decay.shape[-1] == 1 and log_decay.device.type == "cpu" and log_decay.dtype == torch.float32:
+        from kernels.summary import chunk_means
+
+        values = log_decay[..., 0].contiguous().numpy()
+        found = np.empty((len(DECAYS), -(-len(values) // CHUNK), values.shape[1]), np.float32)
+        chunk_means(values, CHUNK, found[0])
+        chunk_means(np.exp(values), CHUNK, found[1])
+        return found
+    whole = len(log_decay) // CHUNK * CHUNK
+    parts = [log_decay[:whole].unflatten(0, (-1, CHUNK)), log_decay[None, whole:]]
+    means = [torch.stack([part.mean((1, 3)), part.exp().mean((1, 3))]) for part in parts if part.numel()]
+    return torch.cat(means, dim=1).cpu().numpy()
+
+
+def reduced_by_kernel(telemetry: Telemetry, heads: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`reduce_states` and :func:`mean_decay` would find, from what the kernel found.
 
     Heads that are recorded together add up: squares and means do, and so do the spreads around a common mean.
     """
@@ -178,35 +221,24 @@ def reduced_by_kernel(telemetry: Telemetry, heads: int | None) -> dict[str, Tens
     norm, mean, std, max_abs, log_decay, decay = (together(values[0]) for values in telemetry)
     middle = mean.mean(-1)
     variance = (std.square() + mean.square()).mean(-1) - middle.square() if mean.shape[-1] > 1 else std[..., 0].square()
-    return {
-        "norm": norm.square().sum(-1).sqrt(),
-        "mean": middle,
-        "std": variance.clamp_min(0).sqrt(),
-        "max_abs": max_abs.amax(-1),
-        "log_decay": log_decay.mean(-1),
-        "decay": decay.mean(-1),
-    }
+    statistics = [norm.square().sum(-1).sqrt(), middle, variance.clamp_min(0).sqrt(), max_abs.amax(-1)]
+    decays = [log_decay.mean(-1), decay.mean(-1)]
+    return torch.stack(statistics).cpu().numpy(), torch.stack(decays).cpu().numpy()
 
 
-def mean_decay(log_decay: Tensor) -> tuple[Tensor, Tensor]:
-    """Means over each chunk: (seqlen, nheads, channels) -> mean log decay and mean decay, each (nchunks, nheads)."""
-    whole = len(log_decay) // CHUNK * CHUNK
-    parts = [log_decay[:whole].unflatten(0, (-1, CHUNK)), log_decay[None, whole:]]
-    parts = [part for part in parts if part.numel()]
-    return (
-        torch.cat([part.mean((1, 3)) for part in parts]),
-        torch.cat([part.exp().mean((1, 3)) for part in parts]),
-    )
+def gram(state: Tensor) -> Tensor:
+    """The products of a state's rows, or of its columns if those are fewer: (nheads, P, N) -> (nheads, n, n)."""
+    wide = state.transpose(-1, -2) if state.shape[-2] > state.shape[-1] else state
+    return wide @ wide.transpose(-1, -2)
 
 
-def effective_rank(state: Tensor) -> Tensor:
-    """exp of the entropy of the normalised singular values (Roy & Vetterli 2007): (nheads, P, N) -> (nheads,).
+def effective_rank(grams: Tensor) -> Tensor:
+    """exp of the entropy of the normalised singular values (Roy & Vetterli 2007): (..., n, n) -> (...).
 
+    ``grams`` are those of the states (:func:`gram`), whose eigenvalues are the squares of the singular values.
     Between 1 (one direction holds everything) and min(P, N); 0 for an empty state.
     """
-    tall = state.transpose(-1, -2) if state.shape[-2] > state.shape[-1] else state
-    squared = torch.linalg.eigvalsh(tall @ tall.transpose(-1, -2)).clamp_min(0)
-    singular = squared.sqrt()
+    singular = torch.linalg.eigvalsh(grams).clamp_min(0).sqrt()
     share = singular / singular.sum(-1, keepdim=True).clamp_min(1e-30)
     entropy = -(share * share.clamp_min(1e-30).log()).sum(-1)
     return torch.where(singular.sum(-1) > 0, entropy.exp(), torch.zeros_like(entropy))

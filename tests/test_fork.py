@@ -92,7 +92,7 @@ def test_every_cell_is_that_of_a_run_from_scratch(model, tokenizer, settings, st
     prompts = Prompts(task, tokenizer, DOCUMENT)
     scans, state = scans_of(model, settings), started(model, start)
     right = run_passkey(model, prompts, empty(task), scans=scans.said, state=state)
-    found = run_forked(model, prompts, empty(task), scans=scans, state=state)
+    found = run_forked(model, prompts, empty(task), scans=scans, state=state, workers=2)
     assert list(found.cells) == task.cells == list(right.cells)
     for place, cell in right.cells.items():
         assert found.cells[place][:2] == cell[:2], place
@@ -133,7 +133,7 @@ def test_the_map_fills_coarse_to_fine_and_a_row_from_its_short_end(model, tokeni
     def report(result, done):
         seen.extend(cell for cell in result.cells if cell not in seen)
 
-    run_forked(model, Prompts(task, tokenizer), empty(task), report=report)
+    run_forked(model, Prompts(task, tokenizer), empty(task), report=report, workers=1)
     assert seen[:3] == [(120, 0.0), (240, 0.0), (480, 0.0)]
     assert {depth for _, depth in seen[:9]} == {0.0, 0.5, 1.0} and len(seen) == 15
 
@@ -144,13 +144,13 @@ def test_a_forked_run_reads_far_fewer_tokens(model, tokenizer, monkeypatch):  # 
     read = []
     monkeypatch.setattr(Reading, "_segments", lambda self, state, ids, tick: read.append(ids.shape[1]) or state)
     monkeypatch.setattr(Reading, "said", lambda self, state, ids, scored: np.zeros((2, 2, 5)))
-    run_forked(model, prompts, empty(task))
+    run_forked(model, prompts, empty(task), workers=1)
     assert sum(read) * task.trials < 0.55 * task.tokens  # the trunk counted as if every trial read it
     row = sum(layer.memory.state.nbytes for layer in model.zero_state())
     monkeypatch.setattr("model.passkey.fork.STATES", 2 * row)  # no room to remember the trunk: each round reads it
     remembered = sum(read)
     read.clear()
-    run_forked(model, prompts, empty(task))
+    run_forked(model, prompts, empty(task), workers=1)
     assert 3000 < sum(read) - remembered < 4096
 
 
@@ -171,6 +171,22 @@ def test_cancel_keeps_finished_cells_and_a_second_run_does_only_the_rest(model, 
     rest = run_forked(model, prompts, part, report=lambda result, tokens: done.append(tokens))
     assert rest.complete and done[0] == part.tokens and done[-1] == task.tokens
     assert all(rest.cells[place] == pytest.approx(whole.cells[place]) for place in task.cells)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_what_fails_in_a_thread_is_raised_and_ends_the_others(model, tokenizer, workers, monkeypatch):  # noqa: F811
+    def said(self, state, ids, scored):
+        raise MemoryError
+
+    monkeypatch.setattr(Reading, "said", said)
+    with pytest.raises(MemoryError):
+        run_forked(model, Prompts(a_task(), tokenizer), empty(a_task()), workers=workers)
+
+
+def test_threads_do_not_change_how_many_torch_uses(model, tokenizer):  # noqa: F811
+    before = torch.get_num_threads()
+    run_forked(model, Prompts(a_task(), tokenizer), empty(a_task()), workers=3)
+    assert torch.get_num_threads() == before
 
 
 def test_few_rows_at_a_time_change_nothing(model, tokenizer, monkeypatch):  # noqa: F811

@@ -36,6 +36,12 @@ def tiny(tmp_path_factory):
     load_tokenizer_of.cache_clear()
 
 
+@pytest.fixture(autouse=True)
+def short_segments(monkeypatch):
+    """Segments of 512 tokens, so that a short text has several."""
+    monkeypatch.setattr("model.stream.CHANNELS", 0)
+
+
 TEXT = tiny_text(1500, seed=3)
 
 
@@ -152,6 +158,18 @@ def test_a_cancelled_run_keeps_what_it_read_and_goes_on(tmp_path) -> None:
     assert resumed.complete and resumed.meta.created == cancelled.meta.created
     whole = run(prepared(), tmp_path / "other")
     assert_same(arrays(resumed), arrays(whole), rtol=0, atol=0)
+
+
+def test_small_models_read_longer_segments(monkeypatch) -> None:
+    tokens, net = prepared(control=False).tokens, load_model("tiny")
+    channels = len(net.config.layers) * net.config.d_inner
+    losses = []
+    for segments in (1, 2.5, 4, 100):
+        monkeypatch.setattr("model.stream.CHANNELS", int(segments * 512 * channels))
+        pieces = list(read(net, tokens, net.zero_state(), [chunked_scan] * len(net.blocks)))
+        assert pieces[0].stop == 512 * min(4, int(segments))
+        losses.append(np.concatenate([piece.losses for piece in pieces]))
+        np.testing.assert_allclose(losses[-1], losses[0], atol=1e-4)
 
 
 def test_the_same_experiment_is_not_run_twice(tmp_path) -> None:

@@ -137,9 +137,8 @@ class Statistics:
 
         def observer(layer: int):  # type: ignore[no-untyped-def]
             def observe(output) -> None:  # type: ignore[no-untyped-def]
-                reduced = reduce_states(output.boundary_states[0][1:])
-                # (3, boundaries, heads): what the whole state's norm and spread are put together from
-                self._seen[layer].append(torch.stack([reduced[name] for name in ("norm", "mean", "std")]).numpy())
+                # (3, boundaries, heads): norm, mean and std, which those of the whole state are put together from
+                self._seen[layer].append(reduce_states(output.boundary_states[0][1:])[:3])
 
             return observe
 

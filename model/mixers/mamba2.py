@@ -14,15 +14,30 @@ memory retention alpha_t is exp(delta_t A), and its insertion is delta_t x_t B_t
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernels.elementwise import gated_norm, short_convolution
 from kernels.types import Scan, ScanInputs
 from model.config import ModelConfig
 from model.layers import Linear, RMSNorm
 from model.state import LayerState, empty_layer
+
+
+class Prepared(NamedTuple):
+    """Some tokens before the scan: its ``inputs``, and beside them
+
+    ``convolved`` (batch, seqlen, channels), of which x is the first, ``gate`` (batch, seqlen, d_inner), and the
+    ``window`` (batch, d_conv - 1, channels) after the last token.
+    """
+
+    inputs: ScanInputs
+    convolved: Tensor
+    gate: Tensor
+    window: Tensor
 
 
 class Mamba2(nn.Module):
@@ -61,16 +76,21 @@ class Mamba2(nn.Module):
 
     def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
         """(batch, seqlen, d_model) from ``state`` -> (batch, seqlen, d_model) and the state after the last token."""
-        config = self.config
-        projected = self.in_proj(u)
-        channels = state.window.shape[-1]
-        z, xBC, dt = projected.split([config.d_inner, channels, config.nheads], dim=-1)
-        x, inputs, window = self._inputs(xBC, dt, state.window)
-        output = scan(inputs, state.memory)
+        prepared = self.prepare(u, state.window)
+        output = scan(prepared.inputs, state.memory)
+        return self.finish(prepared, output.y).to(u.dtype), LayerState(output.memory, prepared.window)
 
-        y = torch.addcmul(output.y, x, self.D[:, None]).flatten(-2)
-        y = self.norm(y * F.silu(z.to(y.dtype)))
-        return self.out_proj(y).to(u.dtype), LayerState(output.memory, window)
+    def prepare(self, u: Tensor, window: Tensor) -> Prepared:
+        """All that comes before the scan: of the tokens, and of the ``window`` before them, whatever is remembered."""
+        projected = self.in_proj(u)
+        convolved, inputs, window = self._inputs(projected, self.config.d_inner, window)
+        gate = F.silu(projected[..., : self.config.d_inner].to(window.dtype))
+        return Prepared(inputs, convolved, gate, window)
+
+    def finish(self, prepared: Prepared, y: Tensor) -> Tensor:
+        """All that comes after it: ``y`` (batch, seqlen, nheads, headdim) -> (batch, seqlen, d_model)."""
+        weight = self.norm.weight.view(self.norm.groups, -1)
+        return self.out_proj(gated_norm(y, prepared.convolved, self.D, prepared.gate, weight, self.norm.eps))
 
     def advance(self, u: Tensor, state: LayerState, scan: Scan) -> LayerState:
         """The state that :meth:`forward` leaves, for a last layer whose output nobody reads.
@@ -85,38 +105,36 @@ class Mamba2(nn.Module):
         def project(u: Tensor, rows: Tensor) -> Tensor:
             return F.linear(u.to(weight.dtype), weight[rows], None if bias is None else bias[rows])
 
-        written, steps = project(u, torch.cat([xB, dt])).split([len(xB), len(dt)], dim=-1)
-        _, inputs, window = self._inputs(written, steps, state.window[..., : len(xB)])
+        _, inputs, window = self._inputs(project(u, torch.cat([xB, dt])), 0, state.window[..., : len(xB)])
         last = project(u[:, -window.shape[1] :], C).to(window.dtype)
         last = torch.cat([state.window[..., len(xB) :], last], dim=1)[:, last.shape[1] :]
         return LayerState(scan(inputs, state.memory).memory, torch.cat([window, last], dim=-1))
 
-    def _inputs(self, xBC: Tensor, dt: Tensor, window: Tensor) -> tuple[Tensor, ScanInputs, Tensor]:
-        """What the scan takes: x before its step size, the inputs, and the window after these tokens.
+    def _inputs(self, projected: Tensor, first: int, window: Tensor) -> tuple[Tensor, ScanInputs, Tensor]:
+        """What the scan takes: the convolved channels, the inputs made of them, and the window after these tokens.
 
-        ``xBC`` (batch, seqlen, channels) before the convolution, ``window`` (batch, d_conv - 1, channels) those before
-        them. Without the channels of C nobody reads the state, and B stands in for it.
+        ``projected`` (batch, seqlen, ...) has xBC from ``first`` on, and dt after it; ``window`` (batch, d_conv - 1,
+        channels) the xBC before. Without the channels of C nobody reads the state, and B stands in for it.
         """
-        config = self.config
-        seqlen, compute = xBC.shape[1], xBC.dtype
+        config, channels = self.config, window.shape[-1]
         keys = config.ngroups * config.d_state
-        weight, bias = self.conv_weight[:, : xBC.shape[-1]], self.conv_bias[: xBC.shape[-1]]
-        stretch = torch.cat([window, xBC.to(window.dtype)], dim=1)
-        convolved = torch.addcmul(bias, stretch[:, :seqlen], weight[0])
-        for tap in range(1, config.d_conv):
-            convolved.addcmul_(stretch[:, tap : tap + seqlen], weight[tap])
-        convolved = F.silu(convolved, inplace=not torch.is_grad_enabled())
-        x, B = convolved[..., : config.d_inner], convolved[..., config.d_inner : config.d_inner + keys]
-        C = convolved[..., -keys:]
+        weight, bias = self.conv_weight[:, :channels], self.conv_bias[:channels]
+        convolved = F.silu(
+            short_convolution(window, projected, first, weight, bias), inplace=not torch.is_grad_enabled()
+        )
+        latest = projected[:, -window.shape[1] :, first : first + channels].to(window.dtype)
+        after = torch.cat([window, latest], dim=1)[:, latest.shape[1] :]
 
-        x = x.unflatten(-1, (config.nheads, config.headdim))
-        step = F.softplus(dt.to(window.dtype) + self.dt_bias)
+        x = convolved[..., : config.d_inner].unflatten(-1, (config.nheads, config.headdim))
+        B, C = convolved[..., config.d_inner : config.d_inner + keys], convolved[..., -keys:]
+        step = F.softplus(projected[..., first + channels :].to(window.dtype) + self.dt_bias)
         if config.step_limit is not None:
             step = step.clamp(*config.step_limit)
+        compute = projected.dtype
         inputs = ScanInputs(
             x=(x * step[..., None]).to(compute),
             B=B.unflatten(-1, (config.ngroups, config.d_state)).to(compute),
             C=C.unflatten(-1, (config.ngroups, config.d_state)).to(compute),
             log_decay=(-step * self.A_log.exp())[..., None],
         )
-        return x, inputs, stretch[:, seqlen:]
+        return convolved, inputs, after

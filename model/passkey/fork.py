@@ -22,8 +22,11 @@ A mitigation that replaces the operator (a window, a bounded norm) runs as it is
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -81,6 +84,45 @@ class StoppedError(Exception):
     """Raised through a reading that is to stop."""
 
 
+class Tally:
+    """What is known so far, and how far the reading is: for several threads.
+
+    ``report`` is called by one of them at a time, first of all with what was ``begun``.
+    """
+
+    def __init__(self, begun: PasskeyResult, report: Report, stop: Callable[[], bool]) -> None:
+        self.result, self.done = begun, begun.tokens
+        self._begun, self._report, self._stop = begun, report, stop
+        self._answers: dict[tuple[int, float], list[np.ndarray]] = {
+            cell: [] for cell in begun.task.cells if cell not in begun.cells
+        }
+        self._started, self._lock = time.monotonic(), threading.Lock()
+        self.failed = False
+        report(begun, self.done)
+
+    def reached(self, tokens: int) -> None:
+        """So many ``tokens`` more of the prompts are done; StoppedError if the run is to stop."""
+        with self._lock:
+            self.done += tokens
+            self._report(self.result, self.done)
+            if self.failed or self._stop():
+                raise StoppedError
+
+    def add(self, cells: Iterable[tuple[int, float]], found: np.ndarray) -> None:
+        """Take what some trials of ``cells`` have answered: (trials, 2, digits)."""
+        task = self._begun.task
+        with self._lock:
+            for cell in cells:
+                self._answers[cell].extend(found)
+            full = {cell: cell_of(given) for cell, given in self._answers.items() if len(given) == task.trials}
+            known = self._begun.cells | full
+            seconds = self._begun.seconds + time.monotonic() - self._started
+            self.result = replace(
+                self.result, cells={cell: known[cell] for cell in task.cells if cell in known}, seconds=seconds
+            )
+            self._report(self.result, self.done)
+
+
 def plan(prompts: Prompts, cells: Sequence[tuple[int, float]], rows: int) -> list[Branch]:
     """The branches that answer ``cells``, those that leave the trunk first in front; at most ``rows`` trials in one."""
     trials, found = range(prompts.task.trials), dict[tuple[int, int, int], Branch]()
@@ -115,65 +157,79 @@ def run_forked(
     report: Report = lambda result, done: None,
     stop: Callable[[], bool] = lambda: False,
     watched: bool = True,
+    workers: int | None = None,
 ) -> PasskeyResult:
     """Run the cells of ``begun.task`` that ``begun`` lacks: the results of ``run_passkey``, within rounding.
 
     Arguments are those of :func:`model.passkey.run.run_passkey`. When ``stop()`` turns true, the cells that are
     finished are returned, at most one segment later. Short prompts come before long ones; where somebody watches,
-    every second depth comes first, which costs a seventh more.
+    every second depth comes first, which costs a seventh more. Branches know nothing of each other, so ``workers``
+    threads take one each, on a CPU as many as torch would use: two cores on two branches get more done than both on
+    one. ``report`` and ``stop`` are called by those threads, one at a time.
     """
     import torch
 
-    task, result = begun.task, begun
     state = model.zero_state() if state is None else state
+    if workers is None:
+        workers = torch.get_num_threads() if state[0].memory.state.device.type == "cpu" else 1
     bytes_of_row = sum(layer.memory.state.nbytes for layer in state)
-    check_memory(prompts, bytes_of_row)
-    missing = [cell for cell in task.cells if cell not in begun.cells]
-    answers: dict[tuple[int, float], list[np.ndarray]] = {cell: [] for cell in missing}
-    started, done = time.monotonic(), begun.tokens
-    report(result, done)
+    check_memory(prompts, bytes_of_row, workers)
+    tally = Tally(begun, report, stop)
+    missing = [cell for cell in begun.task.cells if cell not in begun.cells]
     reading = Reading(model, scans or Scans.plain(len(model.config.layers)))
-    branches = (coarse_to_fine if watched else plan)(prompts, missing, max(1, STATES // bytes_of_row))
+    branches = (coarse_to_fine if watched else plan)(prompts, missing, max(1, STATES // (bytes_of_row * workers)))
     trunks = Trunks(reading, prompts, state, branches if len(branches) * bytes_of_row <= STATES else [])
+    waiting, turn = iter(branches), threading.Lock()
 
-    def reached(tokens: int) -> None:
-        nonlocal done
-        done = tokens
-        report(result, done)
-
-    try:
-        for branch in branches:
-            before, share = done, branch.credit / branch.work
-
-            def tick(read: int, before: int = before, share: float = share) -> None:
-                reached(before + round(read * share))
-                if stop():
-                    raise StoppedError
-
+    def work() -> None:
+        if workers > 1:
+            torch.set_num_threads(1)  # of this thread alone
+        try:
             with torch.inference_mode():
-                at = trunks.at(branch, lambda: tick(0))
-                for ask, found in answers_of(reading, prompts, branch, at, tick):
-                    for depth in branch.asks[ask]:
-                        answers[ask.length, depth].extend(found)
-                    full = {cell: cell_of(given) for cell, given in answers.items() if len(given) == task.trials}
-                    seconds = begun.seconds + time.monotonic() - started
-                    known = begun.cells | full
-                    cells = {cell: known[cell] for cell in task.cells if cell in known}
-                    result = replace(result, cells=cells, seconds=seconds)
-                    report(result, done)
-            reached(before + branch.credit)
-    except StoppedError:
-        pass
-    return result
+                while True:
+                    with turn:  # the trunk is read on from branch to branch
+                        branch = next(waiting, None)
+                        if branch is None:
+                            return
+                        at = trunks.at(branch, lambda: tally.reached(0))
+                    follow(reading, prompts, branch, at, tally)
+        except BaseException:
+            tally.failed = True
+            raise
+
+    if workers == 1:
+        with suppress(StoppedError):
+            work()
+        return tally.result
+    with ThreadPoolExecutor(workers) as pool:
+        ended = [thread.exception() for thread in [pool.submit(work) for _ in range(workers)]]
+    for error in ended:
+        if error is not None and not isinstance(error, StoppedError):
+            raise error
+    return tally.result
 
 
-def check_memory(prompts: Prompts, bytes_of_row: int) -> None:
+def follow(reading: Reading, prompts: Prompts, branch: Branch, state: State, tally: Tally) -> None:
+    """Answer all that ``branch`` is asked, from ``state`` where it leaves the trunk."""
+    credited = 0
+
+    def tick(read: int) -> None:
+        nonlocal credited
+        before, credited = credited, min(branch.credit, round(read * branch.credit / branch.work))
+        tally.reached(credited - before)
+
+    for ask, found in answers_of(reading, prompts, branch, state, tick):
+        tally.add([(ask.length, depth) for depth in branch.asks[ask]], found)
+    tally.reached(branch.credit - credited)
+
+
+def check_memory(prompts: Prompts, bytes_of_row: int, workers: int) -> None:
     """UserError if the states that are kept at once do not fit in memory.
 
     Rows take turns, but trials that each have a filler of their own keep a trunk each.
     """
     trials = prompts.task.trials
-    rows = min(trials, max(1, STATES // bytes_of_row))
+    rows = workers * min(trials, max(1, STATES // (bytes_of_row * workers)))
     needed, free = bytes_of_row * (4 * rows + (1 if prompts.shared else trials)), free_memory()
     if free is not None and needed > free:
         raise UserError("recall.memory", trials=trials, needed=needed >> 20, free=free >> 20)
@@ -294,7 +350,8 @@ class Reading:
         from model.stream import SEGMENT
 
         rows = len(state[0].memory.state)
-        size = min(SEGMENT, max(16, WORK // (self.channels * rows)))
+        shared = len(ids) < rows  # those rows take turns in the model
+        size = SEGMENT if shared else min(SEGMENT, max(16, WORK // (self.channels * rows)))
         for first in range(0, ids.shape[1], size):
             state = self.model.advance(ids[:, first : first + size], state, self.scans.reading)
             tick(rows * min(first + size, ids.shape[1]))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kernels.dispatch import scan as kernel_scan
+from kernels.products import Products
 from kernels.types import Scan
 from model.layers import Linear
 from model.lm import LanguageModel
@@ -62,6 +63,7 @@ class PublishedModel(LanguageModel):
         self.blocks = nn.ModuleList(stages)
         self.norm = anatomy.norm  # type: ignore[assignment]
         self.lm_head = None if config.tied else nn.Parameter(torch.empty(config.vocab_size, config.d_model))
+        self.products = Products()
         self.embedding_norm = anatomy.embedding_norm
         self.embedding_scale, self.logit_cap = anatomy.embedding_scale, anatomy.logit_cap
         if config.tied:

@@ -9,8 +9,8 @@ from model.errors import UserError
 from model.machine import free_memory
 from model.published.config import PublishedConfig
 
-SEGMENT, TILE = 512, 2048
-"""Those of :mod:`model.stream`, with which torch would come; a test holds them equal."""
+SEGMENT, TILE, BUDGET = 512, 2048, 600_000_000
+"""Those of :mod:`model.stream` and :mod:`kernels.products`, with which torch would come; a test holds them equal."""
 MEGABYTE = 1_000_000
 WORKING = 200 * MEGABYTE
 """What a process that reads holds besides the model: libraries, telemetry, the document."""
@@ -34,7 +34,8 @@ def room_of(config: ModelConfig, parameters: int, precision: str) -> Room:
     """What a model of ``parameters`` numbers takes, loaded in ``precision``; states are float32 in any case.
 
     While a segment is read a layer holds its widened input many times over, its states at the boundaries, and, where
-    heads are one channel wide, some numbers for every token, channel and state. How many was measured on the 130M
+    heads are one channel wide, some numbers for every token, channel and state; and float32 weights are kept a second
+    time, up to a budget, in the order of the processor's products. How many was measured on the 130M
     shapes of Mamba-2 and Mamba on a CPU, what the C library holds back included; the estimates are within a tenth.
     """
     weights = parameters * (2 if precision == "bfloat16" else 4)
@@ -45,7 +46,8 @@ def room_of(config: ModelConfig, parameters: int, precision: str) -> Room:
     state = 4 * config.state_size
     kept, tokens = (config.kept_per_token, config.kept_tokens) if isinstance(config, PublishedConfig) else (0, 0)
     window = 4 * kept * (tokens or 0)
-    reading = 4 * (boundaries + elementwise + wide) + 2 * state + window + WORKING
+    twice = 0 if precision == "bfloat16" else min(weights, BUDGET)
+    reading = 4 * (boundaries + elementwise + wide) + 2 * state + window + WORKING + twice
     return Room(weights, state, reading, 4 * kept if tokens is None else 0)
 
 
