@@ -38,6 +38,7 @@ from model.recording import (
 if TYPE_CHECKING:
     from kernels.types import Scan
     from model.lm import LanguageModel
+    from model.telemetry import Sketcher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,12 +213,12 @@ def run(
     spread = torch.ones(len(config.layers), config.recorded_heads)
     if prepared.explored is not None:
         spread = torch.from_numpy(prepared.explored.std.astype(np.float32))
-    recorder = Recorder(
-        len(config.layers), positions, Sketcher(config.d_inner * config.d_state, spread), config.recorded_heads
-    )
+    sketcher = Sketcher(config.d_inner * config.d_state, spread)
+    recorder = Recorder(len(config.layers), positions, sketcher, config.recorded_heads)
     recorder.position = start
     settings = dict(experiment.mitigations)
     scans = recorder.scans(layer_scans(model, settings, prepared.explored), experiment.token_norms)
+    compile_once(model, settings, prepared, sketcher)
 
     block = Block(writer, prepared, model)
     meter = Meter(experiment.tokens, start, float(progress.get("seconds", 0.0)))
@@ -305,6 +306,18 @@ class Block:
             {"tokens": tokens, "controlled": self.controlled, "seconds": seconds},
             {name: tensor.cpu().numpy() for name, tensor in state.items()},
         )
+
+
+def compile_once(model: LanguageModel, settings: dict[str, float], prepared: Prepared, sketcher: Sketcher) -> None:
+    """Read a few tokens for nothing, so that what is compiled for this machine is at hand, and no speed counts it."""
+    from model.stream import read
+    from model.telemetry import Recorder
+
+    tokens = prepared.tokens[: CHUNK + 1]
+    recorder = Recorder(len(model.config.layers), np.array([CHUNK]), sketcher, model.config.recorded_heads)
+    scans = recorder.scans(layer_scans(model, settings, prepared.explored), prepared.experiment.token_norms)
+    for segment in read(model, tokens, model.zero_state(), scans):
+        recorder.take(segment.stop - segment.start)
 
 
 class Meter:
