@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.chunked import causal_decay, pack_state, scale_heads, unpack_states
+from kernels.chunked import causal_decay, pack_state, scale_heads, steep_heads, unpack_states
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, boundary_count
 from kernels.window_past import Keys, Past, over_width, take
 
@@ -61,39 +61,43 @@ def windowed_scan(
     C = windows(segment.aligned(inputs.C), chunk, chunk, nchunks)
     decay = windows(tokens.decay, chunk, chunk, nchunks) - edges[:, :-1, :, None]
     to_end = torch.exp2((decay[..., -1:, :] - decay).to(sums))
-    weights = causal_decay(decay.flatten(0, 2), sums).unflatten(0, decay.shape[:3])
-    decay = decay.to(sums)  # (batch, nchunks, ngroups, chunk, heads)
+    steep = steep_heads(decay.flatten(0, 2))
+    since_start = torch.exp2(-decay).to(sums)
+    since_start[..., steep] = 0  # these heads are weighted pair by pair
+    pairs = decay if token_norms else decay[..., steep]
+    weights = causal_decay(pairs.flatten(0, 2), sums).unflatten(0, decay.shape[:3])
+    if window < chunk:
+        weights = weights.triu(1 - window)
+    grown = torch.exp2(decay.to(sums))  # (batch, nchunks, ngroups, chunk, heads)
     old, visible = segment.old(past.initial)
 
     # 2. Before every chunk, the state of the whole chunks that all its tokens see, and that of one chunk more.
     scaled = scale_heads(x, to_end)
     over_chunk = over_width(edges[:, 1:] - edges[:, :-1], past.initial)
-    states, one_more, reads = [], [], []
+    states, one_more = [], []
     complete = (segment.end - segment.start) // chunk
+    additions = torch.matmul(B[:, :complete].transpose(-1, -2), scaled[:, :complete]).to(sums)
     for index in range(complete + 1):
         with_oldest, state = past.queue.states()
         states.append(state)
         one_more.append(with_oldest)
-        if index < nchunks:
-            reads.append(torch.matmul(C[:, index], state.to(compute)))
-        if index < complete:
-            addition = torch.matmul(B[:, index].transpose(-1, -2), scaled[:, index]).to(sums)
-            past.queue.push(addition, over_chunk[:, index], edges[:, index + 1])
+        if index < complete:  # a copy, for what is carried on shares no storage
+            past.queue.push(additions[:, index].clone(), over_chunk[:, index], edges[:, index + 1])
 
     # 3. Read: within the chunk, from the state before it, and from the old tokens that are still visible.
-    if window < chunk:
-        weights = weights.triu(1 - window)
-    mixed = (torch.matmul(C, B.transpose(-1, -2)).unsqueeze(3) * weights).to(compute)
-    inside = torch.matmul(mixed, split_heads(x, heads)).transpose(3, 4)
-    before = torch.stack(reads, dim=1).to(sums)  # (batch, nchunks, ngroups, chunk, width)
+    scores = torch.matmul(C, B.transpose(-1, -2)).tril_().triu_(1 - window)
+    start = torch.stack(states[:nchunks], dim=1)
+    before = torch.matmul(C, start.to(compute)).to(sums)  # (batch, nchunks, ngroups, chunk, width)
     before += torch.matmul(torch.matmul(C, old.B.transpose(-1, -2)) * visible, old.x)
-    grown = torch.exp2(decay)
-    read = torch.addcmul(inside.to(sums), before.unflatten(-1, (heads, headdim)), grown[..., None])
+    before += torch.matmul(scores, scale_heads(x, since_start))
+    read = before.unflatten(-1, (heads, headdim)) * grown[..., None]
+    if steep:
+        mixed = scores.unsqueeze(3) * (weights[:, :, :, steep] if token_norms else weights).to(compute)
+        read[..., steep, :] += torch.matmul(mixed, split_heads(x, heads)[:, :, :, steep]).transpose(3, 4)
     y = segment.joined(read)
 
     norms = None
     if token_norms:
-        start = torch.stack(states[:nchunks], dim=1)
         norms = window_norms(Seen(x, B), old, visible, start, weights, grown)
         norms = segment.joined(norms[..., None]).squeeze(-1)
 
