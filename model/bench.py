@@ -135,21 +135,26 @@ def bench_telemetry(seconds: float) -> list[Row]:
 
 
 def bench_mitigations(seconds: float) -> list[Row]:
-    """Each mitigation against the plain scan, one layer, segments of 512 tokens, in steady state."""
+    """Each mitigation against the plain scan, one layer, the segments of a reading of that shape, in steady state."""
     import torch
 
     from kernels.chunked import chunked_scan
     from kernels.types import Memory, Scan, ScanInputs
+    from model.checkpoint import load_model
     from model.mitigations import MITIGATIONS, mitigated
+    from model.stream import segment_of
 
     rows = []
-    for label, nheads, headdim, d_state in (("base shape", 8, 32, 64), ("130M shape", 24, 64, 128)):
+    for label, name in (("base shape", "mamba2-base"), ("130M shape", "random:mamba2-130m")):
+        model = load_model(name)
+        config, seqlen = model.config, segment_of(model)
+        nheads, headdim, d_state = config.nheads, config.headdim, config.d_state
         torch.manual_seed(0)
         inputs = ScanInputs(
-            torch.randn(1, 512, nheads, headdim),
-            torch.randn(1, 512, 1, d_state) / d_state**0.5,
-            torch.randn(1, 512, 1, d_state) / d_state**0.5,
-            -torch.rand(1, 512, nheads, 1) * torch.logspace(-4, -1, nheads)[:, None],
+            torch.randn(1, seqlen, nheads, headdim),
+            torch.randn(1, seqlen, 1, d_state) / d_state**0.5,
+            torch.randn(1, seqlen, 1, d_state) / d_state**0.5,
+            -torch.rand(1, seqlen, nheads, 1) * torch.logspace(-4, -1, nheads)[:, None],
         )
         empty = Memory(torch.zeros(1, nheads, headdim, d_state))
         settled = empty
@@ -168,7 +173,7 @@ def bench_mitigations(seconds: float) -> list[Row]:
                 for value in (256.0, 1000.0, 8192.0) if name == "window" else (row.suggested,):
                     scan = steady(mitigated(chunked_scan, {name: value}, norms * 0.8))
                     mended, base = take_turns([scan, plain], seconds / 8)
-                    rows.append(cost(f"{label}: {name}={value:g} vs the plain scan", 2048, mended, base, 2.5))
+                    rows.append(cost(f"{label}: {name}={value:g} vs the plain scan", 4 * seqlen, mended, base, 2.5))
     return rows
 
 
