@@ -81,9 +81,9 @@ def losses_of(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
 def _tiled_losses(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tensor:
     """(rows, d_model), (rows,) -> (rows,): log sum exp of all scores, minus the target's.
 
-    Scores are in bits until the end: ``exp2`` is three times as fast as ``exp``.
+    Exponentials are powers of two: ``exp2`` is three times as fast as ``exp``. The scores are the model's own, which
+    may be capped: nothing can be multiplied into what the head reads.
     """
-    hidden = hidden * LOG2_E
     highest = hidden.new_full(targets.shape, -torch.inf)
     total, wanted = torch.zeros_like(highest), torch.zeros_like(highest)
     for first in range(0, model.config.vocab_size, TILE):
@@ -92,9 +92,10 @@ def _tiled_losses(model: LanguageModel, hidden: Tensor, targets: Tensor) -> Tens
         inside = place + first == targets
         wanted = torch.where(inside, logits.gather(1, place[:, None])[:, 0], wanted)
         top = torch.maximum(highest, logits.amax(1))
-        total = total * (highest - top).exp2() + logits.sub_(top[:, None]).exp2_().sum(1)
+        kept = ((highest - top) * LOG2_E).exp2()
+        total = total * kept + logits.sub_(top[:, None]).mul_(LOG2_E).exp2_().sum(1)
         highest = top
-    return (highest + total.log2() - wanted) / LOG2_E
+    return highest + total.log() - wanted
 
 
 def control_rows(train_length: int) -> int:

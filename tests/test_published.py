@@ -13,6 +13,7 @@ from model.published.config import read_published
 from model.published.lm import PublishedModel
 from model.published.load import load_published
 from model.state import flatten_state, unflatten_state
+from model.stream import losses_of
 from tests.published import TINY, VOCAB, random_model, save
 
 TOKENS = torch.randint(0, VOCAB, (2, 150), generator=torch.Generator().manual_seed(1))
@@ -53,6 +54,18 @@ def test_logits_in_uneven_pieces(pair: Pair) -> None:
             found.append(logits)
             state = unflatten_state(flatten_state(state))  # as a run that is resumed
     torch.testing.assert_close(torch.cat(found, dim=1), pair.expected, **LOGITS)
+
+
+@pytest.mark.parametrize("loudness", [1.0, 30.0])
+def test_losses_are_those_of_the_logits(pair: Pair, loudness: float) -> None:
+    """Loud as well: scores that a model caps are not a multiple of what its head reads."""
+    read = torch.Generator().manual_seed(0)
+    hidden = loudness * torch.randn(*TOKENS.shape, pair.ours.config.d_model, generator=read)
+    with torch.inference_mode():
+        logits = pair.ours.logits(hidden)
+        losses = losses_of(pair.ours, hidden, TOKENS)
+    truth = torch.nn.functional.cross_entropy(logits.double().flatten(0, 1), TOKENS.flatten(), reduction="none")
+    torch.testing.assert_close(losses.flatten().double(), truth, rtol=1e-5, atol=1e-4)
 
 
 def test_final_states_are_those_of_the_library(pair: Pair) -> None:
