@@ -85,12 +85,10 @@ def chunked_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False, 
     additions = additions.view(batch, nchunks, ngroups, d_state, heads * headdim)
 
     # 2. The state at every boundary: the only loop.
-    def over_width(decay: Tensor) -> Tensor:
-        wide = torch.exp2(decay).to(state.dtype).repeat_interleave(headdim, dim=-1)
-        return wide.view(batch, nchunks, ngroups, 1, heads * headdim)
-
-    additions = additions * over_width(last - origin)
-    packed = carry(pack_state(state, ngroups), additions, over_width(last))  # (batch, nchunks + 1, ngroups, ...)
+    last, origin = (decay.view(batch, nchunks, ngroups, heads) for decay in (last, origin))
+    additions = additions * over_width(last - origin, additions)
+    over_chunk = over_width(last, additions)
+    packed = carry(pack_state(state, ngroups), additions, over_chunk)  # (batch, nchunks + 1, ngroups, d_state, width)
 
     # 3. Read: from the state at a chunk's start, and within the chunk. With norms asked for, B reads beside C.
     reader = torch.cat([chunks.C, chunks.B], dim=1) if token_norms else chunks.C
@@ -102,7 +100,8 @@ def chunked_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False, 
     grown = torch.exp2(chunks.decay).to(state.dtype).repeat(1, readers, 1)
     read = read.view(-1, reader.shape[1], heads, headdim) * grown[..., None]
     if steep:
-        read = read.index_copy(2, torch.tensor(steep, device=read.device), _steep_read(chunks, steep, reader, start))
+        pair_by_pair = _steep_read(chunks, steep, reader, scores, start)
+        read = read.index_copy(2, torch.tensor(steep, device=read.device), pair_by_pair)
     y = join_heads(read[:, :chunk], batch, ngroups, seqlen)
 
     norms = None
@@ -120,16 +119,15 @@ def steep_heads(decay: Tensor) -> list[int]:
     return (decay.detach()[:, -1].amin(0) < -GENTLE).nonzero()[:, 0].tolist()
 
 
-def _steep_read(chunks: Chunks, steep: list[int], reader: Tensor, start: Tensor) -> Tensor:
-    """What is read of the ``steep`` heads: (rows, readers, steep heads, headdim), ``reader`` and ``start`` as above."""
+def _steep_read(chunks: Chunks, steep: list[int], reader: Tensor, scores: Tensor, start: Tensor) -> Tensor:
+    """What is read of the ``steep`` heads: (rows, readers, steep heads, headdim), all else as above."""
     rows, chunk, heads = chunks.decay.shape
     dtype, readers = start.dtype, reader.shape[1] // chunk
     decay = chunks.decay[..., steep]
     sums = torch.promote_types(dtype, torch.float32)
     weights = causal_decay(decay, sums).unsqueeze(2)  # (rows, steep heads, 1, chunk, chunk)
-    scores = torch.bmm(reader, chunks.B.transpose(1, 2)).view(rows, 1, readers, chunk, chunk)
     # In bfloat16 every factor is rounded before the product: promoting the other would cost a pass over memory.
-    mixed = (scores * weights.to(dtype)).flatten(2, 3)
+    mixed = (scores.view(rows, 1, readers, chunk, chunk) * weights.to(dtype)).flatten(2, 3)
     inside = torch.matmul(mixed, chunks.x.view(rows, chunk, heads, -1)[:, :, steep].transpose(1, 2)).transpose(1, 2)
     columns = start.view(rows, -1, heads, start.shape[-1] // heads)[:, :, steep]
     from_start = torch.bmm(reader, columns.flatten(2)).view(inside.shape)
@@ -159,6 +157,12 @@ def _token_norms(chunks: Chunks, steep: list[int], read_with_B: Tensor, start: T
         inside = torch.matmul(weights, gain[..., steep].to(x.dtype).transpose(1, 2)[..., None]).squeeze(-1)
         squared[..., steep] = inside.transpose(1, 2).double()
     return torch.addcmul(squared, anchor.double(), kept).clamp_min(0).sqrt().to(x.dtype)
+
+
+def over_width(log_factor: Tensor, state: Tensor) -> Tensor:
+    """2 to the power of (..., heads), for each column of a state (..., d_state, width): (..., 1, width)."""
+    factor = torch.exp2(log_factor).to(state.dtype)
+    return factor.repeat_interleave(state.shape[-1] // factor.shape[-1], dim=-1).unsqueeze(-2)
 
 
 def carry(state: Tensor, additions: Tensor, decay: Tensor) -> Tensor:

@@ -12,13 +12,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-# Sums may be reordered, so that they vectorise; infinities stay exact, because a limit may be one.
-REORDER = {"reassoc", "contract", "nsz"}
+from kernels.jit import jit
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@jit
 def clip_recursion(
     BB: np.ndarray,
     XX: np.ndarray,

@@ -10,13 +10,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-# Sums may be reordered, so that they vectorise; what overflowed stays visible.
-REORDER = {"reassoc", "contract", "nsz"}
+from kernels.jit import jit
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@jit
 def rms_norm(u: np.ndarray, weight: np.ndarray, eps: float, out: np.ndarray) -> None:
     """``out`` = u / sqrt(mean u^2 + eps) * weight: (tokens, width), (width,)."""
     tokens, width = u.shape
@@ -29,7 +27,7 @@ def rms_norm(u: np.ndarray, weight: np.ndarray, eps: float, out: np.ndarray) -> 
             out[token, place] = u[token, place] * scale * weight[place]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@jit
 def gated_norm(
     y: np.ndarray, x: np.ndarray, skip: np.ndarray, gate: np.ndarray, weight: np.ndarray, eps: float, out: np.ndarray
 ) -> None:
@@ -56,7 +54,7 @@ def gated_norm(
                     kept[place] *= scale * weight[group, place]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@jit
 def short_convolution(
     window: np.ndarray, inputs: np.ndarray, first: int, weight: np.ndarray, bias: np.ndarray, out: np.ndarray
 ) -> None:

@@ -40,12 +40,8 @@ class Products:
         with _lock:
             _all.add(self)
 
-    def __deepcopy__(self, memo: object) -> Products:
-        """A new one: the copied weight may go another way."""
-        return Products()
-
     def __reduce__(self) -> tuple[type[Products], tuple[()]]:
-        """What a pickled module comes back with: a new one."""
+        """What a copied or pickled module comes back with: a new one, for its weight may go another way."""
         return Products, ()
 
     @property

@@ -9,13 +9,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-# Sums may be reordered, so that they vectorise; what overflowed stays visible.
-REORDER = {"reassoc", "contract", "nsz"}
+from kernels.jit import jit
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@jit
 def summarise(states: np.ndarray, bits: np.ndarray, out: np.ndarray) -> None:
     """Fill ``out`` (4, n, heads) with norm, mean, standard deviation and largest absolute value of every head.
 
@@ -49,7 +47,7 @@ def summarise(states: np.ndarray, bits: np.ndarray, out: np.ndarray) -> None:
             out[3, index, head] = most[here][largest[here].argmax()]
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@jit
 def chunk_means(values: np.ndarray, chunk: int, out: np.ndarray) -> None:
     """Fill ``out`` (nchunks, heads) with the mean over every ``chunk`` of ``values`` (seqlen, heads)."""
     seqlen, heads = values.shape
@@ -62,7 +60,7 @@ def chunk_means(values: np.ndarray, chunk: int, out: np.ndarray) -> None:
         out[index] /= stop - first
 
 
-@njit(cache=True, nogil=True, fastmath=REORDER)
+@jit
 def count_sketch(values: np.ndarray, weight: np.ndarray, place: np.ndarray, out: np.ndarray) -> None:
     """Add each of ``values`` (n,), times its ``weight``, to its ``place`` in ``out``."""
     for index in range(len(values)):

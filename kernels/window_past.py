@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.chunked import LOG2_E, pack_state
+from kernels.chunked import LOG2_E, over_width, pack_state
 from kernels.types import Memory, ScanInputs
 
 
@@ -112,12 +112,6 @@ class Queue:
             self.front.append(total)
         self.front.reverse()
         self.back, self.newest, self.edges = [], torch.zeros_like(self.newest), self.edges[-1:]
-
-
-def over_width(log_factor: Tensor, state: Tensor) -> Tensor:
-    """2 to the power of (..., heads), for each column of a state (..., d_state, width): (..., 1, width)."""
-    factor = torch.exp2(log_factor).to(state.dtype)
-    return factor.repeat_interleave(state.shape[-1] // factor.shape[-1], dim=-1).unsqueeze(-2)
 
 
 class Past(NamedTuple):

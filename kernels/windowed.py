@@ -26,9 +26,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.chunked import causal_decay, pack_state, scale_heads, steep_heads, unpack_states
+from kernels.chunked import causal_decay, over_width, pack_state, scale_heads, steep_heads, unpack_states
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, boundary_count
-from kernels.window_past import Keys, Past, over_width, take
+from kernels.window_past import Keys, Past, take
 
 
 def windowed_scan(
@@ -64,10 +64,6 @@ def windowed_scan(
     steep = steep_heads(decay.flatten(0, 2))
     since_start = torch.exp2(-decay).to(sums)
     since_start[..., steep] = 0  # these heads are weighted pair by pair
-    pairs = decay if token_norms else decay[..., steep]
-    weights = causal_decay(pairs.flatten(0, 2), sums).unflatten(0, decay.shape[:3])
-    if window < chunk:
-        weights = weights.triu(1 - window)
     grown = torch.exp2(decay.to(sums))  # (batch, nchunks, ngroups, chunk, heads)
     old, visible = segment.old(past.initial)
 
@@ -92,13 +88,13 @@ def windowed_scan(
     before += torch.matmul(scores, scale_heads(x, since_start))
     read = before.unflatten(-1, (heads, headdim)) * grown[..., None]
     if steep:
-        mixed = scores.unsqueeze(3) * (weights[:, :, :, steep] if token_norms else weights).to(compute)
+        mixed = scores.unsqueeze(3) * pairs(decay[..., steep], window, sums).to(compute)
         read[..., steep, :] += torch.matmul(mixed, split_heads(x, heads)[:, :, :, steep]).transpose(3, 4)
     y = segment.joined(read)
 
     norms = None
     if token_norms:
-        norms = window_norms(Seen(x, B), old, visible, start, weights, grown)
+        norms = window_norms(Seen(x, B), old, visible, start, pairs(decay, window, sums), grown)
         norms = segment.joined(norms[..., None]).squeeze(-1)
 
     # 4. The windows at the boundaries, which are those of this piece, and at its end.
@@ -111,6 +107,15 @@ def windowed_scan(
     boundary_states = unpack_states(boundaries, headdim)
     carried = past.advanced(tokens, complete * chunk, segment.end, window).pack(window, chunk)
     return ScanOutput(y, boundary_states, Memory(boundary_states[:, -1], carried), norms, inputs.log_decay)
+
+
+def pairs(decay: Tensor, window: int, dtype: torch.dtype) -> Tensor:
+    """What each token of a chunk has kept of those before it that it still sees: (..., heads, chunk, chunk).
+
+    ``decay`` (batch, nchunks, ngroups, chunk, heads): running sum of log2 decay within the chunk.
+    """
+    weights = causal_decay(decay.flatten(0, 2), dtype).unflatten(0, decay.shape[:3])
+    return weights.triu(1 - window) if window < decay.shape[3] else weights
 
 
 class Seen(NamedTuple):

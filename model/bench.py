@@ -140,14 +140,14 @@ def bench_mitigations(seconds: float) -> list[Row]:
 
     from kernels.chunked import chunked_scan
     from kernels.types import Memory, Scan, ScanInputs
-    from model.checkpoint import load_model
+    from model.checkpoint import model_card
+    from model.config import PRESETS
     from model.mitigations import MITIGATIONS, mitigated
     from model.stream import segment_of
 
     rows = []
-    for label, name in (("base shape", "mamba2-base"), ("130M shape", "random:mamba2-130m")):
-        model = load_model(name)
-        config, seqlen = model.config, segment_of(model)
+    for label, config in (("base shape", model_card("mamba2-base").config), ("130M shape", PRESETS["mamba2-130m"])):
+        seqlen = segment_of(config)
         nheads, headdim, d_state = config.nheads, config.headdim, config.d_state
         torch.manual_seed(0)
         inputs = ScanInputs(

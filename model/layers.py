@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from kernels.elementwise import rms_norm
 from kernels.products import Products
@@ -13,20 +12,16 @@ from model.state import LayerState
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm (Zhang & Sennrich 2019, arXiv 1910.07467), over ``groups`` equal parts of the width."""
+    """Root-mean-square norm (Zhang & Sennrich 2019, arXiv 1910.07467)."""
 
-    def __init__(self, width: int, eps: float, groups: int = 1) -> None:
+    def __init__(self, width: int, eps: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(width))
         self.eps = eps
-        self.groups = groups
 
     def forward(self, u: Tensor) -> Tensor:
         """(..., width) -> (..., width), in the dtype of ``u``."""
-        if self.groups == 1:
-            return rms_norm(u, self.weight, self.eps)
-        parts = u.unflatten(-1, (self.groups, -1))
-        return F.rms_norm(parts, (parts.shape[-1],), eps=self.eps).flatten(-2) * self.weight
+        return rms_norm(u, self.weight, self.eps)
 
 
 class Linear(nn.Linear):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -216,9 +216,9 @@ def run(
     sketcher = Sketcher(config.d_inner * config.d_state, spread)
     recorder = Recorder(len(config.layers), positions, sketcher, config.recorded_heads)
     recorder.position = start
-    settings = dict(experiment.mitigations)
-    scans = recorder.scans(layer_scans(model, settings, prepared.explored), experiment.token_norms)
-    compile_once(model, settings, prepared, sketcher)
+    unseen = layer_scans(model, dict(experiment.mitigations), prepared.explored)
+    compile_once(model, prepared, unseen, sketcher)
+    scans = recorder.scans(unseen, experiment.token_norms)
 
     block = Block(writer, prepared, model)
     meter = Meter(experiment.tokens, start, float(progress.get("seconds", 0.0)))
@@ -308,15 +308,14 @@ class Block:
         )
 
 
-def compile_once(model: LanguageModel, settings: dict[str, float], prepared: Prepared, sketcher: Sketcher) -> None:
+def compile_once(model: LanguageModel, prepared: Prepared, scans: Sequence[Scan], sketcher: Sketcher) -> None:
     """Read a few tokens for nothing, so that what is compiled for this machine is at hand, and no speed counts it."""
     from model.stream import read
     from model.telemetry import Recorder
 
     tokens = prepared.tokens[: CHUNK + 1]
     recorder = Recorder(len(model.config.layers), np.array([CHUNK]), sketcher, model.config.recorded_heads)
-    scans = recorder.scans(layer_scans(model, settings, prepared.explored), prepared.experiment.token_norms)
-    for segment in read(model, tokens, model.zero_state(), scans):
+    for segment in read(model, tokens, model.zero_state(), recorder.scans(scans, prepared.experiment.token_norms)):
         recorder.take(segment.stop - segment.start)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kernels.chunked import LOG2_E
 from kernels.types import Scan
+from model.config import ModelConfig
 from model.lm import LanguageModel
 from model.state import State
 
@@ -48,7 +49,7 @@ def read(
 ) -> Iterator[Segment]:
     """Read ``tokens`` (n_tokens,) from position ``start``, whose memory is ``state``, through ``scans``."""
     ids = torch.from_numpy(tokens.astype(np.int64)).to(model.head.device)
-    size = segment_of(model)
+    size = segment_of(model.config)
     for first in range(start, len(ids), size):
         with torch.inference_mode():  # entered anew for each segment: a generator must not leave it open
             segment = ids[None, first : first + size]
@@ -58,9 +59,9 @@ def read(
         yield Segment(first, first + segment.shape[1], losses, state)
 
 
-def segment_of(model: LanguageModel) -> int:
-    """Tokens that ``model`` reads at a time, a multiple of SEGMENT: up to four of them where it is small."""
-    channels = len(model.config.layers) * model.config.d_inner
+def segment_of(config: ModelConfig) -> int:
+    """Tokens that a model reads at a time, a multiple of SEGMENT: up to four of them where it is small."""
+    channels = len(config.layers) * config.d_inner
     return SEGMENT * max(1, min(4, CHANNELS // (SEGMENT * channels)))
 
 

@@ -53,7 +53,7 @@ class Mamba2(nn.Module):
         self.dt_bias = nn.Parameter(torch.empty(config.nheads))
         self.A_log = nn.Parameter(torch.empty(config.nheads))
         self.D = nn.Parameter(torch.ones(config.nheads))
-        self.norm = RMSNorm(config.d_inner, config.norm_eps, config.ngroups)
+        self.norm = RMSNorm(config.d_inner, config.norm_eps)  # of each group, behind the gate
         self.out_proj = Linear(config.d_inner, config.d_model, bias=config.bias)
         self.reset_parameters()
 
@@ -89,7 +89,7 @@ class Mamba2(nn.Module):
 
     def finish(self, prepared: Prepared, y: Tensor) -> Tensor:
         """All that comes after it: ``y`` (batch, seqlen, nheads, headdim) -> (batch, seqlen, d_model)."""
-        weight = self.norm.weight.view(self.norm.groups, -1)
+        weight = self.norm.weight.view(self.config.ngroups, -1)
         return self.out_proj(gated_norm(y, prepared.convolved, self.D, prepared.gate, weight, self.norm.eps))
 
     def advance(self, u: Tensor, state: LayerState, scan: Scan) -> LayerState:
