@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+TAPS = 4
+"""Of the compiled convolution; one of fewer has zeros before them."""
+
 
 def rms_norm(u: Tensor, weight: Tensor, eps: float) -> Tensor:
     """u / sqrt(mean u^2 + eps) * weight (Zhang & Sennrich 2019, arXiv 1910.07467): (..., width), (width,)."""
@@ -48,22 +51,23 @@ def gated_norm(y: Tensor, x: Tensor, skip: Tensor, gate: Tensor, weight: Tensor,
 
 
 def short_convolution(window: Tensor, inputs: Tensor, first: int, weight: Tensor, bias: Tensor) -> Tensor:
-    """A causal convolution of each channel on its own: (rows, seqlen, channels) in the dtype of ``window``.
+    """silu of a causal convolution, each channel on its own: (rows, seqlen, channels) in the dtype of ``window``.
 
     ``weight`` (taps, channels), ``bias`` (channels,); ``window`` (rows, taps - 1, channels) came before; of ``inputs``
     (rows, seqlen, more) the channels from ``first`` on are taken.
     """
     (taps, channels), seqlen = weight.shape, inputs.shape[1]
-    if not compiled(window, weight, bias):
+    if taps > TAPS or not compiled(window, weight, bias):
         stretch = torch.cat([window, inputs[..., first : first + channels].to(window.dtype)], dim=1)
         convolved = torch.addcmul(bias, stretch[:, :seqlen], weight[0])
         for tap in range(1, taps):
             convolved.addcmul_(stretch[:, tap : tap + seqlen], weight[tap])
-        return convolved
+        return F.silu(convolved, inplace=not torch.is_grad_enabled())
     from kernels import fused
 
     out = window.new_empty(len(inputs), seqlen, channels)
-    window, inputs, weight = window.contiguous(), inputs.to(window.dtype).contiguous(), weight.contiguous()
+    window, weight = (F.pad(given, (0, 0, TAPS - taps, 0)).contiguous() for given in (window, weight))
+    inputs, bias = inputs.to(window.dtype).contiguous(), bias.contiguous()
     fused.short_convolution(_numpy(window), _numpy(inputs), first, _numpy(weight), _numpy(bias), _numpy(out))
     return out
 

@@ -15,14 +15,18 @@ nobody looks on while a model reads on. Letters and shapes are those of :mod:`ke
 
 from __future__ import annotations
 
-import threading
-
 import torch
 from torch import Tensor
 
 from kernels.chunked import LOG2_E, pack_state
 from kernels.dispatch import scan
 from kernels.types import Memory, ScanInputs, ScanOutput
+
+
+class SharedInputs(ScanInputs):
+    """Inputs of one row that many memories read: what they give from an empty one is worked out once and kept here."""
+
+    from_nothing: tuple[ScanOutput, Tensor] | None = None
 
 
 def shared_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
@@ -39,7 +43,7 @@ def shared_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -
     states = pack_state(memory.state, ngroups).to(inputs.x.dtype)
     read = torch.matmul(inputs.C[0].transpose(0, 1), states).to(dtype)  # (rows, ngroups, seqlen, width)
     read = read.transpose(1, 2).reshape(rows, seqlen, nheads, headdim)
-    y = torch.addcmul(alone.y, read, grown)
+    y = torch.addcmul(alone.y, read, grown, out=read)
     last = torch.addcmul(alone.memory.state, memory.state, grown[:, -1, :, :, None])
     return ScanOutput(y, last[:, None], Memory(last), None, inputs.log_decay)
 
@@ -49,39 +53,45 @@ def state_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False) ->
 
     A decay per channel and a wish for norms of every token go to the scan of the device.
     """
-    batch, _, nheads, headdim = inputs.x.shape
-    ngroups, d_state = inputs.B.shape[2:]
     if inputs.log_decay.shape[-1] != 1 or token_norms:
         return scan(inputs.for_rows(memory.state.shape[0]), memory, token_norms)
     dtype = memory.state.dtype
-    decay = _running(inputs.log_decay)  # (batch, seqlen, nheads, 1)
-    to_end = torch.exp2((decay[:, -1:] - decay).to(dtype))
-    scaled = _by_group(inputs.x * to_end.to(inputs.x.dtype), ngroups)
-    added = torch.bmm(scaled.transpose(1, 2), _by_group(inputs.B, ngroups)).to(dtype)
-    added = added.view(batch, nheads, headdim, d_state)
-    last = torch.addcmul(added, memory.state, torch.exp2(decay[:, -1, :, :, None].to(dtype)))
-    nothing = inputs.x.new_empty(last.shape[0], 0, nheads, headdim, dtype=dtype)
+    to_end, whole = decay_to_end(inputs.log_decay, dtype)
+    last = torch.addcmul(written(inputs.x, inputs.B, to_end).to(dtype), memory.state, whole)
+    nothing = inputs.x.new_empty(last.shape[0], 0, *inputs.x.shape[2:], dtype=dtype)
     return ScanOutput(nothing, last[:, None], Memory(last), None, inputs.log_decay)
 
 
-class _Latest(threading.local):
-    """What the latest inputs of this thread gave from an empty memory: some rows after others come with the same."""
+def decay_to_end(log_decay: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """How what is written, and what was there before, decays up to the last token.
 
-    inputs: ScanInputs | None = None
-    alone: ScanOutput
-    grown: Tensor
+    (batch, seqlen, nheads, 1) of the natural logarithm -> the same shape, and (batch, nheads, 1, 1).
+    """
+    decay = _running(log_decay)
+    return torch.exp2((decay[:, -1:] - decay).to(dtype)), torch.exp2(decay[:, -1, :, :, None].to(dtype))
 
 
-_latest = _Latest()
+def written(x: Tensor, B: Tensor, weight: Tensor) -> Tensor:
+    """sum_t weight_t x_t B_t^T, with ``weight`` (batch, seqlen, nheads, 1), multiplied in the dtype of ``B``.
+
+    (batch, seqlen, nheads, headdim) and (batch, seqlen, ngroups, d_state) -> (batch, nheads, headdim, d_state).
+    """
+    batch, _, nheads, headdim = x.shape
+    ngroups, d_state = B.shape[2:]
+    scaled = _by_group((x * weight).to(B.dtype), ngroups)
+    return torch.bmm(scaled.transpose(1, 2), _by_group(B, ngroups)).view(batch, nheads, headdim, d_state)
 
 
 def _from_nothing(inputs: ScanInputs, memory: Memory) -> tuple[ScanOutput, Tensor]:
     """What ``inputs`` of one row give from an empty memory, and how it decays: (1, seqlen, nheads, 1)."""
-    if _latest.inputs is not inputs:
-        _latest.alone = scan(inputs, Memory(torch.zeros_like(memory.state[:1])))
-        _latest.grown = torch.exp2(_running(inputs.log_decay).to(memory.state.dtype))
-        _latest.inputs = inputs
-    return _latest.alone, _latest.grown
+    if isinstance(inputs, SharedInputs) and inputs.from_nothing is not None:
+        return inputs.from_nothing
+    alone = scan(inputs, Memory(torch.zeros_like(memory.state[:1])))
+    alone = ScanOutput(alone.y, alone.memory.state[:, None], alone.memory)  # nobody looks at the other boundaries
+    found = alone, torch.exp2(_running(inputs.log_decay).to(memory.state.dtype))
+    if isinstance(inputs, SharedInputs):
+        inputs.from_nothing = found
+    return found
 
 
 def _running(log_decay: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ same to the weights of a frozen model. Where that is not at hand, or a gradient 
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from functools import cache
 from threading import Lock
 from typing import NamedTuple
@@ -23,6 +25,11 @@ ROWS = 512
 """Rows of the products that the order is chosen for; others come out as right."""
 
 
+# oneDNN compiles a product for every number of rows it meets and keeps the latest 1,024, half a megabyte each. It asks
+# for this when it first multiplies.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+
+
 class LaidOut(NamedTuple):
     """Some rows of a weight as oneDNN takes them, and which weight that was: it may have been trained on since."""
 
@@ -36,7 +43,7 @@ class Products:
     """The products of a module with its weight. A copy of the module starts without what is laid out here."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int | None, int | None], LaidOut] = {}
+        self._kept: dict[tuple[tuple[int | None, int | None], ...], LaidOut] = {}
         with _lock:
             _all.add(self)
 
@@ -49,26 +56,35 @@ class Products:
         """Bytes that are kept."""
         return sum(kept.size for kept in self._kept.values())
 
-    def linear(self, u: Tensor, weight: Tensor, bias: Tensor | None = None, rows: slice = slice(None)) -> Tensor:
-        """``u`` (..., in) times the ``rows`` of ``weight`` (out, in), plus ``bias``: (..., rows)."""
+    def linear(self, u: Tensor, weight: Tensor, bias: Tensor | None = None, *rows: slice) -> Tensor:
+        """``u`` (..., in) times the ``rows`` of ``weight`` (out, in), plus those of ``bias``: (..., rows).
+
+        Without ``rows``, times all of them.
+        """
         kept = None if torch.is_grad_enabled() else self._laid_out(weight, rows)
+        bias = None if bias is None else _rows_of(bias, rows)
         if kept is None:
-            return F.linear(u, weight[rows], bias)
+            return F.linear(u, _rows_of(weight, rows), bias)
         return _product(u, kept.weight, bias)
 
-    def _laid_out(self, weight: Tensor, rows: slice) -> LaidOut | None:
+    def _laid_out(self, weight: Tensor, rows: Sequence[slice]) -> LaidOut | None:
         if weight.dtype != torch.float32 or weight.device.type != "cpu" or weight.is_inference():
             return None
-        place = rows.start, rows.stop
+        place = tuple((part.start, part.stop) for part in rows)
         kept = self._kept.get(place)
         if kept is None or (kept.version, kept.address) != (weight._version, weight.data_ptr()):
-            part = weight.detach()[rows]
+            part = _rows_of(weight.detach(), rows)
             with _lock:
                 if not available() or part.nbytes + sum(each.size for each in _all) > BUDGET:
                     return None
                 kept = LaidOut(_lay_out(part), weight._version, weight.data_ptr(), part.nbytes)
                 self._kept[place] = kept
         return kept
+
+
+def _rows_of(tensor: Tensor, rows: Sequence[slice]) -> Tensor:
+    parts = [tensor[part] for part in rows]
+    return tensor if not parts else parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 _all: WeakSet[Products] = WeakSet()

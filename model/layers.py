@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from kernels.elementwise import rms_norm
+from kernels.forked import state_scan
 from kernels.products import Products
 from kernels.types import Scan
 from model.state import LayerState
@@ -34,9 +38,9 @@ class Linear(nn.Linear):
         super().__init__(wide_in, wide_out, bias=bias)
         self.products = Products()
 
-    def forward(self, u: Tensor) -> Tensor:
-        """(..., in) -> (..., out), in the dtype of the weight."""
-        return self.products.linear(u.to(self.weight.dtype), self.weight, self.bias)
+    def forward(self, u: Tensor, *rows: slice) -> Tensor:
+        """(..., in) -> (..., out), in the dtype of the weight; or only the ``rows`` of it, one after another."""
+        return self.products.linear(u.to(self.weight.dtype), self.weight, self.bias, *rows)
 
 
 class Block(nn.Module):
@@ -52,7 +56,12 @@ class Block(nn.Module):
         mixed, state = self.mixer(self.norm(u), state, scan)
         return u + mixed, state
 
-    def advance(self, u: Tensor, state: LayerState, scan: Scan) -> LayerState:
-        """The state after the last token, without the output; quicker where the mixer knows how."""
-        advance = getattr(self.mixer, "advance", None)
-        return self.mixer(self.norm(u), state, scan)[1] if advance is None else advance(self.norm(u), state, scan)
+    def advance(self, parts: Iterable[Tensor], state: LayerState, scan: Scan) -> LayerState:
+        """The state after the ``parts`` of a stretch, without the output; quicker where the mixer knows how."""
+        mixer: Any = self.mixer
+        if scan is state_scan and hasattr(mixer, "write"):
+            return mixer.write([self.norm(u) for u in parts], state)  # type: ignore[no-any-return]
+        for u in parts:
+            read = self.norm(u)
+            state = mixer.advance(read, state, scan) if hasattr(mixer, "advance") else mixer(read, state, scan)[1]
+        return state

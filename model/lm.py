@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from kernels.dispatch import scan as kernel_scan
+from kernels.forked import SharedInputs
 from kernels.products import Products
 from kernels.types import Scan
 from model.config import ModelConfig
 from model.layers import Block, Linear, RMSNorm
 from model.mixers import MIXERS
-from model.state import LayerState, State, join_rows, map_state
+from model.state import LayerState, State
 
-SIDE_BY_SIDE = 2048
-"""Tokens, of all rows together, that go through the layers at once where rows share what they read."""
+
+class Shared(NamedTuple):
+    """Tokens that many rows read, up to the first scan, which is as far as they are the same for all of them.
+
+    ``u`` (1, seqlen, d_model), what the first mixer has ``prepared`` of it, and the ``size`` of both in bytes.
+    """
+
+    u: Tensor
+    prepared: Any
+    size: int
 
 
 class LanguageModel(nn.Module):
@@ -58,7 +67,7 @@ class LanguageModel(nn.Module):
 
     def logits(self, u: Tensor, words: slice = slice(None)) -> Tensor:
         """Scores of the next token, or of the ``words`` of the vocabulary: (..., d_model) -> (..., vocab_size)."""
-        return self.products.linear(u.to(self.head.dtype), self.head, rows=words)
+        return self.products.linear(u.to(self.head.dtype), self.head, None, words)
 
     def hidden(
         self, tokens: Tensor, state: State | None = None, scans: Sequence[Scan] | None = None
@@ -74,36 +83,52 @@ class LanguageModel(nn.Module):
         return self.norm(u), tuple(after)
 
     def advance(self, tokens: Tensor, state: State, scans: Sequence[Scan]) -> State:
-        """The state after ``tokens`` (batch, seqlen), for reading on: nothing is said, so the last block says nothing.
-
-        Rows that read the same tokens may share them: with ``tokens`` of one row, and a first layer whose window is
-        of one row while its memory has many, all that comes before the first scan is worked out once. What comes
-        after is each row's own, and goes through all layers a few rows at a time, so that caches hold it.
-        """
+        """The state after ``tokens`` (batch, seqlen), for reading on: nothing is said, nor by the last block."""
         u = self.embedding(tokens).to(state[0].memory.state.dtype)
-        rows = len(state[0].memory.state)
-        if len(u) == rows:
-            return self._advance(0, u, state, scans)
-        first: Any = self.blocks[0]
-        prepared = first.mixer.prepare(first.norm(u), state[0].window)
-        together = max(1, SIDE_BY_SIDE // u.shape[1])
-        parts: list[State] = []
-        for row in range(0, rows, together):
-            here = map_state(state, lambda tensor, low=row: tensor[low : low + together])  # type: ignore[misc]
-            output = scans[0](prepared.inputs, here[0].memory)
-            read = u + first.mixer.finish(prepared, output.y)
-            parts.append((LayerState(output.memory, prepared.window), *self._advance(1, read, here, scans)))
-        joined = join_rows(parts)
-        return (joined[0]._replace(window=prepared.window), *joined[1:])
+        after, u = self._through(0, u, state, scans)
+        last: Any = self.blocks[-1]
+        return (*after, last.advance([u], state[-1], scans[-1]))
 
-    def _advance(self, layer: int, u: Tensor, state: State, scans: Sequence[Scan]) -> State:
-        """The states of the layers from ``layer`` on, the first of which reads ``u`` (batch, seqlen, d_model)."""
+    def share(self, tokens: Tensor, window: Tensor) -> Shared:
+        """Read ``tokens`` (1, seqlen), after what the first layer's ``window`` of one row holds, up to the first scan.
+
+        For a first mixer whose state is a memory and a window.
+        """
+        first: Any = self.blocks[0]
+        u = self.embedding(tokens).to(window.dtype)
+        prepared = first.mixer.prepare(first.norm(u), window)
+        inputs = SharedInputs(*prepared.inputs)
+        # What an empty memory gives, which comes later, is as large as what is written.
+        size = sum(part.nbytes for part in (u, prepared.convolved, prepared.gate, inputs.x, inputs.x))
+        return Shared(u, prepared._replace(inputs=inputs), size)
+
+    def advance_shared(self, parts: Iterable[Shared], state: State, scans: Sequence[Scan]) -> State:
+        """Like :meth:`advance` for every row of ``state``, over the ``parts`` of a stretch.
+
+        The first layer's window stays of one row.
+        """
+        first: Any = self.blocks[0]
+        last: Any = self.blocks[-1]
+        before = state[:-1]
+
+        def reads() -> Iterator[Tensor]:
+            nonlocal before
+            for u, prepared, _ in parts:
+                output = scans[0](prepared.inputs, before[0].memory)
+                more, read = self._through(1, u + first.mixer.finish(prepared, output.y), before, scans)
+                before = (LayerState(output.memory, prepared.window), *more)
+                yield read
+
+        after = last.advance(reads(), state[-1], scans[-1])
+        return (*before, after)
+
+    def _through(self, first: int, u: Tensor, state: State, scans: Sequence[Scan]) -> tuple[State, Tensor]:
+        """The states of the layers from ``first`` on but for the last, and what that one reads."""
         after = []
-        for index in range(layer, len(self.blocks) - 1):
+        for index in range(first, len(self.blocks) - 1):
             u, here = self.blocks[index](u, state[index], scans[index])
             after.append(here)
-        last: Any = self.blocks[-1]
-        return (*after, last.advance(u, state[-1], scans[-1]))
+        return tuple(after), u
 
     def use_bfloat16(self) -> LanguageModel:
         """Keep the matrices of products in bfloat16: about twice as fast on a recent CPU, states stay float32."""

@@ -47,6 +47,11 @@ def map_state(state: State, function) -> State:  # type: ignore[no-untyped-def]
     )
 
 
+def some_rows(state: State, rows: slice) -> State:
+    """Those ``rows`` of ``state``."""
+    return map_state(state, lambda tensor: tensor[rows])
+
+
 def join_rows(states: Sequence[State]) -> State:
     """One state of all rows of ``states``, in their order."""
     flat = [flatten_state(state) for state in states]

@@ -55,14 +55,23 @@ def test_gated_norm(groups: int, shared: bool) -> None:
 
 
 @pytest.mark.parametrize("seqlen", [1, 2, 3, 40])
-@pytest.mark.parametrize("taps", [2, 4])
+@pytest.mark.parametrize("taps", [2, 4, 5])
 def test_short_convolution(seqlen: int, taps: int) -> None:
     window, inputs, weight = normal(2, taps - 1, 6), normal(2, seqlen, 11), normal(taps, 9)[:, :6]
     ours, truth = both(short_convolution, window, inputs, 3, weight, normal(6))
     assert_close(ours, truth)
     stretch = torch.cat([window, inputs[..., 3:9]], dim=1).transpose(1, 2)
     library = F.conv1d(stretch, weight.t()[:, None], normal(6), groups=6).transpose(1, 2)
-    torch.testing.assert_close(ours, library, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(ours, F.silu(library), rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_large_or_no_number_comes_out_of_a_convolution_as_it_should() -> None:
+    extreme = torch.tensor([0.0, -0.0, 1e-30, -87.3, -88.8, -1e4, 88.8, 1e4, 3e38, -3e38, math.inf, math.nan])
+    weight, nothing = torch.zeros(4, len(extreme)), torch.zeros(len(extreme))
+    weight[3] = 1
+    with torch.no_grad():
+        ours = short_convolution(torch.zeros(1, 3, len(extreme)), extreme[None, None], 0, weight, nothing)[0, 0]
+    torch.testing.assert_close(ours, F.silu(extreme), rtol=1e-6, atol=1e-6, equal_nan=True)
 
 
 def test_a_gradient_goes_through_all_of_them() -> None:
@@ -73,15 +82,17 @@ def test_a_gradient_goes_through_all_of_them() -> None:
     assert all(leaf.grad is not None and bool(leaf.grad.any()) for leaf in leaves)
 
 
-@pytest.mark.parametrize("rows", [slice(None), slice(2, 5)])
-def test_a_product_is_that_of_the_plain_weight(rows: slice) -> None:
+@pytest.mark.parametrize("rows", [[], [slice(2, 5)], [slice(1, 3), slice(5, None)]])
+def test_a_product_is_that_of_the_plain_weight(rows: list[slice]) -> None:
     made, weight, bias = Products(), normal(7, 5), normal(7)
+    chosen = np.arange(7) if not rows else np.concatenate([np.arange(7)[part] for part in rows])
     with torch.no_grad():
         for u in (normal(5), normal(3, 5), normal(2, 3, 5), normal(5, 3).t()):
-            for given in (bias[rows], None):
-                found = made.linear(u, weight, given, rows)
-                torch.testing.assert_close(found, F.linear(u, weight[rows], given), rtol=1e-5, atol=1e-6)
-    assert made.size == (weight[rows].nbytes if products.available() else 0)
+            for given in (bias, None):
+                found = made.linear(u, weight, given, *rows)
+                right = F.linear(u, weight[chosen], None if given is None else given[chosen])
+                torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-6)
+    assert made.size == (weight[chosen].nbytes if products.available() else 0)
 
 
 def test_a_weight_that_changes_is_laid_out_anew() -> None:

@@ -11,12 +11,15 @@ import torch
 from kernels.chunked import chunked_scan
 from kernels.forked import shared_scan, state_scan
 from kernels.types import Memory, ScanInputs
+from model.config import ModelConfig
 from model.initial_states import INITIAL_STATES, Origin, initial_state
 from model.mitigations import mitigated
+from model.mixers.mamba2 import Mamba2
 from model.passkey import Prompts, even_depths, run_passkey
-from model.passkey.fork import Reading, plan, run_forked
+from model.passkey.fork import plan, run_forked
+from model.passkey.reading import Reading
 from model.passkey.run import Scans
-from model.state import flatten_state
+from model.state import LayerState, flatten_state
 from tests.test_passkey import DOCUMENT, a_task, empty, model, tokenizer  # noqa: F401
 
 STRATEGIES = [
@@ -53,6 +56,34 @@ def test_shared_inputs_are_inputs_for_every_row(settings, seqlen, ngroups):
         for scan in (shared_scan, state_scan):
             found = mitigated(scan, settings, norms)(given, memory)
             torch.testing.assert_close(found.memory.state, right.memory.state, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("ngroups", [1, 2])
+@pytest.mark.parametrize("lengths", [[5], [1, 2, 1], [64, 40, 3, 64, 1]])
+def test_what_is_forgotten_by_the_end_need_not_be_written(ngroups, lengths):
+    """A mixer whose heads forget at once, soon, late and never, over parts of a stretch."""
+    torch.manual_seed(len(lengths))
+    config = ModelConfig(
+        layers=("mamba2",), d_model=24, d_state=6, headdim=12, vocab_size=8, train_length=8, ngroups=ngroups
+    )
+    mixer = Mamba2(config).double()
+    with torch.no_grad():
+        mixer.A_log.copy_(torch.tensor([200.0, 1.0, 1e-3, 60.0]).log())
+        mixer.dt_bias.fill_(0.5)
+        state = mixer.zero_state(3)
+        state = LayerState(Memory(torch.randn_like(state.memory.state)), torch.randn_like(state.window))
+        parts = [torch.randn(3, length, 24).double() for length in lengths]
+        right = mixer.advance(torch.cat(parts, dim=1), state, state_scan)
+        products = mixer.in_proj.products
+        asked = []
+        linear = products.linear
+        products.linear = lambda u, weight, bias, *rows: asked.append(rows) or linear(u, weight, bias, *rows)
+        found = mixer.write(parts, state)
+    torch.testing.assert_close(found.memory.state, right.memory.state, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(found.window, right.window)
+    width = {sum(part.stop - part.start for part in rows) for rows in asked if len(rows) > 1}
+    forget = len(lengths) > 1 and (ngroups == 1 or max(lengths) > 5)  # as many heads of each group at least
+    assert (min(width) < max(width)) == forget
 
 
 def scans_of(model, settings) -> Scans:  # noqa: F811
@@ -138,11 +169,27 @@ def test_the_map_fills_coarse_to_fine_and_a_row_from_its_short_end(model, tokeni
     assert {depth for _, depth in seen[:9]} == {0.0, 0.5, 1.0} and len(seen) == 15
 
 
+def test_branches_share_what_comes_before_the_first_scan(model, tokenizer, monkeypatch):  # noqa: F811
+    monkeypatch.setattr("model.stream.SEGMENT", 30)
+    task = a_task(lengths=(150, 600), depths=even_depths(4), trials=3)
+    prompts, scans, shared = Prompts(task, tokenizer), scans_of(model, {}), []
+    share = type(model).share
+    monkeypatch.setattr(type(model), "share", lambda *given: shared.append(given[1].shape[1]) or share(*given))
+    found = run_forked(model, prompts, empty(task), scans=scans, watched=False, workers=1)
+    kept = sum(shared)
+    monkeypatch.setattr("model.passkey.reading.KEPT", 0)
+    again = run_forked(model, prompts, empty(task), scans=scans, watched=False, workers=1)
+    assert 2 * kept < sum(shared)
+    for place, cell in found.cells.items():
+        assert again.cells[place].probability == pytest.approx(cell.probability, rel=1e-12)
+
+
 def test_a_forked_run_reads_far_fewer_tokens(model, tokenizer, monkeypatch):  # noqa: F811
     task = a_task(lengths=(2048, 4096), depths=even_depths(10), trials=2, digits=5)
     prompts = Prompts(task, tokenizer)
     read = []
-    monkeypatch.setattr(Reading, "_segments", lambda self, state, ids, tick: read.append(ids.shape[1]) or state)
+    for way in ("_segments", "_shared"):
+        monkeypatch.setattr(Reading, way, lambda self, state, ids, *more: read.append(ids.shape[1]) or state)
     monkeypatch.setattr(Reading, "said", lambda self, state, ids, scored: np.zeros((2, 2, 5)))
     run_forked(model, prompts, empty(task), workers=1)
     assert sum(read) * task.trials < 0.55 * task.tokens  # the trunk counted as if every trial read it
@@ -194,7 +241,9 @@ def test_few_rows_at_a_time_change_nothing(model, tokenizer, monkeypatch):  # no
     prompts = Prompts(task, tokenizer)
     whole = run_forked(model, prompts, empty(task))
     monkeypatch.setattr("model.passkey.fork.STATES", 1)
-    monkeypatch.setattr("model.passkey.fork.WORK", 1)
+    monkeypatch.setattr("model.passkey.reading.WORK", 1)
+    monkeypatch.setattr("model.passkey.reading.SIDE_BY_SIDE", 1)
+    monkeypatch.setattr("model.passkey.reading.TURN", 1)
     alone = run_forked(model, prompts, empty(task))
     for place, cell in whole.cells.items():
         assert alone.cells[place] == pytest.approx(cell, rel=1e-9)

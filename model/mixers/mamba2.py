@@ -14,6 +14,7 @@ memory retention alpha_t is exp(delta_t A), and its insertion is delta_t x_t B_t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -21,7 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels.elementwise import gated_norm, short_convolution
-from kernels.types import Scan, ScanInputs
+from kernels.forked import decay_to_end, written
+from kernels.types import Memory, Scan, ScanInputs
 from model.config import ModelConfig
 from model.layers import Linear, RMSNorm
 from model.state import LayerState, empty_layer
@@ -98,17 +100,48 @@ class Mamba2(nn.Module):
         No gate and no projection; and C, with which the state would be read, is only worked out for the window.
         """
         d_inner, keys = self.config.d_inner, self.config.ngroups * self.config.d_state
-        weight, bias = self.in_proj.weight, self.in_proj.bias
-        rows = torch.arange(len(weight), device=weight.device)
-        _, xB, C, dt = rows.split([d_inner, d_inner + keys, keys, self.config.nheads])
-
-        def project(u: Tensor, rows: Tensor) -> Tensor:
-            return F.linear(u.to(weight.dtype), weight[rows], None if bias is None else bias[rows])
-
-        _, inputs, window = self._inputs(project(u, torch.cat([xB, dt])), 0, state.window[..., : len(xB)])
-        last = project(u[:, -window.shape[1] :], C).to(window.dtype)
-        last = torch.cat([state.window[..., len(xB) :], last], dim=1)[:, last.shape[1] :]
+        xB, C = slice(d_inner, 2 * d_inner + keys), slice(2 * d_inner + keys, 2 * d_inner + 2 * keys)
+        width = d_inner + keys
+        projected = self.in_proj(u, xB, slice(C.stop, None))
+        _, inputs, window = self._inputs(projected, 0, state.window[..., :width])
+        last = self.in_proj(u[:, -window.shape[1] :], C).to(window.dtype)
+        last = torch.cat([state.window[..., width:], last], dim=1)[:, last.shape[1] :]
         return LayerState(scan(inputs, state.memory).memory, torch.cat([window, last], dim=-1))
+
+    def write(self, parts: Sequence[Tensor], state: LayerState) -> LayerState:
+        """What :meth:`advance` leaves with a plain scan after ``parts`` of a stretch, (batch, seqlen, d_model) each.
+
+        Quicker where heads forget: the steps alone tell for how long they remember, and what a head will have
+        forgotten by the end of the stretch, to a 256th of its rounding, is not worked out.
+        """
+        config, dtype = self.config, state.window.dtype
+        headdim, d_inner, keys = config.headdim, config.d_inner, config.ngroups * config.d_state
+        xBC, dt = slice(d_inner, -config.nheads), slice(-config.nheads, None)
+        steps = [self._step(self.in_proj(u, dt), dtype) for u in parts]
+        decays = [self._log_decay(step) for step in steps]
+        lost = torch.stack([decay.sum((1, 3)).amax(0) for decay in decays])  # (parts, nheads); the row that keeps most
+        later = lost.flip(0).cumsum(0).flip(0) - lost
+        needed = (later > math.log(torch.finfo(dtype).eps / 256)).view(len(parts), config.ngroups, -1)
+        needed = needed.any(1).repeat(1, config.ngroups)  # as many heads of every group
+        memory, window = state.memory.state, state.window
+        for u, step, decay, kept in zip(parts, steps, decays, needed.tolist(), strict=True):
+            heads = _stretches(kept)
+            channels = [slice(part.start * headdim, part.stop * headdim) for part in heads]
+            channels.append(slice(d_inner, d_inner + keys))
+            projected = self.in_proj(u, *(slice(d_inner + part.start, d_inner + part.stop) for part in channels))
+            here, weight, bias = (_only(given, channels) for given in (window, self.conv_weight, self.conv_bias))
+            convolved = short_convolution(here, projected, 0, weight, bias)
+            x, B = convolved[..., :-keys].unflatten(-1, (-1, headdim)), convolved[..., -keys:]
+            to_end, whole = decay_to_end(decay[:, :, kept], dtype)
+            added = written(x, B.unflatten(-1, (config.ngroups, -1)).to(projected.dtype), step[:, :, kept] * to_end)
+            if all(kept):
+                memory = torch.addcmul(added.to(dtype), memory, whole)
+            else:  # what a head remembered from before it is left out for is forgotten as well
+                memory = memory.clone()
+                memory[:, kept] = torch.addcmul(added.to(dtype), memory[:, kept], whole)
+            last = self.in_proj(u[:, -window.shape[1] :], xBC).to(dtype)
+            window = torch.cat([window, last], dim=1)[:, last.shape[1] :]
+        return LayerState(Memory(memory), window)
 
     def _inputs(self, projected: Tensor, first: int, window: Tensor) -> tuple[Tensor, ScanInputs, Tensor]:
         """What the scan takes: the convolved channels, the inputs made of them, and the window after these tokens.
@@ -119,22 +152,37 @@ class Mamba2(nn.Module):
         config, channels = self.config, window.shape[-1]
         keys = config.ngroups * config.d_state
         weight, bias = self.conv_weight[:, :channels], self.conv_bias[:channels]
-        convolved = F.silu(
-            short_convolution(window, projected, first, weight, bias), inplace=not torch.is_grad_enabled()
-        )
+        convolved = short_convolution(window, projected, first, weight, bias)
         latest = projected[:, -window.shape[1] :, first : first + channels].to(window.dtype)
         after = torch.cat([window, latest], dim=1)[:, latest.shape[1] :]
 
         x = convolved[..., : config.d_inner].unflatten(-1, (config.nheads, config.headdim))
         B, C = convolved[..., config.d_inner : config.d_inner + keys], convolved[..., -keys:]
-        step = F.softplus(projected[..., first + channels :].to(window.dtype) + self.dt_bias)
-        if config.step_limit is not None:
-            step = step.clamp(*config.step_limit)
+        step = self._step(projected[..., first + channels :], window.dtype)
         compute = projected.dtype
         inputs = ScanInputs(
-            x=(x * step[..., None]).to(compute),
+            x=(x * step).to(compute),
             B=B.unflatten(-1, (config.ngroups, config.d_state)).to(compute),
             C=C.unflatten(-1, (config.ngroups, config.d_state)).to(compute),
-            log_decay=(-step * self.A_log.exp())[..., None],
+            log_decay=self._log_decay(step),
         )
         return convolved, inputs, after
+
+    def _step(self, dt: Tensor, dtype: torch.dtype) -> Tensor:
+        """The step sizes (batch, seqlen, nheads, 1), from what is projected for them."""
+        step = F.softplus(dt.to(dtype) + self.dt_bias)
+        return (step if self.config.step_limit is None else step.clamp(*self.config.step_limit))[..., None]
+
+    def _log_decay(self, step: Tensor) -> Tensor:
+        return -step * self.A_log.exp()[:, None]
+
+
+def _stretches(kept: Sequence[bool]) -> list[slice]:
+    """Where ``kept`` is true, as slices."""
+    edges = [place for place in range(len(kept) + 1) if any(kept[place - 1 : place]) != any(kept[place : place + 1])]
+    return [slice(first, stop) for first, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _only(tensor: Tensor, channels: Sequence[slice]) -> Tensor:
+    """Those ``channels`` of the last axis, one after another."""
+    return torch.cat([tensor[..., part] for part in channels], dim=-1)

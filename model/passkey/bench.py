@@ -2,14 +2,14 @@
 
 The protocol reads every prompt of every cell from its start, the trials of a cell side by side. Forking has as many
 rows side by side. Both run in one process, the forked run before and after the other, so a machine that slows down in
-between favours neither.
+between favours neither; and both have read a few prompts before, so neither pays for what is loaded once.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from model.checkpoint import DEFAULT, load_tokenizer_of
 from model.passkey.fork import run_forked
@@ -60,6 +60,11 @@ def compare(grid: Grid, echo: Callable[[str], None] = lambda line: None) -> Comp
     prompts = Prompts(task, load_tokenizer_of(grid.model))
     model, scans, state = open_reader(reader, None)
     begun = PasskeyResult(task=task, reader=reader)
+
+    few = replace(task, lengths=task.lengths[:2], depths=(0.0, 1.0), trials=2)
+    small, none = Prompts(few, prompts.tokenizer), PasskeyResult(task=few, reader=reader)
+    run_forked(model, small, none, scans=scans, state=state)
+    run_passkey(model, small, none, scans=scans.said, state=state)
 
     def timed(name: str, run: Callable[[], PasskeyResult]) -> tuple[PasskeyResult, float]:
         begin = time.perf_counter()

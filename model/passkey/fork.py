@@ -11,11 +11,11 @@ of every shorter one, the even places are those of the next length (see :mod:`mo
 the odd ones 20/9 of it, 2.2 L in all. That is 7.2 L, 2.8 times less. The rest comes from what these tokens cost:
 
     1. Rows that read the same tokens share all that stands before the first scan, whose inputs depend on no memory
-       (:func:`kernels.forked.shared_scan`); only reading from a memory is each row's own.
-    2. While nothing is asked nobody reads the last layer's output, so it only writes
-       (:func:`kernels.forked.state_scan`).
+       (:func:`kernels.forked.shared_scan`), and so do branches; only reading from a memory is each row's own.
+    2. While nothing is asked nobody reads the last layer's output, so it only writes, and not even what its heads
+       will have forgotten when something is asked (:meth:`model.mixers.mamba2.Mamba2.write`).
 
-With two layers the two make a row's token 3 to 4 times cheaper; with many layers they matter little. Where every
+With two layers that makes a row's token 3 to 5 times cheaper; with many layers it matters little. Where every
 trial has a filler of its own, as in a document, rows share no tokens and a branch is one row: only tokens are saved.
 A mitigation that replaces the operator (a window, a bounded norm) runs as it is, with its carried past copied along.
 """
@@ -29,24 +29,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from model.errors import UserError
 from model.machine import free_memory
 from model.passkey.prompts import Prompts
+from model.passkey.reading import Reading
 from model.passkey.result import PasskeyResult
-from model.passkey.run import Report, Scans, cell_of, said
+from model.passkey.run import Report, Scans, cell_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from model.lm import LanguageModel
     from model.state import State
-
-WORK = 1 << 21
-"""Tokens times channels of all layers that are read at once, over all rows: measured fastest on CPUs."""
 
 STATES = 1 << 29
 """Bytes of states that are read on side by side; more rows than fit in take turns. As many are kept of the trunk."""
@@ -112,10 +108,11 @@ class Tally:
         """Take what some trials of ``cells`` have answered: (trials, 2, digits)."""
         task = self._begun.task
         with self._lock:
+            known = self.result.cells
             for cell in cells:
                 self._answers[cell].extend(found)
-            full = {cell: cell_of(given) for cell, given in self._answers.items() if len(given) == task.trials}
-            known = self._begun.cells | full
+                if len(self._answers[cell]) == task.trials:
+                    known = known | {cell: cell_of(self._answers[cell])}
             seconds = self._begun.seconds + time.monotonic() - self._started
             self.result = replace(
                 self.result, cells={cell: known[cell] for cell in task.cells if cell in known}, seconds=seconds
@@ -244,12 +241,17 @@ def answers_of(
     """
     items = [prompts.item(trial, branch.cut + branch.before) for trial in branch.trials]
     breaks = prompts.breaks(branch.before)
-    tells = reading.ids(*(np.concatenate([breaks, item.tell]) for item in items))
+    position = min(branch.cut + reading.reach, min(branch.asks).end)
+    follows = prompts.filler(branch.trials[0], branch.cut, position)
+    tells = reading.ids(*(np.concatenate([breaks, item.tell, follows]) for item in items))
     state = reading.on(state, tells, lambda read: tick(0))
-    position, read = branch.cut, 0
+    if position == branch.cut + reading.reach:
+        state = reading.alike(state)
+    read = (position - branch.cut) * len(items)
     for ask in sorted(branch.asks):
         stretch = reading.ids(prompts.filler(branch.trials[0], position, ask.end))
-        state = reading.on(state, stretch, partial(add, tick, read), rows=len(items))
+        place = position if len(items) > 1 else None
+        state = reading.on(state, stretch, partial(add, tick, read), rows=len(items), place=place)
         position, read = ask.end, read + stretch.shape[1] * len(items)
         breaks = prompts.breaks(ask.after)
         tails = reading.ids(*(np.concatenate([breaks, item.ask]) for item in items))
@@ -285,7 +287,8 @@ class Trunks:
         cuts = self.cuts.get(name, set())
         for cut in sorted({branch.cut, *(cut for cut in cuts if position < cut < branch.cut)}):
             ids = self.reading.ids(self.prompts.filler(name, position, cut))
-            state = self.reading.on(state, ids, lambda read: tick())
+            place = position if self.prompts.shared else None
+            state = self.reading.on(state, ids, lambda read: tick(), place=place)
             position = cut
             if cut in cuts:
                 self._passed[name, cut] = state
@@ -296,76 +299,3 @@ class Trunks:
 def add(tick: Callable[[int], None], before: int, more: int) -> None:
     """Report ``more`` tokens after those ``before``."""
     tick(before + more)
-
-
-class Reading:
-    """A model that reads on from states, and says what it is asked."""
-
-    def __init__(self, model: LanguageModel, scans: Scans) -> None:
-        self.model, self.scans = model, scans
-        self.channels = len(model.config.layers) * model.config.d_inner
-        first: Any = model.blocks[0]
-        self.shares = hasattr(first.mixer, "advance")  # its state is a memory and a window, and nothing else
-
-    def ids(self, *rows: np.ndarray) -> Tensor:
-        """Token ids (rows, n) on the model's device."""
-        import torch
-
-        return torch.from_numpy(np.stack(rows)).to(self.model.embedding.weight.device)
-
-    def on(self, state: State, ids: Tensor, tick: Callable[[int], None], rows: int = 1) -> State:
-        """The state of ``rows`` rows after ``ids``, of one row that all of them read, or of a row each.
-
-        ``tick(tokens read)`` is called after every segment.
-        """
-        same = shared_columns(ids)
-        state = self._together(state, ids[:1, :same], tick, rows)
-        if same < ids.shape[1]:
-            state = self._segments(each(state, len(ids)), ids[:, same:], tick)
-        return state
-
-    def said(self, state: State, ids: Tensor, scored: np.ndarray) -> np.ndarray:
-        """What a copy of ``state`` says at ``scored``, places in ``ids`` (rows, n): (rows, 2, digits)."""
-        first = int(scored[0])
-        same = min(shared_columns(ids), first - 1)
-        state = self._together(state, ids[:1, :same], lambda read: None, len(state[0].memory.state))
-        hidden, _ = self.model.hidden(ids[:, same:-1], each(state, len(ids)), self.scans.said)
-        return said(self.model, hidden[:, scored - 1 - same], ids[:, scored])
-
-    def _together(self, state: State, ids: Tensor, tick: Callable[[int], None], rows: int) -> State:
-        """Read ``ids`` (1, n) with every row: once they agree in what the first layer's window holds, as one."""
-        window = state[0].window
-        if not self.shares:
-            return self._segments(each(state, rows), ids.expand(rows, -1), tick)
-        if len(window) > 1:
-            apart = window.shape[1]
-            state = self._segments(each(state, rows), ids[:, :apart].expand(rows, -1), tick)
-            if ids.shape[1] < apart:
-                return state
-            state = (state[0]._replace(window=state[0].window[:1]), *state[1:])
-            ids = ids[:, apart:]
-        return self._segments(state, ids, tick)
-
-    def _segments(self, state: State, ids: Tensor, tick: Callable[[int], None]) -> State:
-        from model.stream import SEGMENT
-
-        rows = len(state[0].memory.state)
-        shared = len(ids) < rows  # those rows take turns in the model
-        size = SEGMENT if shared else min(SEGMENT, max(16, WORK // (self.channels * rows)))
-        for first in range(0, ids.shape[1], size):
-            state = self.model.advance(ids[:, first : first + size], state, self.scans.reading)
-            tick(rows * min(first + size, ids.shape[1]))
-        return state
-
-
-def shared_columns(ids: Tensor) -> int:
-    """How many tokens at the start of ``ids`` (rows, n) are the same in every row."""
-    differ = (ids != ids[:1]).any(0).nonzero()
-    return int(differ[0, 0]) if len(differ) else ids.shape[1]
-
-
-def each(state: State, rows: int) -> State:
-    """``state`` with a row of its own for each of ``rows``, in every tensor that had one for all of them."""
-    from model.state import map_state
-
-    return map_state(state, lambda tensor: tensor if len(tensor) == rows else tensor.expand(rows, *tensor.shape[1:]))
