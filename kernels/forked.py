@@ -35,7 +35,8 @@ def shared_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -
     Inputs of as many rows, a decay per channel and a wish for norms of every token go to the scan of the device.
     """
     rows, nheads, headdim, _ = memory.state.shape
-    if inputs.x.shape[0] == rows > 1 or inputs.log_decay.shape[-1] != 1 or token_norms:
+    own = inputs.x.shape[0] == rows and not isinstance(inputs, SharedInputs)
+    if own or inputs.log_decay.shape[-1] != 1 or token_norms:
         return scan(inputs.for_rows(rows), memory, token_norms)
     dtype = memory.state.dtype
     seqlen, ngroups = inputs.x.shape[1], inputs.B.shape[2]
@@ -57,7 +58,7 @@ def state_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False) ->
         return scan(inputs.for_rows(memory.state.shape[0]), memory, token_norms)
     dtype = memory.state.dtype
     to_end, whole = decay_to_end(inputs.log_decay, dtype)
-    last = torch.addcmul(written(inputs.x, inputs.B, to_end).to(dtype), memory.state, whole)
+    last = torch.addcmul(written((inputs.x * to_end).to(inputs.B.dtype), inputs.B).to(dtype), memory.state, whole)
     nothing = inputs.x.new_empty(last.shape[0], 0, *inputs.x.shape[2:], dtype=dtype)
     return ScanOutput(nothing, last[:, None], Memory(last), None, inputs.log_decay)
 
@@ -71,15 +72,12 @@ def decay_to_end(log_decay: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]
     return torch.exp2((decay[:, -1:] - decay).to(dtype)), torch.exp2(decay[:, -1, :, :, None].to(dtype))
 
 
-def written(x: Tensor, B: Tensor, weight: Tensor) -> Tensor:
-    """sum_t weight_t x_t B_t^T, with ``weight`` (batch, seqlen, nheads, 1), multiplied in the dtype of ``B``.
-
-    (batch, seqlen, nheads, headdim) and (batch, seqlen, ngroups, d_state) -> (batch, nheads, headdim, d_state).
-    """
+def written(x: Tensor, B: Tensor) -> Tensor:
+    """sum_t x_t B_t^T: (batch, seqlen, nheads, headdim), (batch, seqlen, ngroups, d_state) -> that of a state."""
     batch, _, nheads, headdim = x.shape
     ngroups, d_state = B.shape[2:]
-    scaled = _by_group((x * weight).to(B.dtype), ngroups)
-    return torch.bmm(scaled.transpose(1, 2), _by_group(B, ngroups)).view(batch, nheads, headdim, d_state)
+    into = _by_group(x, ngroups).transpose(1, 2)
+    return torch.bmm(into, _by_group(B, ngroups)).view(batch, nheads, headdim, d_state)
 
 
 def _from_nothing(inputs: ScanInputs, memory: Memory) -> tuple[ScanOutput, Tensor]:
@@ -103,5 +101,5 @@ def _by_group(tensor: Tensor, ngroups: int) -> Tensor:
     """(batch, seqlen, heads or groups, k) -> (batch * ngroups, seqlen, width)."""
     batch, seqlen = tensor.shape[:2]
     if ngroups == 1:
-        return tensor.reshape(batch, seqlen, -1)
+        return tensor.flatten(2)
     return tensor.reshape(batch, seqlen, ngroups, -1).transpose(1, 2).flatten(0, 1)

@@ -115,7 +115,8 @@ class LanguageModel(nn.Module):
             nonlocal before
             for u, prepared, _ in parts:
                 output = scans[0](prepared.inputs, before[0].memory)
-                more, read = self._through(1, u + first.mixer.finish(prepared, output.y), before, scans)
+                mixed = first.mixer.finish(prepared, output.y)
+                more, read = self._through(1, mixed.to(u.dtype).add_(u), before, scans)
                 before = (LayerState(output.memory, prepared.window), *more)
                 yield read
 

@@ -133,12 +133,14 @@ class Mamba2(nn.Module):
             convolved = short_convolution(here, projected, 0, weight, bias)
             x, B = convolved[..., :-keys].unflatten(-1, (-1, headdim)), convolved[..., -keys:]
             to_end, whole = decay_to_end(decay[:, :, kept], dtype)
-            added = written(x, B.unflatten(-1, (config.ngroups, -1)).to(projected.dtype), step[:, :, kept] * to_end)
+            x.mul_(step[:, :, kept] * to_end)
+            B = B.unflatten(-1, (config.ngroups, -1))
+            added = written(x.to(projected.dtype), B.to(projected.dtype)).to(dtype)
             if all(kept):
-                memory = torch.addcmul(added.to(dtype), memory, whole)
+                memory = torch.addcmul(added, memory, whole)
             else:  # what a head remembered from before it is left out for is forgotten as well
                 memory = memory.clone()
-                memory[:, kept] = torch.addcmul(added.to(dtype), memory[:, kept], whole)
+                memory[:, kept] = torch.addcmul(added, memory[:, kept], whole)
             last = self.in_proj(u[:, -window.shape[1] :], xBC).to(dtype)
             window = torch.cat([window, last], dim=1)[:, last.shape[1] :]
         return LayerState(Memory(memory), window)
