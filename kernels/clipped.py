@@ -6,9 +6,9 @@ The scales make it nonlinear, but they depend on scalars only. Given them the re
 s_t a_t and input s_t x_t; and the norms that they follow from need no state, only the products of the chunk's B and
 x with themselves and what B reads from the state at the chunk's start (:mod:`kernels.clip_recursion`). So a chunk is
 
-    1. one read of its starting state, by C and by B
+    1. one read of its starting state, by B
     2. the recursion, which yields the weight of every token in every later state
-    3. the next starting state, and y, from these weights as in :mod:`kernels.chunked`
+    3. the next starting state from these weights; and when all are known, y, as in :mod:`kernels.chunked`
 
 Letters and shapes are those of :mod:`kernels.types`. Here ``rows`` is batch * ngroups, ``heads`` those of one group
 and ``width`` heads * headdim; chunks come first, because they are taken one after another.
@@ -33,7 +33,7 @@ def clipped_scan(
     dtype of ``inputs.x``, and bfloat16 products make the norms as coarse as themselves. No gradient passes.
     Raises ValueError for a decay per channel, or if a gradient is asked for.
     """
-    from kernels.clip_recursion import clip_recursion
+    from kernels.clip_recursion import clip_chunk
 
     inputs = inputs.for_rows(memory.state.shape[0])
     batch, seqlen, nheads, headdim = inputs.x.shape
@@ -47,46 +47,41 @@ def clipped_scan(
     compute, sums = inputs.x.dtype, memory.state.dtype
 
     # 1. What the chunks need, all at once: products of B and x with themselves, C with B.
-    x = _by_chunk(inputs.x, chunk, ngroups)  # (nchunks, rows, chunk, width)
-    B = _by_chunk(inputs.B, chunk, ngroups)
-    reader = torch.cat([_by_chunk(inputs.C, chunk, ngroups), B], dim=2)
+    x, B, C = (_by_chunk(tensor, chunk, ngroups) for tensor in inputs[:3])  # (nchunks, rows, chunk, width or d_state)
     nchunks = x.shape[0]
     x_heads = x.unflatten(-1, (heads, headdim)).transpose(2, 3).contiguous()  # (nchunks, rows, heads, chunk, headdim)
-    CB, BB = torch.matmul(reader, B.transpose(-1, -2)).to(sums).split(chunk, dim=2)
-    BB = BB.contiguous()  # one memory layout, whatever the batch: one compilation of the recursion
+    written = B.transpose(-1, -2)
+    CB, BB = (torch.matmul(reader, written).to(sums) for reader in (C, B))
     XX = torch.matmul(x_heads, x_heads.transpose(-1, -2)).to(sums)
     decay = _by_chunk(inputs.log_decay, chunk, ngroups).transpose(-1, -2).exp().contiguous()
     limits = limit.to(decay).view(ngroups, heads).repeat(batch, 1)
 
-    # 2. Chunk after chunk: read the state, find the scales, make the next state.
-    boundary = pack_state(memory.state, ngroups).reshape(rows, d_state, heads * headdim)
-    boundaries = [boundary]
-    reads = torch.empty(nchunks, rows, chunk, heads * headdim, dtype=sums)
-    weights = torch.zeros(nchunks, rows, heads, chunk, chunk, dtype=sums)
+    # 2. Chunk after chunk: B reads the state, the scales are found, and what is written makes the next state.
+    states = torch.empty(nchunks + 1, rows, d_state, heads * headdim, dtype=sums)
+    states[0] = pack_state(memory.state, ngroups).reshape(states.shape[1:])
+    mixed = torch.empty_like(XX)
     grown, norms = torch.empty_like(decay), torch.empty_like(decay)
-    for index in range(nchunks):
-        read = torch.bmm(reader[index], boundary.to(compute)).to(sums)
-        reads[index] = read[:, :chunk]
-        from_start = (read[:, chunk:] * x[index]).unflatten(-1, (heads, headdim)).sum(-1)
-        squared = boundary.square().sum(1).unflatten(-1, (heads, headdim)).sum(-1)
-        scalars = (BB[index], XX[index], from_start, squared, decay[index], limits)
-        results = (weights[index], grown[index], norms[index])
-        clip_recursion(*(tensor.numpy() for tensor in (*scalars, *results)))
-        to_end = weights[index, :, :, -1].transpose(1, 2)[..., None]  # (rows, chunk, heads, 1)
-        scaled = (x[index].unflatten(-1, (heads, headdim)) * to_end).to(compute).flatten(-2)
-        over_chunk = grown[index, :, :, -1:].expand(-1, -1, headdim).flatten(1)[:, None]
-        boundary = torch.addcmul(torch.bmm(B[index].transpose(1, 2), scaled).to(sums), boundary, over_chunk)
-        boundaries.append(boundary)
+    scaled = torch.empty(x.shape[1:], dtype=sums)
+    given = (states, CB, BB, XX, decay, limits, mixed, grown, norms, scaled)
+    arrays = [tensor.contiguous().numpy() for tensor in given]
+    x_sums = x.to(sums).contiguous().numpy()
+    steps = zip(B, written, states[:-1], states[1:], strict=True)
+    for index, (reader, writer, state, following) in enumerate(steps):
+        read = torch.bmm(reader, state.to(compute)).to(sums)
+        clip_chunk(index, x_sums, read.numpy(), *arrays)
+        if compute == sums:
+            following.baddbmm_(writer, scaled)
+        else:
+            following += torch.bmm(writer, scaled.to(compute)).to(sums)
 
     # 3. Read: within the chunk, and from the state at its start.
-    mixed = weights.mul_(CB[:, :, None]).to(compute)
-    inside = torch.matmul(mixed, x_heads).to(sums)  # (nchunks, rows, heads, chunk, headdim)
-    reads = reads.unflatten(-1, (heads, headdim)).transpose(2, 3)
+    inside = torch.matmul(mixed.to(compute), x_heads).to(sums)  # (nchunks, rows, heads, chunk, headdim)
+    reads = torch.matmul(C, states[:-1].to(compute)).to(sums).unflatten(-1, (heads, headdim)).transpose(2, 3)
     y = _by_token(torch.addcmul(inside, reads, grown[..., None]), batch, seqlen)
-    packed = torch.stack(boundaries, dim=1).view(batch, ngroups, nchunks + 1, d_state, heads * headdim)
-    states = unpack_states(packed.transpose(1, 2), headdim)
+    packed = states.transpose(0, 1).reshape(batch, ngroups, nchunks + 1, d_state, heads * headdim)
+    boundaries = unpack_states(packed.transpose(1, 2), headdim)
     kept = _by_token(norms[..., None], batch, seqlen).squeeze(-1) if token_norms else None
-    return ScanOutput(y, states, Memory(states[:, -1]), kept, inputs.log_decay)
+    return ScanOutput(y, boundaries, Memory(boundaries[:, -1]), kept, inputs.log_decay)
 
 
 def _by_chunk(tensor: Tensor, chunk: int, ngroups: int) -> Tensor:

@@ -82,15 +82,15 @@ class Queue:
     def __init__(self, whole: int, front: list[Tensor], back: list[Tensor], newest: Tensor, edges: list[Tensor]):
         """``edges``: the sum of log2 decay where the block in ``back`` begins and after each of its chunks."""
         self.whole, self.front, self.back, self.newest, self.edges = whole, front, back, newest, edges
+        self._since = over_width(edges[-1] - edges[0], newest)  # what is left of what stood where the block begins
 
     def states(self) -> tuple[Tensor, Tensor]:
         """The state of the last ``whole`` chunks and that of the last whole - 1, each at the end of the last one."""
         full = but_oldest = self.newest
         if self.front:
-            decay = over_width(self.edges[-1] - self.edges[0], self.newest)
-            full = torch.addcmul(self.newest, self.front[0], decay)
+            full = torch.addcmul(self.newest, self.front[0], self._since)
             if len(self.front) > 1:
-                but_oldest = torch.addcmul(self.newest, self.front[1], decay)
+                but_oldest = torch.addcmul(self.newest, self.front[1], self._since)
         return full, but_oldest if self.whole > 1 else torch.zeros_like(full)
 
     def push(self, addition: Tensor, decay: Tensor, edge: Tensor) -> None:
@@ -99,6 +99,7 @@ class Queue:
             self.newest = torch.addcmul(addition, self.newest, decay)
             self.back.append(addition)
             self.front = self.front[1:]
+            self._since = self._since * decay
         self.edges.append(edge)
         if len(self.back) == self.whole:  # with no whole chunk in the window: always, and nothing is kept
             self._turn()
@@ -107,11 +108,15 @@ class Queue:
         """The block is full: sum it up from its end on, and begin the next one."""
         total = torch.zeros_like(self.newest)
         self.front = []
-        for addition, edge in zip(reversed(self.back), reversed(self.edges), strict=False):
-            total = torch.addcmul(total, addition, over_width(self.edges[-1] - edge, addition))
-            self.front.append(total)
+        if self.back:
+            after = self.edges[-1].unsqueeze(1) - torch.stack(self.edges[1:], dim=1)  # each chunk's end up to the last
+            kept = over_width(after, total).unbind(1)
+            for addition, decay in zip(reversed(self.back), reversed(kept), strict=True):
+                total = torch.addcmul(total, addition, decay)
+                self.front.append(total)
         self.front.reverse()
         self.back, self.newest, self.edges = [], torch.zeros_like(self.newest), self.edges[-1:]
+        self._since = torch.ones_like(self._since)
 
 
 class Past(NamedTuple):
