@@ -115,8 +115,7 @@ class Mamba2(nn.Module):
         forgotten by the end of the stretch, to a 256th of its rounding, is not worked out.
         """
         config, dtype = self.config, state.window.dtype
-        headdim, d_inner, keys = config.headdim, config.d_inner, config.ngroups * config.d_state
-        xBC, dt = slice(d_inner, -config.nheads), slice(-config.nheads, None)
+        xBC, dt = slice(config.d_inner, -config.nheads), slice(-config.nheads, None)
         steps = [self._step(self.in_proj(u, dt), dtype) for u in parts]
         decays = [self._log_decay(step) for step in steps]
         lost = torch.stack([decay.sum((1, 3)).amax(0) for decay in decays])  # (parts, nheads); the row that keeps most
@@ -125,25 +124,30 @@ class Mamba2(nn.Module):
         needed = needed.any(1).repeat(1, config.ngroups)  # as many heads of every group
         memory, window = state.memory.state, state.window
         for u, step, decay, kept in zip(parts, steps, decays, needed.tolist(), strict=True):
-            heads = _stretches(kept)
-            channels = [slice(part.start * headdim, part.stop * headdim) for part in heads]
-            channels.append(slice(d_inner, d_inner + keys))
-            projected = self.in_proj(u, *(slice(d_inner + part.start, d_inner + part.stop) for part in channels))
-            here, weight, bias = (_only(given, channels) for given in (window, self.conv_weight, self.conv_bias))
-            convolved = short_convolution(here, projected, 0, weight, bias)
-            x, B = convolved[..., :-keys].unflatten(-1, (-1, headdim)), convolved[..., -keys:]
-            to_end, whole = decay_to_end(decay[:, :, kept], dtype)
-            x.mul_(step[:, :, kept] * to_end)
-            B = B.unflatten(-1, (config.ngroups, -1))
-            added = written(x.to(projected.dtype), B.to(projected.dtype)).to(dtype)
-            if all(kept):
-                memory = torch.addcmul(added, memory, whole)
-            else:  # what a head remembered from before it is left out for is forgotten as well
-                memory = memory.clone()
-                memory[:, kept] = torch.addcmul(added, memory[:, kept], whole)
+            if any(kept):
+                to_end, whole = decay_to_end(decay[:, :, kept], dtype)
+                added = self._written(u, window, step[:, :, kept] * to_end, kept)
+                if all(kept):
+                    memory = torch.addcmul(added, memory, whole)
+                else:  # what a head remembered from before it is left out for is forgotten as well
+                    memory = memory.clone()
+                    memory[:, kept] = torch.addcmul(added, memory[:, kept], whole)
             last = self.in_proj(u[:, -window.shape[1] :], xBC).to(dtype)
             window = torch.cat([window, last], dim=1)[:, last.shape[1] :]
         return LayerState(Memory(memory), window)
+
+    def _written(self, u: Tensor, window: Tensor, weight: Tensor, heads: Sequence[bool]) -> Tensor:
+        """What ``u`` writes, each token with its ``weight``: (batch, chosen ``heads``, headdim, d_state)."""
+        config = self.config
+        headdim, d_inner, keys = config.headdim, config.d_inner, config.ngroups * config.d_state
+        channels = [slice(part.start * headdim, part.stop * headdim) for part in _stretches(heads)]
+        channels.append(slice(d_inner, d_inner + keys))
+        projected = self.in_proj(u, *(slice(d_inner + part.start, d_inner + part.stop) for part in channels))
+        before, kernel, bias = (_only(given, channels) for given in (window, self.conv_weight, self.conv_bias))
+        convolved = short_convolution(before, projected, 0, kernel, bias)
+        x = convolved[..., :-keys].unflatten(-1, (-1, headdim)).mul_(weight)
+        B = convolved[..., -keys:].unflatten(-1, (config.ngroups, -1))
+        return written(x.to(projected.dtype), B.to(projected.dtype)).to(window.dtype)
 
     def _inputs(self, projected: Tensor, first: int, window: Tensor) -> tuple[Tensor, ScanInputs, Tensor]:
         """What the scan takes: the convolved channels, the inputs made of them, and the window after these tokens.
