@@ -32,7 +32,8 @@ class SharedInputs(ScanInputs):
 def shared_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
     """Run ``inputs`` of one row from a ``memory`` of many rows.
 
-    Inputs of as many rows, a decay per channel and a wish for norms of every token go to the scan of the device.
+    Inputs of as many rows, a decay per channel and a wish for norms of every token go to the scan of the device. No
+    gradient passes.
     """
     rows, nheads, headdim, _ = memory.state.shape
     own = inputs.x.shape[0] == rows and not isinstance(inputs, SharedInputs)
