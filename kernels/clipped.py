@@ -16,12 +16,18 @@ and ``width`` heads * headdim; chunks come first, because they are taken one aft
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from kernels.chunked import pack_state, unpack_states
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
+
+SMALL = 1 << 16
+"""Elements of a layer's state up to which a product with it is not worth a second thread."""
 
 
 def clipped_scan(
@@ -66,22 +72,37 @@ def clipped_scan(
     arrays = [tensor.contiguous().numpy() for tensor in given]
     x_sums = x.to(sums).contiguous().numpy()
     steps = zip(B, written, states[:-1], states[1:], strict=True)
-    for index, (reader, writer, state, following) in enumerate(steps):
-        read = torch.bmm(reader, state.to(compute)).to(sums)
-        clip_chunk(index, x_sums, read.numpy(), *arrays)
-        if compute == sums:
-            following.baddbmm_(writer, scaled)
-        else:
-            following += torch.bmm(writer, scaled.to(compute)).to(sums)
+    with _one_thread_if(states[0].numel() <= SMALL):
+        for index, (reader, writer, state, following) in enumerate(steps):
+            read = torch.bmm(reader, state.to(compute)).to(sums)
+            clip_chunk(index, x_sums, read.numpy(), *arrays)
+            if compute == sums:
+                following.baddbmm_(writer, scaled)
+            else:
+                following += torch.bmm(writer, scaled.to(compute)).to(sums)
 
     # 3. Read: within the chunk, and from the state at its start.
-    inside = torch.matmul(mixed.to(compute), x_heads).to(sums)  # (nchunks, rows, heads, chunk, headdim)
-    reads = torch.matmul(C, states[:-1].to(compute)).to(sums).unflatten(-1, (heads, headdim)).transpose(2, 3)
-    y = _by_token(torch.addcmul(inside, reads, grown[..., None]), batch, seqlen)
+    inside = torch.matmul(mixed.to(compute), x_heads).to(sums).transpose(2, 3)
+    reads = torch.matmul(C, states[:-1].to(compute)).to(sums).unflatten(-1, (heads, headdim))
+    y = torch.addcmul(inside, reads, grown.transpose(2, 3)[..., None], out=reads)
+    y = _by_token(y, batch, seqlen)
     packed = states.transpose(0, 1).reshape(batch, ngroups, nchunks + 1, d_state, heads * headdim)
     boundaries = unpack_states(packed.transpose(1, 2), headdim)
-    kept = _by_token(norms[..., None], batch, seqlen).squeeze(-1) if token_norms else None
+    kept = _by_token(norms.transpose(2, 3)[..., None], batch, seqlen).squeeze(-1) if token_norms else None
     return ScanOutput(y, boundaries, Memory(boundaries[:, -1]), kept, inputs.log_decay)
+
+
+@contextmanager
+def _one_thread_if(small: bool) -> Iterator[None]:
+    """Products on one thread: threads that share small ones go on waiting in between, and slow down what comes then."""
+    threads = torch.get_num_threads()
+    if small:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if small:
+            torch.set_num_threads(threads)
 
 
 def _by_chunk(tensor: Tensor, chunk: int, ngroups: int) -> Tensor:
@@ -93,6 +114,6 @@ def _by_chunk(tensor: Tensor, chunk: int, ngroups: int) -> Tensor:
 
 
 def _by_token(tensor: Tensor, batch: int, seqlen: int) -> Tensor:
-    """(nchunks, rows, heads, chunk, k) -> (batch, seqlen, nheads, k)."""
-    tensor = tensor.unflatten(1, (batch, -1)).permute(1, 0, 4, 2, 3, 5)
+    """(nchunks, rows, chunk, heads, k) -> (batch, seqlen, nheads, k)."""
+    tensor = tensor.unflatten(1, (batch, -1)).permute(1, 0, 3, 2, 4, 5)
     return tensor.flatten(3, 4).flatten(1, 2)[:, :seqlen]

@@ -84,9 +84,10 @@ def windowed_scan(
     scores = torch.matmul(C, B.transpose(-1, -2)).tril_().triu_(1 - window)
     start = torch.stack(states[:nchunks], dim=1)
     before = torch.matmul(C, start.to(compute)).to(sums)  # (batch, nchunks, ngroups, chunk, width)
-    before += torch.matmul(torch.matmul(C, old.B.transpose(-1, -2)) * visible, old.x)
-    before += torch.matmul(scores, scale_heads(x, since_start))
-    read = before.unflatten(-1, (heads, headdim)) * grown[..., None]
+    into = before.flatten(0, 2)
+    add_product(into, torch.matmul(C, old.B.transpose(-1, -2)) * visible, old.x)
+    add_product(into, scores, scale_heads(x, since_start))
+    read = before.unflatten(-1, (heads, headdim)).mul_(grown[..., None])
     if steep:
         mixed = scores.unsqueeze(3) * pairs(decay[..., steep], window, sums).to(compute)
         read[..., steep, :] += torch.matmul(mixed, split_heads(x, heads)[:, :, :, steep]).transpose(3, 4)
@@ -107,6 +108,15 @@ def windowed_scan(
     boundary_states = unpack_states(boundaries, headdim)
     carried = past.advanced(tokens, complete * chunk, segment.end, window).pack(window, chunk)
     return ScanOutput(y, boundary_states, Memory(boundary_states[:, -1], carried), norms, inputs.log_decay)
+
+
+def add_product(into: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add left @ right, (..., chunk, k) and (..., k, width), to ``into`` (the rest flattened, chunk, width)."""
+    left, right = left.flatten(0, -3), right.flatten(0, -3)
+    if into.dtype == left.dtype:
+        into.baddbmm_(left, right)
+    else:
+        into += torch.bmm(left, right)
 
 
 def pairs(decay: Tensor, window: int, dtype: torch.dtype) -> Tensor:
