@@ -84,14 +84,15 @@ class Queue:
         self.whole, self.front, self.back, self.newest, self.edges = whole, front, back, newest, edges
         self._since = over_width(edges[-1] - edges[0], newest)  # what is left of what stood where the block begins
 
-    def states(self) -> tuple[Tensor, Tensor]:
-        """The state of the last ``whole`` chunks and that of the last whole - 1, each at the end of the last one."""
-        full = but_oldest = self.newest
-        if self.front:
-            full = torch.addcmul(self.newest, self.front[0], self._since)
-            if len(self.front) > 1:
-                but_oldest = torch.addcmul(self.newest, self.front[1], self._since)
-        return full, but_oldest if self.whole > 1 else torch.zeros_like(full)
+    def states(self, into: Tensor) -> None:
+        """Fill ``into`` (2, ...) with the states of the last ``whole`` chunks and of the last whole - 1, as of now."""
+        for oldest, state in enumerate(into):
+            if self.whole <= oldest:
+                state.zero_()
+            elif len(self.front) > oldest:
+                torch.addcmul(self.newest, self.front[oldest], self._since, out=state)
+            else:
+                state.copy_(self.newest)
 
     def push(self, addition: Tensor, decay: Tensor, edge: Tensor) -> None:
         """Take in a chunk and let the oldest go: what it adds to a state, its decay over the width, its end's edge."""
@@ -155,7 +156,8 @@ class Past(NamedTuple):
         sizes = torch.tensor([[self.position, window, chunk, len(queue.front), len(queue.back)]]).repeat(batch, 1)
         edges = torch.stack(queue.edges, dim=1)
         keys = (tensor for block in (self.opened, *self.blocks) for tensor in block)
-        return sizes, self.initial, edges, queue.newest, *queue.front, *queue.back, *keys
+        back = (part if part.untyped_storage().nbytes() == part.nbytes else part.clone() for part in queue.back)
+        return sizes, self.initial, edges, queue.newest, *queue.front, *back, *keys
 
     @classmethod
     def unpack(cls, memory: Memory, inputs: ScanInputs, window: int, chunk: int) -> Past:

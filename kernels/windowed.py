@@ -70,19 +70,17 @@ def windowed_scan(
     # 2. Before every chunk, the state of the whole chunks that all its tokens see, and that of one chunk more.
     scaled = scale_heads(x, to_end)
     over_chunk = over_width(edges[:, 1:] - edges[:, :-1], past.initial)
-    states, one_more = [], []
+    states = past.initial.new_empty(2, batch, nchunks + 1, *past.initial.shape[1:])
     complete = (segment.end - segment.start) // chunk
     additions = torch.matmul(B[:, :complete].transpose(-1, -2), scaled[:, :complete]).to(sums)
     for index in range(complete + 1):
-        with_oldest, state = past.queue.states()
-        states.append(state)
-        one_more.append(with_oldest)
-        if index < complete:  # a copy, for what is carried on shares no storage
-            past.queue.push(additions[:, index].clone(), over_chunk[:, index], edges[:, index + 1])
+        past.queue.states(states[:, :, index])
+        if index < complete:
+            past.queue.push(additions[:, index], over_chunk[:, index], edges[:, index + 1])
 
     # 3. Read: within the chunk, from the state before it, and from the old tokens that are still visible.
     scores = torch.matmul(C, B.transpose(-1, -2)).tril_().triu_(1 - window)
-    start = torch.stack(states[:nchunks], dim=1)
+    start = states[1, :, :nchunks]
     before = torch.matmul(C, start.to(compute)).to(sums)  # (batch, nchunks, ngroups, chunk, width)
     into = before.flatten(0, 2)
     add_product(into, torch.matmul(C, old.B.transpose(-1, -2)) * visible, old.x)
@@ -102,7 +100,7 @@ def windowed_scan(
     at_chunks = seqlen // chunk
     boundaries = past.initial.new_empty(batch, boundary_count(seqlen, chunk), *past.initial.shape[1:])
     boundaries[:, 0] = pack_state(memory.state, ngroups)
-    borders = Borders(states, one_more, past.initial)
+    borders = Borders(states[1], states[0], past.initial)
     segment.write_states(boundaries[:, 1 : at_chunks + 1], past.position + chunk, borders)
     segment.write_states(boundaries[:, at_chunks + 1 :], segment.end, borders)
     boundary_states = unpack_states(boundaries, headdim)
@@ -136,14 +134,14 @@ class Seen(NamedTuple):
 
 
 class Borders(NamedTuple):
-    """States at the borders of the grid, (batch, ngroups, d_state, width) each.
+    """States at the borders of the grid, (batch, borders, ngroups, d_state, width).
 
     ``states``, ``one_more``: of the last whole - 1 chunks and of the last whole ones, before each chunk of a segment
     (and after its last, if that one is complete). ``initial``: the state before the document.
     """
 
-    states: list[Tensor]
-    one_more: list[Tensor]
+    states: Tensor
+    one_more: Tensor
     initial: Tensor
 
 
@@ -224,7 +222,7 @@ class Segment(NamedTuple):
         else:
             before, older = borders.states, window % chunk + chunk - inside
         newer = min(inside, window)
-        torch.stack(before[index : index + count], dim=1, out=into)
+        into.copy_(before[:, index : index + count])
         at = self.tokens.decay[:, position - self.start - 1 :: chunk][:, :count]
         if inside:
             into *= over_width(at - self.edges[:, index : index + count], into)
