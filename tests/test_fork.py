@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -168,6 +169,14 @@ def test_the_map_fills_coarse_to_fine_and_a_row_from_its_short_end(model, tokeni
     run_forked(model, Prompts(task, tokenizer), empty(task), report=report, workers=1)
     assert seen[:3] == [(120, 0.0), (240, 0.0), (480, 0.0)]
     assert {depth for _, depth in seen[:9]} == {0.0, 0.5, 1.0} and len(seen) == 15
+
+
+def test_threads_that_begin_afterwards_have_as_many_threads_as_before(model, tokenizer):  # noqa: F811
+    task = a_task(lengths=(150,), depths=even_depths(2), trials=2)
+    before = torch.get_num_threads()
+    run_forked(model, Prompts(task, tokenizer), empty(task), workers=2)
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == before == torch.get_num_threads()
 
 
 def test_branches_share_what_comes_before_the_first_scan(model, tokenizer, monkeypatch):  # noqa: F811

@@ -180,7 +180,7 @@ def run_forked(
 
     def work() -> None:
         if workers > 1:
-            torch.set_num_threads(1)  # of this thread alone
+            torch.set_num_threads(1)  # of this thread, and of those that begin from now on
         try:
             with torch.inference_mode():
                 while True:
@@ -198,8 +198,10 @@ def run_forked(
         with suppress(StoppedError):
             work()
         return tally.result
+    threads = torch.get_num_threads()
     with ThreadPoolExecutor(workers) as pool:
         ended = [thread.exception() for thread in [pool.submit(work) for _ in range(workers)]]
+    torch.set_num_threads(threads)
     for error in ended:
         if error is not None and not isinstance(error, StoppedError):
             raise error
