@@ -69,7 +69,7 @@ def clipped_scan(
     grown, norms = torch.empty_like(decay), torch.empty_like(decay)
     scaled = torch.empty(x.shape[1:], dtype=sums)
     given = (states, CB, BB, XX, decay, limits, mixed, grown, norms, scaled)
-    arrays = [tensor.contiguous().numpy() for tensor in given]
+    arrays = [tensor.numpy() for tensor in given]  # all contiguous: what is filled is no copy
     x_sums = x.to(sums).contiguous().numpy()
     steps = zip(B, written, states[:-1], states[1:], strict=True)
     with _one_thread_if(states[0].numel() <= SMALL):

@@ -104,7 +104,7 @@ def gated_norm(
 def short_convolution(
     window: np.ndarray, inputs: np.ndarray, first: int, weight: np.ndarray, bias: np.ndarray, out: np.ndarray
 ) -> None:
-    """``out``_t = _silu(bias + sum_k weight_k inputs_{t - 3 + k}), channel by channel, with ``window`` before them.
+    """``out``_t = silu(bias + sum_k weight_k inputs_{t - 3 + k}), channel by channel, with ``window`` before them.
 
     ``out`` (rows, seqlen, channels); ``inputs`` (rows, seqlen, more), of which the channels from ``first`` on count;
     ``window`` (rows, 3, channels); ``weight`` (4, channels); ``bias`` (channels,).

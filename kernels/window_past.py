@@ -156,6 +156,7 @@ class Past(NamedTuple):
         sizes = torch.tensor([[self.position, window, chunk, len(queue.front), len(queue.back)]]).repeat(batch, 1)
         edges = torch.stack(queue.edges, dim=1)
         keys = (tensor for block in (self.opened, *self.blocks) for tensor in block)
+        # What is a part of a larger tensor would keep all of it.
         back = (part if part.untyped_storage().nbytes() == part.nbytes else part.clone() for part in queue.back)
         return sizes, self.initial, edges, queue.newest, *queue.front, *back, *keys
 

@@ -171,6 +171,19 @@ def test_the_map_fills_coarse_to_fine_and_a_row_from_its_short_end(model, tokeni
     assert {depth for _, depth in seen[:9]} == {0.0, 0.5, 1.0} and len(seen) == 15
 
 
+def test_what_follows_a_told_sentence_at_once_is_not_shared(model, tokenizer, monkeypatch):  # noqa: F811
+    """Trials that are told the same leave the trunk as one row, whose window the sentence is still in."""
+    monkeypatch.setattr("model.stream.SEGMENT", 1)
+    item = Prompts.item
+    monkeypatch.setattr(Prompts, "item", lambda self, trial, told: item(self, 0, told))
+    task = a_task(lengths=(150, 151, 152), depths=(0.0, 0.9, 1.0), trials=2)
+    prompts, scans = Prompts(task, tokenizer), scans_of(model, {})
+    right = run_passkey(model, prompts, empty(task), scans=scans.said)
+    found = run_forked(model, prompts, empty(task), scans=scans, watched=False, workers=1)
+    for place, cell in right.cells.items():
+        assert found.cells[place].probability == pytest.approx(cell.probability, rel=1e-8), place
+
+
 def test_threads_that_begin_afterwards_have_as_many_threads_as_before(model, tokenizer):  # noqa: F811
     task = a_task(lengths=(150,), depths=even_depths(2), trials=2)
     before = torch.get_num_threads()

@@ -99,14 +99,11 @@ class Mamba2(nn.Module):
 
         No gate and no projection; and C, with which the state would be read, is only worked out for the window.
         """
-        d_inner, keys = self.config.d_inner, self.config.ngroups * self.config.d_state
-        xB, C = slice(d_inner, 2 * d_inner + keys), slice(2 * d_inner + keys, 2 * d_inner + 2 * keys)
-        width = d_inner + keys
-        projected = self.in_proj(u, xB, slice(C.stop, None))
-        _, inputs, window = self._inputs(projected, 0, state.window[..., :width])
-        last = self.in_proj(u[:, -window.shape[1] :], C).to(window.dtype)
-        last = torch.cat([state.window[..., width:], last], dim=1)[:, last.shape[1] :]
-        return LayerState(scan(inputs, state.memory).memory, torch.cat([window, last], dim=-1))
+        config = self.config
+        width = config.d_inner + config.ngroups * config.d_state  # of x and B
+        xB, dt = slice(config.d_inner, config.d_inner + width), slice(-config.nheads, None)
+        _, inputs, _ = self._inputs(self.in_proj(u, xB, dt), 0, state.window[..., :width])
+        return LayerState(scan(inputs, state.memory).memory, self._window_after(state.window, u))
 
     def write(self, parts: Sequence[Tensor], state: LayerState) -> LayerState:
         """What :meth:`advance` leaves with a plain scan after ``parts`` of a stretch, (batch, seqlen, d_model) each.
@@ -115,8 +112,7 @@ class Mamba2(nn.Module):
         forgotten by the end of the stretch, to a 256th of its rounding, is not worked out.
         """
         config, dtype = self.config, state.window.dtype
-        xBC, dt = slice(config.d_inner, -config.nheads), slice(-config.nheads, None)
-        steps = [self._step(self.in_proj(u, dt), dtype) for u in parts]
+        steps = [self._step(self.in_proj(u, slice(-config.nheads, None)), dtype) for u in parts]
         decays = [self._log_decay(step) for step in steps]
         lost = torch.stack([decay.sum((1, 3)).amax(0) for decay in decays])  # (parts, nheads); the row that keeps most
         later = lost.flip(0).cumsum(0).flip(0) - lost
@@ -132,9 +128,13 @@ class Mamba2(nn.Module):
                 else:  # what a head remembered from before it is left out for is forgotten as well
                     memory = memory.clone()
                     memory[:, kept] = torch.addcmul(added, memory[:, kept], whole)
-            last = self.in_proj(u[:, -window.shape[1] :], xBC).to(dtype)
-            window = torch.cat([window, last], dim=1)[:, last.shape[1] :]
+            window = self._window_after(window, u)
         return LayerState(Memory(memory), window)
+
+    def _window_after(self, window: Tensor, u: Tensor) -> Tensor:
+        """The window after ``u``, whose last tokens are projected for it alone."""
+        last = self.in_proj(u[:, -window.shape[1] :], slice(self.config.d_inner, -self.config.nheads)).to(window.dtype)
+        return torch.cat([window, last], dim=1)[:, last.shape[1] :]
 
     def _written(self, u: Tensor, window: Tensor, weight: Tensor, heads: Sequence[bool]) -> Tensor:
         """What ``u`` writes, each token with its ``weight``: (batch, chosen ``heads``, headdim, d_state)."""

@@ -179,8 +179,6 @@ def run_forked(
     waiting, turn = iter(branches), threading.Lock()
 
     def work() -> None:
-        if workers > 1:
-            torch.set_num_threads(1)  # of this thread, and of those that begin from now on
         try:
             with torch.inference_mode():
                 while True:
@@ -199,9 +197,9 @@ def run_forked(
             work()
         return tally.result
     threads = torch.get_num_threads()
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         ended = [thread.exception() for thread in [pool.submit(work) for _ in range(workers)]]
-    torch.set_num_threads(threads)
+    torch.set_num_threads(threads)  # threads that begin later have as many as the last one that was set
     for error in ended:
         if error is not None and not isinstance(error, StoppedError):
             raise error
@@ -252,7 +250,7 @@ def answers_of(
     read = (position - branch.cut) * len(items)
     for ask in sorted(branch.asks):
         stretch = reading.ids(prompts.filler(branch.trials[0], position, ask.end))
-        place = position if len(items) > 1 else None
+        place = position if position >= branch.cut + reading.reach else None  # the told sentence is out of the window
         state = reading.on(state, stretch, partial(add, tick, read), rows=len(items), place=place)
         position, read = ask.end, read + stretch.shape[1] * len(items)
         breaks = prompts.breaks(ask.after)
@@ -289,8 +287,7 @@ class Trunks:
         cuts = self.cuts.get(name, set())
         for cut in sorted({branch.cut, *(cut for cut in cuts if position < cut < branch.cut)}):
             ids = self.reading.ids(self.prompts.filler(name, position, cut))
-            place = position if self.prompts.shared else None
-            state = self.reading.on(state, ids, lambda read: tick(), place=place)
+            state = self.reading.on(state, ids, lambda read: tick())
             position = cut
             if cut in cuts:
                 self._passed[name, cut] = state
