@@ -176,7 +176,9 @@ def test_what_follows_a_told_sentence_at_once_is_not_shared(model, tokenizer, mo
     monkeypatch.setattr("model.stream.SEGMENT", 1)
     item = Prompts.item
     monkeypatch.setattr(Prompts, "item", lambda self, trial, told: item(self, 0, told))
-    task = a_task(lengths=(150, 151, 152), depths=(0.0, 0.9, 1.0), trials=2)
+    least = Prompts(a_task(trials=1), tokenizer).least
+    lengths = (least + 40, least + 42, least + 84)  # at depths 1, 20/21 and 10/21 all told after 40 tokens
+    task = a_task(lengths=lengths, depths=(0.0, 10 / 21, 20 / 21, 1.0), trials=2)
     prompts, scans = Prompts(task, tokenizer), scans_of(model, {})
     right = run_passkey(model, prompts, empty(task), scans=scans.said)
     found = run_forked(model, prompts, empty(task), scans=scans, watched=False, workers=1)
