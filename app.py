@@ -8,10 +8,11 @@ from pathlib import Path
 import streamlit as st
 
 from model.errors import UserError
-from viz import reading, session, uploads
-from viz.language import language_switch, show_error, t
-from viz.sidebar import sidebar
-from viz.theme import follow_theme
+from viz.app import session, uploads
+from viz.app.language import language_switch, show_error, t
+from viz.app.sidebar import sidebar
+from viz.app.theme import follow_theme
+from viz.jobs import reading
 
 ASSETS = Path(__file__).parent / "viz" / "assets"  # a page icon by its name would be fetched from outside
 PAGES = {  # file: icon, whether it shows the chosen recording
@@ -19,7 +20,7 @@ PAGES = {  # file: icon, whether it shows the chosen recording
     "state_norms": (":material/show_chart:", True),
     "state_map": (":material/bubble_chart:", True),
     "passkey": (":material/key:", False),
-    "remembrance": (":material/history:", False),
+    "effective_context": (":material/history:", False),
     "lab": (":material/science:", False),
     "evidence": (":material/balance:", False),
     "compare": (":material/compare_arrows:", False),
@@ -37,7 +38,7 @@ reading.collect()
 page = st.navigation(
     [
         st.Page(
-            f"viz/app_pages/{name}.py",
+            f"viz/pages/{name}/page.py",
             title=t(f"app.{name}"),
             icon=icon,
             url_path=name,

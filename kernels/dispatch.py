@@ -17,19 +17,21 @@ from types import ModuleType
 
 import torch
 
-from kernels.chunked import chunked_scan
+from kernels.cpu.chunked import chunked_scan
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
 
 VARIABLE = "MEMORY_EXPLORER_KERNEL"
 KERNELS = ("triton", "chunked")
 
 FAMILIES = {
-    "scalar_decay": "scalar_decay_scan",
-    "vector_decay": "vector_decay_scan",
-    "selective": "selective_scan",
-    "diagonal": "diagonal_scan",
+    "scalar_decay": ("kernels.triton.scalar_decay.scan", "scalar_decay_scan"),
+    "vector_decay": ("kernels.triton.vector_decay.scan", "vector_decay_scan"),
+    "selective": ("kernels.triton.selective", "selective_scan"),
+    "diagonal": ("kernels.triton.diagonal", "diagonal_scan"),
 }
 """The Triton kernels in the order in which they are asked: a module with ``supports``, and the name of its scan."""
+WINDOW = "scalar_window", "kernels.triton.scalar_decay.window"
+"""The Triton kernel of the sliding window, by its name in the log and its module."""
 
 log = logging.getLogger(__name__)
 broken: set[str] = set()
@@ -68,7 +70,7 @@ def scan(
 def windowed(
     inputs: ScanInputs, memory: Memory, window: int, token_norms: bool = False, *, kernel: str | None = None
 ) -> ScanOutput:
-    """The scan of a sliding window on the kernel for its device; see :func:`kernels.windowed.windowed_scan`.
+    """The scan of a sliding window on the kernel for its device; see :func:`kernels.cpu.windowed.windowed_scan`.
 
     Triton takes one decay per head, windows of a chunk or more, and no norms at every token; PyTorch takes the rest.
     """
@@ -87,7 +89,7 @@ def windowed(
                 raise
             log.warning("PyTorch runs instead of the Triton kernels of %s: %s", name, error)
             broken.add(name)
-    from kernels.windowed import windowed_scan
+    from kernels.cpu.windowed import windowed_scan
 
     return windowed_scan(inputs, memory, window, token_norms)
 
@@ -99,10 +101,10 @@ def on_gpu(inputs: ScanInputs) -> bool:
 
 def family(name: str) -> ModuleType:
     """The module of one family; importing it imports Triton."""
-    return importlib.import_module(f"kernels.{name}")
+    return importlib.import_module(dict([WINDOW])[name] if name == WINDOW[0] else FAMILIES[name][0])
 
 
 def run_family(name: str, inputs: ScanInputs, memory: Memory, token_norms: bool, chunk: int) -> ScanOutput:
     """The scan of one family."""
-    output: ScanOutput = getattr(family(name), FAMILIES[name])(inputs, memory, token_norms, chunk=chunk)
+    output: ScanOutput = getattr(family(name), FAMILIES[name][1])(inputs, memory, token_norms, chunk=chunk)
     return output

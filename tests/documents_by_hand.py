@@ -11,7 +11,7 @@ import docx
 import pypdf
 import pytest
 
-from model.document import Document, read_document
+from model.documents.document import Document, read_document
 from model.errors import UserError
 
 PAGE = b"BT /F 12 Tf 72 720 Td (The pump was stopped.) Tj ET"

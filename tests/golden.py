@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from model.checkpoint import DEFAULT
-from model.document import read_path
-from model.passkey.result import PasskeyResult
-from model.passkey.run import measure, reader_of
-from model.passkey.task import PasskeyTask
-from model.run import prepare, run
+from model.checkpoints.catalogue import DEFAULT
+from model.documents.document import read_path
+from model.reading.runner import prepare, run
+from model.studies.passkey.result import PasskeyResult
+from model.studies.passkey.run import measure, reader_of
+from model.studies.passkey.task import PasskeyTask
 from sample_data import SAMPLES, sample_path
 
 FILE = Path(__file__).with_name("golden.json")

@@ -12,7 +12,7 @@ os.environ["TRITON_INTERPRET"] = "1"
 
 import torch
 
-from kernels.checks import CHECKS, Shape, run_checks
+from kernels.bench.checks import CHECKS, Shape, run_checks
 
 SHAPES = [
     Shape(seqlen=1, nheads=2, headdim=16, ngroups=2, d_state=128),

@@ -8,22 +8,22 @@ all shipped models. Needed whenever weights change, for everything stored names 
 import shutil
 import sys
 
-from model.checkpoint import DEFAULT, load_tokenizer_of, model_card
+from model.checkpoints.catalogue import DEFAULT, load_tokenizer_of, model_card
 from model.diagnostics.explored import Explored
 from model.diagnostics.state_map import UMAP, project
-from model.document import read_path
-from model.evidence import begin, run_evidence
-from model.evidence.run import samples as evidence_samples
-from model.passkey.run import reader_of, store_samples
-from model.remembrance import RemembranceResult, measure
-from model.run import prepare, run
+from model.documents.document import read_path
+from model.reading.runner import prepare, run
+from model.studies.effective_context import RemembranceResult, measure
+from model.studies.evidence import begin, run_evidence
+from model.studies.evidence.run import samples as evidence_samples
+from model.studies.passkey.run import reader_of, store_samples
 from model.tokenizer import encode
 from sample_data import SAMPLES, sample_path
-from viz.evidences import SHIPPED as EVIDENCE
-from viz.remembrances import SHIPPED as REMEMBRANCE
-from viz.remembrances import task_of
-from viz.session import SHIPPED as RECORDINGS
-from viz.views.map_job import States, _file, _store
+from viz.app.session import SHIPPED as RECORDINGS
+from viz.jobs.evidence import SHIPPED as EVIDENCE
+from viz.jobs.state_map import States, _file, _store
+from viz.pages.effective_context.job import SHIPPED as REMEMBRANCE
+from viz.pages.effective_context.job import task_of
 
 READ = ("plant_log_ja", "equipment_spec_en")
 MITIGATED: tuple[dict[str, float], ...] = ({}, {"state_norm": 1.0}, {"window": 256.0})

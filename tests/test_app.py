@@ -14,16 +14,17 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from model.document import MAX_BYTES
+from model.documents.document import MAX_BYTES
 from model.messages import catalogue
-from model.recording import recordings
+from model.recording.recording import recordings
 from tests.support import synthetic_recording
 from tests.tiny import make_tiny_checkpoint, tiny_text
-from viz import jobs, session, theme
-from viz.language import plain
+from viz.app import session, theme
+from viz.app.language import plain
+from viz.jobs import registry as jobs
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted(file.stem for file in (ROOT / "viz" / "app_pages").glob("*.py"))
+PAGES = sorted(file.parent.name for file in (ROOT / "viz" / "pages").glob("*/page.py"))
 LANGUAGES = {"en": "en-GB", "ja": "ja-JP"}
 
 
@@ -91,7 +92,7 @@ def reading(app: AppTest) -> jobs.Job | None:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_opens(page: str, language: str, theme_name: str, open_app: Callable[..., AppTest]) -> None:
     app = open_app(language, theme_name)
-    sound(app.switch_page(f"viz/app_pages/{page}.py").run())
+    sound(app.switch_page(f"viz/pages/{page}/page.py").run())
 
 
 def test_first_screen_is_a_finished_recording_of_the_plain_model(open_app: Callable[..., AppTest]) -> None:
@@ -108,14 +109,14 @@ def test_without_any_recording_the_first_screen_says_what_to_do(
     app = sound(open_app("ja"))
     assert any("実行" in note.value for note in app.info)
     for page in PAGES:
-        sound(app.switch_page(f"viz/app_pages/{page}.py").run())
+        sound(app.switch_page(f"viz/pages/{page}/page.py").run())
 
 
 def test_without_a_model_recordings_can_still_be_viewed(
     open_app: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
-    monkeypatch.setattr("model.checkpoint.SHIPPED", tmp_path)
+    monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", tmp_path)
     app = sound(open_app())
     assert len(app.get("plotly_chart")) == 3
     assert not [button for button in app.button if button.key == "run"]
@@ -170,7 +171,7 @@ def test_upload_run_and_see_the_result(open_app: Callable[..., AppTest]) -> None
     assert recording.experiment.mitigations == (("decay", 4.0),)
     assert recording.text is None
     for page in PAGES:
-        sound(app.switch_page(f"viz/app_pages/{page}.py").run())
+        sound(app.switch_page(f"viz/pages/{page}/page.py").run())
 
 
 def test_nothing_runs_without_the_button(open_app: Callable[..., AppTest]) -> None:
@@ -210,7 +211,7 @@ def test_sessions_do_not_see_each_other(open_app: Callable[..., AppTest]) -> Non
     assert mine not in second.selectbox(key="recording").options
     assert not [option for option in second.selectbox(key="doc").options if "secret" in option]
     for page in PAGES:
-        app = sound(second.switch_page(f"viz/app_pages/{page}.py").run())
+        app = sound(second.switch_page(f"viz/pages/{page}/page.py").run())
         assert "secret" not in words(app)
 
 
@@ -222,7 +223,7 @@ def test_what_is_kept_is_seen_by_everyone_and_deleted_on_demand(open_app: Callab
     key = first.selectbox(key="recording").value
     second = open_app(recording=key)
     assert second.selectbox(key="recording").value == key
-    sound(second.switch_page("viz/app_pages/documents.py").run())
+    sound(second.switch_page("viz/pages/documents/page.py").run())
     second.selectbox(key="managed").set_value(key).run()
     sound(second.button(key="delete_now").click().run())
     assert not (session.home() / "recordings" / key).exists()
@@ -247,7 +248,7 @@ def test_a_session_leaves_nothing_behind(open_app: Callable[..., AppTest]) -> No
 
 def test_the_encoding_can_be_chosen_and_an_upload_forgotten(open_app: Callable[..., AppTest]) -> None:
     app = open_app()
-    app.switch_page("viz/app_pages/documents.py").run()
+    app.switch_page("viz/pages/documents/page.py").run()
     app.file_uploader[0].upload("log.txt", ("ポンプの圧力は正常です。\n" * 50).encode("cp932"))
     sound(until(app, lambda app: app.selectbox(key="doc").value.startswith("upload:")))
     assert "cp932" in app.selectbox(key="encoding").options[0]
@@ -267,7 +268,7 @@ def test_recordings_are_renamed_kept_and_listed(open_app: Callable[..., AppTest]
     app.button(key="run").click().run()
     until(app, lambda app: reading(app) is None)
     key = app.selectbox(key="recording").value
-    app.switch_page("viz/app_pages/documents.py").run()
+    app.switch_page("viz/pages/documents/page.py").run()
     assert app.selectbox(key="managed").value == key
     app.text_input(key=f"title-{key}").set_value("![x](http://example.com/x.png)").run()
     sound(app.button(key="save_title").click().run())
@@ -352,8 +353,8 @@ def test_every_message_is_in_both_languages_with_the_same_values() -> None:
 
 
 def test_tables_have_titles_and_help() -> None:
-    from model.initial_states import INITIAL_STATES
-    from model.mitigations import MITIGATIONS, PRESETS
+    from model.interventions.initial_states import INITIAL_STATES
+    from model.interventions.mitigations import MITIGATIONS, PRESETS
 
     known = catalogue()
     for topic, table in (("mitigations", MITIGATIONS), ("initial_states", INITIAL_STATES)):
@@ -366,16 +367,16 @@ def test_tables_have_titles_and_help() -> None:
 # -- the first picture, the settings ---------------------------------------------------------------------------------
 
 
-VIEWS = sorted((ROOT / "viz" / "views").glob("[a-z]*.py"))
+VIEWS = sorted(file for file in (ROOT / "viz" / "pages").rglob("[a-z]*.py") if file.name != "page.py")
 
 
 def test_the_app_starts_without_torch() -> None:
     modules = [
-        "viz.sidebar",
-        "viz.reading",
-        "viz.uploads",
-        "viz.session",
-        *(f"viz.views.{file.stem}" for file in VIEWS),
+        "viz.app.sidebar",
+        "viz.jobs.reading",
+        "viz.app.uploads",
+        "viz.app.session",
+        *(".".join(file.relative_to(ROOT).with_suffix("").parts) for file in VIEWS),
     ]
     script = (
         f"import {', '.join(modules)}, sys\n"
@@ -400,7 +401,7 @@ def test_the_first_page_takes_little_work() -> None:
 
 def test_figures_of_the_overview_stay_small_however_long_the_document() -> None:
     from model.diagnostics.collapse import excess_curve
-    from viz.views import overview
+    from viz.pages.overview import view as overview
 
     tokens, rng = 1_000_000, np.random.default_rng(0)
     loss, control = rng.random(tokens, np.float32) + 2, rng.random(tokens, np.float32) + 2

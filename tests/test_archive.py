@@ -11,9 +11,9 @@ import pytest
 import zarr
 from safetensors.numpy import save_file
 
-from model.archive import pack, unpack, unpacked_size
 from model.errors import UserError
-from model.recording import Recording
+from model.recording.archive import pack, unpack, unpacked_size
+from model.recording.recording import Recording
 from tests.support import synthetic_recording
 
 
@@ -165,7 +165,7 @@ def test_what_is_not_a_zip_file_is_refused(data: bytes, tmp_path: Path) -> None:
 
 def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recording = synthetic_recording(tmp_path / "a", 2000)
-    monkeypatch.setattr("model.archive.MAX_BYTES", 10_000)
+    monkeypatch.setattr("model.recording.archive.MAX_BYTES", 10_000)
     with pytest.raises(UserError):
         unpack(zipped(recording), "x.zip", tmp_path / "b")
 

@@ -10,8 +10,8 @@ import plotly.io
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from model.evidence import DocumentReading, EvidenceResult, EvidenceTask, Member
-from model.evidence.capacity import (
+from model.messages import message
+from model.studies.capacity import (
     REPORTED_DOUBLING,
     forget_brackets,
     forget_fit,
@@ -23,8 +23,8 @@ from model.evidence.capacity import (
     reported_forget,
     reported_recall,
 )
-from model.messages import message
-from model.passkey import PasskeyResult, Reader, reader_of
+from model.studies.evidence import DocumentReading, EvidenceResult, EvidenceTask, Member
+from model.studies.passkey import PasskeyResult, Reader, reader_of
 from tests.test_passkey import a_result
 from tests.tiny import make_tiny_checkpoint
 
@@ -99,7 +99,7 @@ def test_forgetting_is_bracketed_between_training_lengths():
 
 
 def test_the_pictures_keep_the_two_ranges_apart():
-    from viz.views.capacity_figures import forget, forget_table, recall, recall_table
+    from viz.pages.passkey.capacity_figures import forget, forget_table, recall, recall_table
 
     result = a_series(GROWING, {(16384, 128): 3.0})
     groups = {"series": points_of_series(result)}
@@ -118,15 +118,15 @@ def test_the_pictures_keep_the_two_ranges_apart():
 @pytest.mark.parametrize("language", ["en", "ja"])
 def test_the_section_draws_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str) -> None:
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
-    monkeypatch.setattr("model.checkpoint.SHIPPED", tmp_path / "none")
-    monkeypatch.setattr("viz.passkeys.SHIPPED", tmp_path / "none")
-    monkeypatch.setattr("viz.evidences.SHIPPED", tmp_path / "evidence")
+    monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("viz.pages.passkey.job.SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("viz.jobs.evidence.SHIPPED", tmp_path / "evidence")
     make_tiny_checkpoint(tmp_path)
 
     def page() -> AppTest:
         app = AppTest.from_file("../app.py", default_timeout=60)
         app.context = {"locale": {"en": "en-GB", "ja": "ja-JP"}[language], "theme": "light"}
-        shown = app.run().switch_page("viz/app_pages/passkey.py").run()
+        shown = app.run().switch_page("viz/pages/passkey/page.py").run()
         assert not shown.exception and not shown.error
         return shown
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kernels.chunked import chunked_scan
+from kernels.cpu.chunked import chunked_scan
 from kernels.reference import reference_scan
 from kernels.types import CHUNK, Memory, ScanInputs
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from model.document import ENCODINGS, SUFFIXES, read_document, read_path
+from model.documents.document import ENCODINGS, SUFFIXES, read_document, read_path
 from model.errors import UserError
 from tests.documents_by_hand import read, refused
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels import products
-from kernels.elementwise import gated_norm, rms_norm, short_convolution
-from kernels.products import Products
-from model.layers import Linear
-from model.telemetry import reduce_states
+from kernels.cpu import products
+from kernels.cpu.elementwise import gated_norm, rms_norm, short_convolution
+from kernels.cpu.products import Products
+from model.arch.layers import Linear
+from model.reading.telemetry import reduce_states
 
 
 def normal(*shape: int) -> Tensor:

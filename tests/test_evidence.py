@@ -15,16 +15,33 @@ import numpy as np
 import pytest
 
 from model.errors import UserError
-from model.evidence import CLAIMS, DocumentReading, Estimate, EvidenceResult, EvidenceTask, begin, findings, members
-from model.evidence import run_evidence as run
-from model.evidence.claims import GROUPS, PAPERS
-from model.evidence.family import CURES, MITIGATED
-from model.evidence.findings import MEASURES, collapse_estimate, norm_curve, recall_estimate, series, size, verdict
-from model.evidence.report import printed, table
-from model.evidence.result import growth_of, mean_of, ratio_of, recall_draws, recalled, slope_of, surely_failed
-from model.evidence.run import taken_over
+from model.interventions.mitigations import MITIGATIONS
 from model.messages import LANGUAGES, message
-from model.mitigations import MITIGATIONS
+from model.studies.evidence import (
+    CLAIMS,
+    DocumentReading,
+    Estimate,
+    EvidenceResult,
+    EvidenceTask,
+    begin,
+    findings,
+    members,
+)
+from model.studies.evidence import run_evidence as run
+from model.studies.evidence.claims import GROUPS, PAPERS
+from model.studies.evidence.family import CURES, MITIGATED
+from model.studies.evidence.findings import (
+    MEASURES,
+    collapse_estimate,
+    norm_curve,
+    recall_estimate,
+    series,
+    size,
+    verdict,
+)
+from model.studies.evidence.report import printed, table
+from model.studies.evidence.result import growth_of, mean_of, ratio_of, recall_draws, recalled, slope_of, surely_failed
+from model.studies.evidence.run import taken_over
 from tests.tiny import make_tiny_checkpoint, tiny_text
 
 TOKENS = 640
@@ -136,16 +153,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base, a cure of it, a cure of other weights, and a capacity series of three state sizes."""
     import torch
 
-    from model.checkpoint import load_tokenizer_of, read_config, save_checkpoint
-    from model.lm import LanguageModel
+    from model.arch.lm import LanguageModel
+    from model.checkpoints.catalogue import load_tokenizer_of, read_config, save_checkpoint
 
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEMORY_EXPLORER_HOME", str(home))
-        patch.setattr("model.checkpoint.SHIPPED", home / "none")
+        patch.setattr("model.checkpoints.catalogue.SHIPPED", home / "none")
         name = make_tiny_checkpoint(home)
         base = home / "checkpoints" / name
-        from model.checkpoint import model_card
+        from model.checkpoints.catalogue import model_card
 
         made_from = model_card(name).weights
         for ending, weights in (("state-passing", made_from), ("fitted", "0" * 16)):
@@ -163,8 +180,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def tiny(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(home))
-    monkeypatch.setattr("model.checkpoint.SHIPPED", home / "none")
-    monkeypatch.setattr("model.evidence.measure.TRIALS", 2)
+    monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", home / "none")
+    monkeypatch.setattr("model.studies.evidence.measure.TRIALS", 2)
 
 
 DOCUMENTS = [(f"{seed}.txt", tiny_text(600, seed=seed)) for seed in (11, 12, 13)]
@@ -174,8 +191,8 @@ DOCUMENTS = [(f"{seed}.txt", tiny_text(600, seed=seed)) for seed in (11, 12, 13)
 def whole(home: Path) -> EvidenceResult:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEMORY_EXPLORER_HOME", str(home))
-        patch.setattr("model.checkpoint.SHIPPED", home / "none")
-        patch.setattr("model.evidence.measure.TRIALS", 2)
+        patch.setattr("model.checkpoints.catalogue.SHIPPED", home / "none")
+        patch.setattr("model.studies.evidence.measure.TRIALS", 2)
         return run(*begin(DOCUMENTS, tokens=TOKENS, base="tiny"))
 
 
@@ -205,10 +222,10 @@ def test_everything_that_can_be_read_is_read(whole: EvidenceResult) -> None:
 
 
 def test_numbers_are_those_of_the_one_loop(whole: EvidenceResult) -> None:
-    from kernels.chunked import chunked_scan
-    from model.checkpoint import load_model
-    from model.evidence.run import tokens_of
-    from model.stream import control_losses, read
+    from kernels.cpu.chunked import chunked_scan
+    from model.checkpoints.catalogue import load_model
+    from model.reading.stream import control_losses, read
+    from model.studies.evidence.run import tokens_of
 
     model, tokens = load_model("tiny"), tokens_of("tiny", DOCUMENTS[0][1], TOKENS)
     losses = np.concatenate([segment.losses for segment in read(model, tokens, model.zero_state(), [chunked_scan] * 2)])
@@ -233,11 +250,11 @@ def _estimate(result: EvidenceResult, key: str) -> Estimate:
 def test_state_statistics_are_those_of_the_final_state(home: Path) -> None:
     import torch
 
-    from kernels.chunked import chunked_scan
-    from model.checkpoint import load_model
-    from model.evidence.measure import read_document
-    from model.evidence.run import tokens_of
-    from model.passkey import reader_of
+    from kernels.cpu.chunked import chunked_scan
+    from model.checkpoints.catalogue import load_model
+    from model.studies.evidence.measure import read_document
+    from model.studies.evidence.run import tokens_of
+    from model.studies.passkey import reader_of
 
     model, tokens = load_model("tiny"), tokens_of("tiny", DOCUMENTS[0][1], 64)
     reading = read_document(reader_of("tiny"), tokens, None, lambda read: False)
@@ -332,7 +349,7 @@ def test_what_gives_no_evidence_is_one_sentence(documents, tokens: int, key: str
 def test_the_command_prints_a_table_and_goes_on_from_its_file(whole: EvidenceResult, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from model.cli import app
+    from model.cli.main import app
 
     arguments = ["evidence", "--model", "tiny", "--tokens", str(TOKENS), "--out", str(tmp_path / "out.json")]
     for name, text in DOCUMENTS:
@@ -347,7 +364,8 @@ def test_the_command_prints_a_table_and_goes_on_from_its_file(whole: EvidenceRes
 
 
 def test_results_need_no_torch() -> None:
-    code = "import sys, model.evidence, model.evidence.report, viz.evidences; sys.exit('torch' in sys.modules)"
+    modules = "model.studies.evidence, model.studies.evidence.report, viz.jobs.evidence"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -356,8 +374,8 @@ def test_results_need_no_torch() -> None:
 
 def made_up(train_lengths: bool = True) -> EvidenceResult:
     """A whole family that shows what papers report, without any reading: five documents, all cures, both series."""
-    from model.evidence.family import Member
-    from model.passkey import Reader
+    from model.studies.evidence.family import Member
+    from model.studies.passkey import Reader
 
     rng = np.random.default_rng(0)
 
@@ -416,11 +434,11 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Opens the page in a fresh session, with the stored results of a folder and the tiny family as the base."""
     from streamlit.testing.v1 import AppTest
 
-    monkeypatch.setattr("viz.evidences.SHIPPED", tmp_path / "stored")
-    for module in ("viz.evidences", "viz.views.evidence"):
+    monkeypatch.setattr("viz.jobs.evidence.SHIPPED", tmp_path / "stored")
+    for module in ("viz.jobs.evidence", "viz.pages.evidence.view"):
         monkeypatch.setattr(f"{module}.DEFAULT", "tiny")
-    monkeypatch.setattr("viz.views.evidence.LENGTHS", (TOKENS, 2 * TOKENS))
-    monkeypatch.setattr("viz.views.evidence.TOKENS", TOKENS)
+    monkeypatch.setattr("viz.pages.evidence.view.LENGTHS", (TOKENS, 2 * TOKENS))
+    monkeypatch.setattr("viz.pages.evidence.view.TOKENS", TOKENS)
 
     def start(result: EvidenceResult | None, language: str = "en", theme: str = "light"):
         if result is not None:
@@ -428,7 +446,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         app = AppTest.from_file("../app.py", default_timeout=60)
         app.context = {"locale": language, "theme": theme}
         app.run()
-        return app.switch_page("viz/app_pages/evidence.py").run()
+        return app.switch_page("viz/pages/evidence/page.py").run()
 
     return start
 
@@ -469,9 +487,9 @@ def test_without_results_or_models_the_page_says_so(open_page, monkeypatch: pyte
 
 
 def test_the_page_measures_cancels_and_goes_on(open_page, monkeypatch: pytest.MonkeyPatch) -> None:
-    from viz import jobs
+    from viz.jobs import registry as jobs
 
-    monkeypatch.setattr("viz.evidences.sample_documents", lambda: DOCUMENTS)
+    monkeypatch.setattr("viz.jobs.evidence.sample_documents", lambda: DOCUMENTS)
     app = open_page(None)
     app.button(key="ev_run").click().run()
     job = jobs.latest(app.session_state["_explorer_workspace"].id, "evidence")

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from kernels.chunked import chunked_scan
-from kernels.forked import shared_scan, state_scan
+from kernels.cpu.chunked import chunked_scan
+from kernels.cpu.forked import shared_scan, state_scan
 from kernels.types import Memory, ScanInputs
 from model.config import ModelConfig
-from model.initial_states import INITIAL_STATES, Origin, initial_state
-from model.mitigations import mitigated
+from model.interventions.initial_states import INITIAL_STATES, Origin, initial_state
+from model.interventions.mitigations import mitigated
 from model.mixers.mamba2 import Mamba2
-from model.passkey import Prompts, even_depths, run_passkey
-from model.passkey.fork import plan, run_forked
-from model.passkey.reading import Reading
-from model.passkey.run import Scans
 from model.state import LayerState, flatten_state
+from model.studies.passkey import Prompts, even_depths, run_passkey
+from model.studies.passkey.fork import plan, run_forked
+from model.studies.passkey.reading import Reading
+from model.studies.passkey.run import Scans
 from tests.test_passkey import DOCUMENT, a_task, empty, model, tokenizer  # noqa: F401
 
 STRATEGIES = [
@@ -120,7 +120,7 @@ def started(model, kind: str):  # noqa: F811
 @pytest.mark.parametrize("start", INITIAL_STATES)
 @pytest.mark.parametrize("filler", ["sentence", "text"])
 def test_every_cell_is_that_of_a_run_from_scratch(model, tokenizer, settings, start, filler, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("model.stream.SEGMENT", 90)
+    monkeypatch.setattr("model.reading.stream.SEGMENT", 90)
     task = a_task(lengths=(100, 150, 200, 400), depths=even_depths(4), trials=3, filler=filler)
     prompts = Prompts(task, tokenizer, DOCUMENT)
     scans, state = scans_of(model, settings), started(model, start)
@@ -173,7 +173,7 @@ def test_the_map_fills_coarse_to_fine_and_a_row_from_its_short_end(model, tokeni
 
 def test_what_follows_a_told_sentence_at_once_is_not_shared(model, tokenizer, monkeypatch):  # noqa: F811
     """Trials that are told the same leave the trunk as one row, whose window the sentence is still in."""
-    monkeypatch.setattr("model.stream.SEGMENT", 1)
+    monkeypatch.setattr("model.reading.stream.SEGMENT", 1)
     item = Prompts.item
     monkeypatch.setattr(Prompts, "item", lambda self, trial, told: item(self, 0, told))
     least = Prompts(a_task(trials=1), tokenizer).least
@@ -195,14 +195,14 @@ def test_threads_that_begin_afterwards_have_as_many_threads_as_before(model, tok
 
 
 def test_branches_share_what_comes_before_the_first_scan(model, tokenizer, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("model.stream.SEGMENT", 30)
+    monkeypatch.setattr("model.reading.stream.SEGMENT", 30)
     task = a_task(lengths=(150, 600), depths=even_depths(4), trials=3)
     prompts, scans, shared = Prompts(task, tokenizer), scans_of(model, {}), []
     share = type(model).share
     monkeypatch.setattr(type(model), "share", lambda *given: shared.append(given[1].shape[1]) or share(*given))
     found = run_forked(model, prompts, empty(task), scans=scans, watched=False, workers=1)
     kept = sum(shared)
-    monkeypatch.setattr("model.passkey.reading.KEPT", 0)
+    monkeypatch.setattr("model.studies.passkey.reading.KEPT", 0)
     again = run_forked(model, prompts, empty(task), scans=scans, watched=False, workers=1)
     assert 2 * kept < sum(shared)
     for place, cell in found.cells.items():
@@ -219,7 +219,9 @@ def test_a_forked_run_reads_far_fewer_tokens(model, tokenizer, monkeypatch):  # 
     run_forked(model, prompts, empty(task), workers=1)
     assert sum(read) * task.trials < 0.55 * task.tokens  # the trunk counted as if every trial read it
     row = sum(layer.memory.state.nbytes for layer in model.zero_state())
-    monkeypatch.setattr("model.passkey.fork.STATES", 2 * row)  # no room to remember the trunk: each round reads it
+    monkeypatch.setattr(
+        "model.studies.passkey.fork.STATES", 2 * row
+    )  # no room to remember the trunk: each round reads it
     remembered = sum(read)
     read.clear()
     run_forked(model, prompts, empty(task), workers=1)
@@ -265,10 +267,10 @@ def test_few_rows_at_a_time_change_nothing(model, tokenizer, monkeypatch):  # no
     task = a_task(trials=5)
     prompts = Prompts(task, tokenizer)
     whole = run_forked(model, prompts, empty(task))
-    monkeypatch.setattr("model.passkey.fork.STATES", 1)
-    monkeypatch.setattr("model.passkey.reading.WORK", 1)
-    monkeypatch.setattr("model.passkey.reading.SIDE_BY_SIDE", 1)
-    monkeypatch.setattr("model.passkey.reading.TURN", 1)
+    monkeypatch.setattr("model.studies.passkey.fork.STATES", 1)
+    monkeypatch.setattr("model.studies.passkey.reading.WORK", 1)
+    monkeypatch.setattr("model.studies.passkey.reading.SIDE_BY_SIDE", 1)
+    monkeypatch.setattr("model.studies.passkey.reading.TURN", 1)
     alone = run_forked(model, prompts, empty(task))
     for place, cell in whole.cells.items():
         assert alone.cells[place] == pytest.approx(cell, rel=1e-9)

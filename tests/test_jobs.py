@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from model.errors import UserError
-from viz import jobs
-from viz.jobs import CANCELLED, DONE, FAILED, QUEUED, RUNNING, Job, Series
+from viz.jobs import registry as jobs
+from viz.jobs.registry import CANCELLED, DONE, FAILED, QUEUED, RUNNING, Job, Series
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from kernels.chunked import GENTLE, LOG2_E, chunked_scan
-from kernels.clipped import clipped_scan
+from kernels.cpu.chunked import chunked_scan
+from kernels.cpu.chunked_scalar import GENTLE, LOG2_E
+from kernels.cpu.clipped import clipped_scan
+from kernels.cpu.windowed import windowed_scan
 from kernels.reference import reference_clipped_scan, reference_scan, reference_windowed_scan
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
-from kernels.windowed import windowed_scan
 
 BATCH, NHEADS, HEADDIM, D_STATE = 2, 4, 3, 5
 EXACT = 1e-12
@@ -190,7 +191,7 @@ def test_a_clipped_norm_is_never_above_its_limit(share: float) -> None:
 
 
 def test_importing_clipped_does_not_import_numba() -> None:
-    script = "import kernels.clipped, sys; assert 'numba' not in sys.modules"
+    script = "import kernels.cpu.clipped, sys; assert 'numba' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parent.parent, check=True)
 
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from model.checkpoint import available, load_model, load_tokenizer_of, model_card
+from model.checkpoints.catalogue import available, load_model, load_tokenizer_of, model_card
 from model.diagnostics.collapse import Interval
 from model.errors import UserError
-from model.explore import explore
 from model.messages import LANGUAGES, message
-from model.run import prepare, run
+from model.reading.explore import explore
+from model.reading.runner import prepare, run
 from model.tokenizer import encode
 from model.training import trial as trials
 from model.training import watch
@@ -28,7 +28,7 @@ from model.training.trial import Reading, Trial, TrialResult, borders, by_positi
 from model.training.watch import run_trial
 from tests.test_post_training import RECALL
 from tests.tiny import make_tiny_checkpoint, tiny_text
-from viz import jobs
+from viz.jobs import registry as jobs
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def tiny(tmp_path, monkeypatch):
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("model.checkpoint.SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", tmp_path / "none")
     load_model.cache_clear()
     load_tokenizer_of.cache_clear()
     make_tiny_checkpoint(tmp_path / "home")
@@ -125,7 +125,7 @@ def page(tiny, monkeypatch):
     """The page in a fresh session, with a tiny model that records the states of a few windows only."""
     monkeypatch.setattr("model.training.checkpoint.explore", partial(explore, windows=16))
     opened = AppTest.from_file("../app.py", default_timeout=60).run()
-    yield opened.switch_page("viz/app_pages/lab.py").run()
+    yield opened.switch_page("viz/pages/lab/page.py").run()
     for job in jobs.office().jobs():
         job.cancel()
         job.wait(20)
@@ -220,7 +220,7 @@ def test_what_cannot_be_trained_is_one_sentence(page, language, monkeypatch):
     assert message("lab.all_watched", language)[:4] in page.error[0].value
     monkeypatch.setattr(trials, "WATCHED", (64, 64))  # a training length of 64 asks for no more
     monkeypatch.setattr(trials, "watched_tokens", lambda length: 64)
-    monkeypatch.setattr("viz.lab_texts.watched_tokens", lambda length, picks: 64)
+    monkeypatch.setattr("viz.pages.lab.texts.watched_tokens", lambda length, picks: 64)
     page.button(key="lab_run").click().run()
     ended(page)
     assert message("training.text_too_short", language)[:6] in page.error[0].value and not page.exception
@@ -312,7 +312,7 @@ def a_result(had: float, has: float) -> TrialResult:
 
 
 def test_the_sentence_on_top_follows_the_numbers(monkeypatch):
-    from viz.views import lab
+    from viz.pages.lab import view as lab
 
     monkeypatch.setattr(lab, "t", lambda key, **values: message(key, "en", **values))
     assert "cost 1.40 nats" in lab.finding(a_result(1.4, 0.07)) and "95% of the collapse" in lab.finding(
@@ -329,7 +329,7 @@ def test_the_sentence_on_top_follows_the_numbers(monkeypatch):
 
 
 def test_the_pictures_have_before_now_and_floor(monkeypatch):
-    from viz.views.lab_figures import figure, table, training_table
+    from viz.pages.lab.figures import figure, table, training_table
 
     result = a_result(1.4, 0.1)
     drawn = figure(result, dark=True)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from model.arch.lm import LanguageModel
 from model.config import ModelConfig
-from model.lm import LanguageModel
 from model.state import flatten_state, unflatten_state
 
 

@@ -10,15 +10,15 @@ from types import SimpleNamespace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from model.checkpoint import load_model, load_tokenizer_of, model_card
+from model.checkpoints.catalogue import load_model, load_tokenizer_of, model_card
 from model.errors import UserError
 from model.messages import message
 from model.published import hub, registry
 from model.published.config import read_published
 from model.published.reference import reference_of
 from tests.published import random_model, save
-from viz import jobs
-from viz.language import plain
+from viz.app.language import plain
+from viz.jobs import registry as jobs
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,7 +36,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
     def start(language: str = "en") -> AppTest:
         app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
         app.context = {"locale": {"en": "en-GB", "ja": "ja-JP"}[language], "theme": "light"}
-        return app.run().switch_page("viz/app_pages/models.py").run()
+        return app.run().switch_page("viz/pages/models/page.py").run()
 
     yield start
     for job in jobs.office().jobs():

@@ -13,7 +13,7 @@ import pytest
 from model.config import ModelConfig
 from model.errors import UserError
 from model.messages import LANGUAGES, catalogue, message
-from model.passkey import (
+from model.studies.passkey import (
     Cell,
     PasskeyResult,
     PasskeyTask,
@@ -24,8 +24,8 @@ from model.passkey import (
     run_passkey,
     wilson,
 )
-from model.passkey.prompts import SENTENCES
-from model.recall import PASSKEYS
+from model.studies.passkey.prompts import SENTENCES
+from model.studies.recall import PASSKEYS
 from model.tokenizer import train_tokenizer
 
 DOCUMENT = "圧力計の点検記録。Pump 7 was checked 🙂 twice.\n異常は見つからなかった。\n" * 40
@@ -42,7 +42,7 @@ def tokenizer():
 def model(tokenizer):
     import torch
 
-    from model.lm import LanguageModel
+    from model.arch.lm import LanguageModel
 
     torch.manual_seed(3)
     sizes = {"d_model": 16, "d_state": 8, "headdim": 8, "train_length": 64}
@@ -103,9 +103,9 @@ def test_keys_differ_between_trials_and_seeds_and_not_between_runs(tokenizer):
 
 
 def test_answers_do_not_depend_on_the_batch(model, tokenizer, monkeypatch):
-    from model.passkey import run
+    from model.studies.passkey import run
 
-    monkeypatch.setattr("model.stream.SEGMENT", 50)
+    monkeypatch.setattr("model.reading.stream.SEGMENT", 50)
     prompts = Prompts(a_task(), tokenizer)
     together = run_passkey(model, prompts, empty(prompts.task))
     monkeypatch.setattr(run, "WORK", 1)
@@ -119,9 +119,9 @@ def test_answers_do_not_depend_on_the_batch(model, tokenizer, monkeypatch):
 def test_answers_are_those_of_greedy_decoding_token_by_token(model, tokenizer, monkeypatch):
     import torch
 
-    from model.passkey.run import answer
+    from model.studies.passkey.run import answer
 
-    monkeypatch.setattr("model.stream.SEGMENT", 50)
+    monkeypatch.setattr("model.reading.stream.SEGMENT", 50)
     task = a_task(digits=1, trials=8, lengths=(120,))
     prompts = Prompts(task, tokenizer)
     batch = [prompts.prompt(120, depth, trial) for depth in task.depths for trial in range(task.trials)]
@@ -139,8 +139,8 @@ def test_answers_are_those_of_greedy_decoding_token_by_token(model, tokenizer, m
 def test_scans_and_initial_state_reach_every_row(model, tokenizer):
     import torch
 
-    from kernels.chunked import chunked_scan
-    from model.mitigations import mitigated
+    from kernels.cpu.chunked import chunked_scan
+    from model.interventions.mitigations import mitigated
     from model.state import map_state
 
     prompts = Prompts(a_task(lengths=(120,)), tokenizer)
@@ -154,7 +154,7 @@ def test_scans_and_initial_state_reach_every_row(model, tokenizer):
 
 
 def test_cancel_keeps_finished_cells_and_a_second_run_does_only_the_rest(model, tokenizer, monkeypatch):
-    from model.passkey import run
+    from model.studies.passkey import run
 
     monkeypatch.setattr(run, "WORK", 64 * 240)  # two rows of 120 tokens at once
     task = a_task(trials=3)
@@ -270,12 +270,12 @@ def test_reading_results_needs_no_torch():
     import subprocess
     import sys
 
-    code = "import sys, model.passkey; sys.exit('torch' in sys.modules)"
+    code = "import sys, model.studies.passkey; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_map_prints_every_cell_and_hatches_what_was_not_run():
-    from viz.views.passkey_figures import curve, figure, table
+    from viz.pages.passkey.figures import curve, figure, table
 
     results = [a_result([[10, 7, None], [10, 3, 0]]), a_result([[10, 10, None], [10, 9, None]])]
     titles = ["plain", "mended"]
@@ -298,7 +298,7 @@ def test_the_map_prints_every_cell_and_hatches_what_was_not_run():
 
 
 def test_nothing_run_yet_is_a_picture_too():
-    from viz.views.passkey_figures import curve, figure
+    from viz.pages.passkey.figures import curve, figure
 
     nothing = a_result([[None, None], [None, None]])
     drawn = figure([nothing], [""], train_length=64, dark=False)
@@ -314,10 +314,10 @@ def page(tmp_path, monkeypatch):
     from tests.tiny import make_tiny_checkpoint
 
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
-    monkeypatch.setattr("model.checkpoint.SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", tmp_path / "none")
     make_tiny_checkpoint(tmp_path)
     opened = AppTest.from_file("../app.py", default_timeout=60).run()
-    return opened.switch_page("viz/app_pages/passkey.py").run()
+    return opened.switch_page("viz/pages/passkey/page.py").run()
 
 
 def maps_of(page) -> list[dict]:

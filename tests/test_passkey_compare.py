@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from model.passkey import Cell
-from model.passkey.compare import difference, differences, on_common_grid, recall_interval
+from model.studies.passkey import Cell
+from model.studies.passkey.compare import difference, differences, on_common_grid, recall_interval
 from tests.test_passkey import a_result
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.passkey import PasskeyResult, Prompts, measure, reader_of
-from model.passkey.explain import explain
+from model.studies.passkey import PasskeyResult, Prompts, measure, reader_of
+from model.studies.passkey.explain import explain
 from tests.test_passkey import a_task
 from tests.tiny import make_tiny_checkpoint
 
@@ -21,8 +21,8 @@ def tiny(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("settings", [{}, {"window": 100}])
 def test_a_cell_explained_is_the_cell_counted(tiny, settings, monkeypatch):
-    monkeypatch.setattr("model.passkey.explain.WORK", 2 * 2 * 64 * 512)  # two trials at a time
-    monkeypatch.setattr("model.stream.SEGMENT", 64)
+    monkeypatch.setattr("model.studies.passkey.explain.WORK", 2 * 2 * 64 * 512)  # two trials at a time
+    monkeypatch.setattr("model.reading.stream.SEGMENT", 64)
     task = a_task(question="pairs", count=2, lengths=(CELL[0],), depths=(CELL[1],), trials=5)
     reader = reader_of(tiny, mitigations=settings)
     counted = measure(PasskeyResult(task=task, reader=reader)).cells[CELL]
@@ -40,7 +40,7 @@ def test_a_cell_explained_is_the_cell_counted(tiny, settings, monkeypatch):
 def test_norms_are_those_of_the_states(tiny):
     import torch
 
-    from model.checkpoint import load_model, load_tokenizer_of
+    from model.checkpoints.catalogue import load_model, load_tokenizer_of
 
     task = a_task(lengths=(CELL[0],), depths=(CELL[1],), trials=1)
     found = explain(task, reader_of(tiny), CELL)

@@ -13,11 +13,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from model.messages import message
-from model.passkey import PasskeyResult, reader_of
-from model.passkey.questions import QUESTIONS
+from model.studies.passkey import PasskeyResult, reader_of
+from model.studies.passkey.questions import QUESTIONS
 from tests.test_passkey import a_result
 from tests.tiny import make_tiny_checkpoint, tiny_text
-from viz import jobs
+from viz.jobs import registry as jobs
 
 LOCALES = {"en": "en-GB", "ja": "ja-JP"}
 
@@ -26,8 +26,8 @@ LOCALES = {"en": "en-GB", "ja": "ja-JP"}
 def open_page(tmp_path, monkeypatch) -> Callable[..., AppTest]:
     """Opens the page in a new session of ``language``, with a tiny model and two kept results of it."""
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
-    monkeypatch.setattr("model.checkpoint.SHIPPED", tmp_path / "none")
-    monkeypatch.setattr("viz.passkeys.SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("viz.pages.passkey.job.SHIPPED", tmp_path / "none")
     make_tiny_checkpoint(tmp_path)
     for numbers, settings in (([[10, 0, 1], [10, 3, None]], {}), ([[10, 9, 2], [10, 4, 2], [1, 1, 1]], {"decay": 4.0})):
         made = a_result(numbers)
@@ -41,7 +41,7 @@ def open_page(tmp_path, monkeypatch) -> Callable[..., AppTest]:
         app.context = {"locale": LOCALES[language], "theme": "light"}
         for name, value in query.items():
             app.query_params[name] = value
-        return app.run().switch_page("viz/app_pages/passkey.py").run()
+        return app.run().switch_page("viz/pages/passkey/page.py").run()
 
     return start
 
@@ -185,8 +185,8 @@ def test_a_cell_is_looked_into(open_page, tmp_path, language):
 
 
 def test_pictures_of_a_cell():
-    from model.passkey.explain import Explained
-    from viz.views.passkey_cell_figures import digits, digits_table, norms, norms_table, spoken
+    from model.studies.passkey.explain import Explained
+    from viz.pages.passkey.cell_figures import digits, digits_table, norms, norms_table, spoken
 
     random = np.random.default_rng(0)
     explained = Explained(
@@ -213,7 +213,7 @@ def test_pictures_of_a_cell():
 
 
 def test_the_difference_marks_clear_cells_and_hatches_the_rest():
-    from viz.views.passkey_difference import counts, figure, table
+    from viz.pages.passkey.difference import counts, figure, table
 
     first, second = a_result([[10, 10, None], [10, 0, 0]]), a_result([[10, 0, 3], [None, 1, 0]])
     drawn = figure(first, second, train_length=64, dark=True)

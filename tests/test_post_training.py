@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from kernels.chunked import chunked_scan
-from model.checkpoint import available, load_model, load_tokenizer_of, model_card
-from model.cli import app
+from kernels.cpu.chunked import chunked_scan
+from model.arch.lm import LanguageModel
+from model.checkpoints.catalogue import available, load_model, load_tokenizer_of, model_card
+from model.cli.main import app
 from model.config import ModelConfig
 from model.diagnostics.explored import Explored
 from model.errors import UserError
-from model.lm import LanguageModel
 from model.messages import LANGUAGES, message
-from model.run import prepare, run
+from model.reading.runner import prepare, run
 from model.state import map_state
 from model.training import loop, post_training
 from model.training.checkpoint import post_train_checkpoint

@@ -12,8 +12,8 @@ from torch import Tensor
 from model.published.config import read_published
 from model.published.lm import PublishedModel
 from model.published.load import load_published
+from model.reading.stream import losses_of
 from model.state import flatten_state, unflatten_state
-from model.stream import losses_of
 from tests.published import TINY, VOCAB, random_model, save
 
 TOKENS = torch.randint(0, VOCAB, (2, 150), generator=torch.Generator().manual_seed(1))

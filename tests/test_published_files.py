@@ -15,18 +15,18 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from kernels import products
-from model import stream
-from model.checkpoint import available, load_model, load_tokenizer_of, model_card
-from model.cli import app
+from kernels.cpu import products
+from model.checkpoints.catalogue import available, load_model, load_tokenizer_of, model_card
+from model.cli.main import app
 from model.errors import UserError
-from model.mitigations import MITIGATIONS
+from model.interventions.mitigations import MITIGATIONS
 from model.published import hub, load, registry, room
 from model.published.config import read_published
 from model.published.facts import facts_of, reported_lengths
 from model.published.reference import record_explored, reference_of
 from model.published.tokens import beginning
-from model.run import prepare, run
+from model.reading import stream
+from model.reading.runner import prepare, run
 from model.tokenizer import PIECE
 from tests.published import VOCAB, mamba2, random_model, save
 from tests.tiny import tiny_text
@@ -272,8 +272,8 @@ def explored_norms(card: Any) -> np.ndarray:
 
 
 def test_a_cut_run_of_a_hybrid_goes_on_with_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.run.BLOCK", 1024)
-    monkeypatch.setattr("model.stream.CHANNELS", 0)  # segments of 512 tokens
+    monkeypatch.setattr("model.reading.runner.BLOCK", 1024)
+    monkeypatch.setattr("model.reading.stream.CHANNELS", 0)  # segments of 512 tokens
     name = str(save(random_model("bamba"), tmp_path / "model"))
     seen: list[Any] = []
     document = prepare(TEXT, "notes.txt", name, train_length=64)

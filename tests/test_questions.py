@@ -7,10 +7,10 @@ import pytest
 
 from model.errors import UserError
 from model.messages import LANGUAGES, message
-from model.passkey import Prompts, run_passkey
-from model.passkey.fork import run_forked
-from model.passkey.questions import QUESTIONS
-from model.passkey.words import SHAPES
+from model.studies.passkey import Prompts, run_passkey
+from model.studies.passkey.fork import run_forked
+from model.studies.passkey.questions import QUESTIONS
+from model.studies.passkey.words import SHAPES
 from tests.test_passkey import DOCUMENT, a_task, empty, model, tokenizer  # noqa: F401
 
 LENGTHS = (340, 341, 500)
@@ -88,7 +88,7 @@ def test_what_cannot_be_asked_is_one_sentence(tokenizer, changes, key):  # noqa:
 
 
 def test_more_states_than_memory_holds_are_refused_before_any_work(model, tokenizer, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("model.passkey.fork.free_memory", lambda: 1000)
+    monkeypatch.setattr("model.studies.passkey.fork.free_memory", lambda: 1000)
     task = a_task(filler="text", trials=900, lengths=(120,))
     with pytest.raises(UserError, match="900 trials"):
         run_forked(model, Prompts(task, tokenizer, DOCUMENT), empty(task), report=lambda *_: pytest.fail())

@@ -14,8 +14,14 @@ import pytest
 from model.config import ModelConfig
 from model.errors import UserError
 from model.messages import LANGUAGES, message
-from model.passkey import Reader
-from model.remembrance import RemembranceResult, RemembranceTask, kept_lengths, run_remembrance, sharing_tokenizer
+from model.studies.effective_context import (
+    RemembranceResult,
+    RemembranceTask,
+    kept_lengths,
+    run_remembrance,
+    sharing_tokenizer,
+)
+from model.studies.passkey import Reader
 
 VOCABULARY = 50
 
@@ -25,7 +31,7 @@ def model():
     """Random weights, in float64, that remember for long and write enough to be seen."""
     import torch
 
-    from model.lm import LanguageModel
+    from model.arch.lm import LanguageModel
 
     torch.manual_seed(5)
     sizes = {"d_model": 16, "d_state": 8, "headdim": 8, "vocab_size": VOCABULARY, "train_length": 32}
@@ -73,8 +79,8 @@ def settings_of(model, name: str):
     """Scans and an initial state, by name: what a reader may be."""
     import torch
 
-    from kernels.chunked import chunked_scan
-    from model.mitigations import mitigated
+    from kernels.cpu.chunked import chunked_scan
+    from model.interventions.mitigations import mitigated
     from model.state import map_state
 
     noise = torch.Generator().manual_seed(1)
@@ -86,7 +92,7 @@ def settings_of(model, name: str):
 
 @pytest.mark.parametrize("name", ["plain", "noise", "decay", "window"])
 def test_batches_give_what_one_pass_per_suffix_gives(model, tokens, monkeypatch, name):
-    monkeypatch.setattr("model.stream.SEGMENT", 64)
+    monkeypatch.setattr("model.reading.stream.SEGMENT", 64)
     task, settings = a_task(), settings_of(model, name)
     result = run_remembrance(model, tokens, empty(task), **settings)
     expected = one_by_one(model, tokens, task, **settings)
@@ -101,7 +107,7 @@ def test_batches_give_what_one_pass_per_suffix_gives(model, tokens, monkeypatch,
 
 def test_it_does_not_depend_on_how_many_are_read_at_once(model, tokens, monkeypatch):
     together = run_remembrance(model, tokens, empty(a_task()))
-    monkeypatch.setattr("model.remembrance.run.WORK", 1)
+    monkeypatch.setattr("model.studies.effective_context.run.WORK", 1)
     alone = run_remembrance(model, tokens, empty(a_task()))
     assert alone.distances.keys() == together.distances.keys()
     for end, row in together.distances.items():
@@ -110,8 +116,8 @@ def test_it_does_not_depend_on_how_many_are_read_at_once(model, tokens, monkeypa
 
 @pytest.mark.parametrize("window", [5, 24, 70])
 def test_a_window_reaches_as_far_as_its_layers_and_no_token_farther(model, tokens, window):
-    from kernels.chunked import chunked_scan
-    from model.mitigations import mitigated
+    from kernels.cpu.chunked import chunked_scan
+    from model.interventions.mitigations import mitigated
 
     layers, taps = len(model.config.layers), model.config.d_conv
     # An output sees window - 1 older inputs of its scan, and each of these taps - 1 older inputs of its layer.
@@ -134,7 +140,7 @@ def test_a_state_that_overflows_is_as_far_as_can_be(model, tokens):
 
 
 def test_cancel_stops_within_a_batch_and_a_second_run_does_only_the_rest(model, tokens, monkeypatch):
-    monkeypatch.setattr("model.remembrance.run.WORK", 64 * 200 * 2)  # two end points at once
+    monkeypatch.setattr("model.studies.effective_context.run.WORK", 64 * 200 * 2)  # two end points at once
     task = a_task(ends=6)
     whole = run_remembrance(model, tokens, empty(task))
     seen: list[tuple[int, int]] = []
@@ -229,7 +235,7 @@ def test_what_does_not_fit_is_one_sentence_in_every_language(model, tokens, chan
 
 
 def test_the_picture_has_a_line_and_a_band_for_each_reader():
-    from viz.views.remembrance_figures import figure, table
+    from viz.pages.effective_context.figures import figure, table
 
     results = [a_result([[0.9, 0.5, 0.1], [0.7, 0.3, 0.3]]), a_result([[0.2, 0.1, 0.0], [0.3, 0.1, 0.0]])]
     drawn = figure([*results, empty(results[0].task)], ["plain", "mended", "later"], train_length=32, dark=True)
@@ -243,7 +249,7 @@ def test_the_picture_has_a_line_and_a_band_for_each_reader():
 
 
 def test_the_sentence_on_top_follows_the_numbers(monkeypatch):
-    from viz.views import remembrance
+    from viz.pages.effective_context import view as remembrance
 
     monkeypatch.setattr(remembrance, "t", lambda key, **values: message(key, "en", **values))
     farther = remembrance.finding(a_result([[0.9, 0.5, 0.4, 0.3, 0.2]]), "Plain model", 32)
@@ -259,7 +265,7 @@ def test_reading_results_needs_no_torch():
     import subprocess
     import sys
 
-    code = "import sys, model.remembrance; sys.exit('torch' in sys.modules)"
+    code = "import sys, model.studies.effective_context; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -271,10 +277,10 @@ def page(tmp_path, monkeypatch):
     from tests.tiny import make_tiny_checkpoint
 
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
-    monkeypatch.setattr("model.checkpoint.SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", tmp_path / "none")
     make_tiny_checkpoint(tmp_path)
     opened = AppTest.from_file("../app.py", default_timeout=60).run()
-    return opened.switch_page("viz/app_pages/remembrance.py").run()
+    return opened.switch_page("viz/pages/effective_context/page.py").run()
 
 
 def until_measured(page, language: str):
@@ -300,8 +306,8 @@ def test_the_page_measures_and_shows_it_again(page, language):
     names = [trace["name"] for trace in traces if trace.get("mode") == "lines+markers"]
     assert names[0] == message("remembrance.plain", language) and len(names) == 2
     assert page.main.subheader[0].value.startswith(message("remembrance.plain", language))
-    page.switch_page("viz/app_pages/passkey.py").run()
-    page.switch_page("viz/app_pages/remembrance.py").run()
+    page.switch_page("viz/pages/passkey/page.py").run()
+    page.switch_page("viz/pages/effective_context/page.py").run()
     assert page.button(key="rm_run").disabled and page.get("plotly_chart") and not page.exception
     page.select_slider(key="rm_ends").set_value(8).run()
     assert any(note.value == message("remembrance.shown_other", language) for note in page.caption)
@@ -330,7 +336,7 @@ def test_a_document_that_is_too_short_is_said_in_a_sentence(page):
 def test_a_second_model_is_offered_if_it_shares_the_tokenizer(page, tmp_path):
     import shutil
 
-    from model.checkpoint import load_tokenizer_of
+    from model.checkpoints.catalogue import load_tokenizer_of
     from model.tokenizer import train_tokenizer
 
     assert sharing_tokenizer("tiny") == [] and "rm_other" not in page.session_state

@@ -10,16 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import model.reading.runner
 import model.recording
-import model.run
-from kernels.chunked import chunked_scan
+from kernels.cpu.chunked import chunked_scan
 from kernels.types import CHUNK
-from model.checkpoint import load_model, load_tokenizer_of
+from model.checkpoints.catalogue import load_model, load_tokenizer_of
 from model.errors import UserError
-from model.recording import Recording
-from model.run import prepare, run
-from model.stream import CONTROL_BATCH, control_border, control_losses, losses_of, read
-from model.telemetry import snapshot_positions
+from model.reading.runner import prepare, run
+from model.reading.stream import CONTROL_BATCH, control_border, control_losses, losses_of, read
+from model.reading.telemetry import snapshot_positions
+from model.recording.recording import Recording
 from model.tokenizer import encode
 from tests.tiny import make_tiny_checkpoint, tiny_text
 
@@ -39,7 +39,7 @@ def tiny(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def short_segments(monkeypatch):
     """Segments of 512 tokens, so that a short text has several."""
-    monkeypatch.setattr("model.stream.CHANNELS", 0)
+    monkeypatch.setattr("model.reading.stream.CHANNELS", 0)
 
 
 TEXT = tiny_text(1500, seed=3)
@@ -60,7 +60,7 @@ def assert_same(ours: dict, theirs: dict, **tolerance) -> None:
 
 
 def test_chunk_is_the_same_in_kernels_and_recordings() -> None:
-    assert model.recording.CHUNK == CHUNK
+    assert model.recording.recording.CHUNK == CHUNK
 
 
 def test_losses_are_those_of_one_forward_pass() -> None:
@@ -130,7 +130,7 @@ def test_early_losses_equal_the_control_where_memory_is_the_same(tmp_path) -> No
 
 @pytest.mark.parametrize("choices", [{}, {"mitigations": {"window": 100, "decay": 2.0}, "token_norms": True}])
 def test_a_killed_run_ends_like_an_unbroken_one(tmp_path, monkeypatch, choices) -> None:
-    monkeypatch.setattr(model.run, "BLOCK", 1024)
+    monkeypatch.setattr(model.reading.runner, "BLOCK", 1024)
     whole = run(prepared(**choices), tmp_path / "whole")
 
     class Killed(BaseException):
@@ -165,7 +165,7 @@ def test_small_models_read_longer_segments(monkeypatch) -> None:
     channels = len(net.config.layers) * net.config.d_inner
     losses = []
     for segments in (1, 2.5, 4, 100):
-        monkeypatch.setattr("model.stream.CHANNELS", int(segments * 512 * channels))
+        monkeypatch.setattr("model.reading.stream.CHANNELS", int(segments * 512 * channels))
         pieces = list(read(net, tokens, net.zero_state(), [chunked_scan] * len(net.blocks)))
         assert pieces[0].stop == 512 * min(4, int(segments))
         losses.append(np.concatenate([piece.losses for piece in pieces]))

@@ -10,14 +10,14 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from kernels.chunked import chunked_scan
-from model.checkpoint import load_model, load_tokenizer_of, model_card
-from model.cli import app
+from kernels.cpu.chunked import chunked_scan
+from model.checkpoints.catalogue import load_model, load_tokenizer_of, model_card
+from model.cli.main import app
 from model.diagnostics.explored import Explored, edges, novelty
 from model.diagnostics.novel_stretches import LEVEL, grown_stretches, layer_shares, novel_stretches
 from model.errors import UserError
-from model.run import prepare, run
-from model.stream import read
+from model.reading.runner import prepare, run
+from model.reading.stream import read
 from model.tokenizer import encode
 from model.training.post_training import post_train
 from model.training.stretches import Starts, figures_at, starts_of, states_at

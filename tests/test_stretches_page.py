@@ -8,13 +8,13 @@ import plotly.io
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from model.explore import explore
 from model.messages import LANGUAGES, message
-from model.run import prepare, run
+from model.reading.explore import explore
+from model.reading.runner import prepare, run
 from model.training.trial import Figures, Pick
 from tests.test_lab import a_trial, ended, short_run, tiny, until  # noqa: F401
 from tests.tiny import tiny_text
-from viz import jobs
+from viz.jobs import registry as jobs
 
 WORDS = 700
 
@@ -24,7 +24,7 @@ def opened(tiny, monkeypatch):  # noqa: F811
     """The state map of a reading of an uploaded document, much of which counts as unexplored."""
     monkeypatch.setattr("model.diagnostics.explored.PERCENTILE", 5.0)
     monkeypatch.setattr("model.training.checkpoint.explore", partial(explore, windows=16))
-    monkeypatch.setattr("viz.session.SHIPPED", tiny / "none")
+    monkeypatch.setattr("viz.app.session.SHIPPED", tiny / "none")
     monkeypatch.setattr("model.training.trial.WATCHED", (512, 512))
     text = tiny_text(WORDS, 7)
     library = tiny / "home" / "recordings"
@@ -36,7 +36,7 @@ def opened(tiny, monkeypatch):  # noqa: F811
         page.context = {"locale": language, "theme": "light"}
         page.query_params["recording"] = recording.key
         page.run()
-        return page.switch_page("viz/app_pages/state_map.py").run()
+        return page.switch_page("viz/pages/state_map/page.py").run()
 
     yield at, plain, mended
     for job in jobs.office().jobs():
@@ -71,7 +71,7 @@ def test_unexplored_stretches_lead_to_a_cure_and_are_looked_at_again(opened, lan
     assert not page.exception and not page.error
     assert page.selectbox(key="lab_how").value == "stretches"
     assert page.warning[0].value == message("stretches.confidential", language)
-    page.switch_page("viz/app_pages/lab.py").run()  # the browser is there; the test must be told
+    page.switch_page("viz/pages/lab/page.py").run()  # the browser is there; the test must be told
     assert page.selectbox(key="lab_how").value == "stretches"
     short_run(page)
     ended(page)
@@ -126,10 +126,10 @@ def test_a_mended_reading_says_why_it_offers_no_cure(opened) -> None:
 def test_the_picture_and_the_table_tell_before_after_and_control(monkeypatch) -> None:
     from dataclasses import replace
 
-    from viz.views import lab_stretches
+    from viz.pages.lab import stretches as lab_stretches
 
     monkeypatch.setattr(lab_stretches, "t", lambda key, **values: message(key, "en", **values))
-    monkeypatch.setattr("viz.views.novel_stretches.t", lambda key, **values: message(key, "en", **values))
+    monkeypatch.setattr("viz.pages.state_map.novel_stretches.t", lambda key, **values: message(key, "en", **values))
     picks = (Pick(first=0, last=1000, at=512), Pick(first=2000, last=2500, at=2048))
     before = Figures(novelty=(4.0, 3.0, 2.0), loss=(7.0, 6.0, 5.0), control=(5.0, 5.0, 4.0))
     after = Figures(novelty=(1.5, 0.5, 1.0), loss=(5.5, 5.5, 4.5), control=(5.0, 5.0, 4.0))

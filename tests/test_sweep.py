@@ -15,9 +15,9 @@ import pytest
 
 from model.errors import UserError
 from model.messages import LANGUAGES
-from model.passkey.executors import open_executor
-from model.passkey.result import PasskeyResult
-from model.passkey.sweep import read_sweep, run_piece, run_sweep
+from model.studies.passkey.executors import open_executor
+from model.studies.passkey.result import PasskeyResult
+from model.studies.passkey.sweep import read_sweep, run_piece, run_sweep
 
 SWEEP = """
 models = ["tiny"]
@@ -157,7 +157,7 @@ def test_finished_tasks_are_not_run_again(home, monkeypatch):
     (first, *_) = pieces_of(home)
     done = run_piece(first)
     done.save(first.file)
-    monkeypatch.setattr("model.passkey.sweep.measure", lambda *_, **__: pytest.fail())
+    monkeypatch.setattr("model.studies.passkey.sweep.measure", lambda *_, **__: pytest.fail())
     assert run_piece(first) == done
 
 
@@ -186,7 +186,7 @@ def test_what_a_sweep_cannot_say_is_one_sentence(home, text, key):
 
 def test_nobody_at_the_address_is_one_sentence(monkeypatch):
     pytest.importorskip("distributed")
-    monkeypatch.setattr("model.passkey.executors.TIMEOUT", 0.5)
+    monkeypatch.setattr("model.studies.passkey.executors.TIMEOUT", 0.5)
     with pytest.raises(UserError, match="cluster answers"), open_executor("tcp://127.0.0.1:9", 1):
         pass
 
@@ -205,7 +205,7 @@ def test_an_error_comes_back_from_another_process_as_it_was():
 def test_the_command_runs_a_sweep_and_prints_prompts(home):
     from typer.testing import CliRunner
 
-    from model.cli import app
+    from model.cli.main import app
 
     (home / "sweep.toml").write_text(SWEEP, "utf-8")
     out = ["--out", str(home / "command"), "--json", "--workers", "2"]

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from kernels import dispatch
-from kernels.chunked import chunked_scan
+from kernels.cpu.chunked import chunked_scan
 from tests.test_kernels import Case, case
 
 pytest.importorskip("triton")
@@ -47,7 +47,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[object, R
     folder = tmp_path_factory.mktemp("triton")
     quiet = ONE_THREAD | {"TRITON_CACHE_DIR": str(folder / "cache"), "TRITON_DEFAULT_FP_FUSION": "1"}
     commands: dict[object, list[str]] = {"interpreted": ["tests.interpreted"]}
-    commands |= {architecture: ["kernels.ahead", "--arch", str(architecture)] for architecture in ARCHITECTURES}
+    commands |= {architecture: ["kernels.bench.ahead", "--arch", str(architecture)] for architecture in ARCHITECTURES}
     started = {}
     for name, command in commands.items():
         lines, errors = folder / f"{name}.jsonl", folder / f"{name}.err"
@@ -115,11 +115,11 @@ def test_on_a_cpu_the_chunked_scan_runs_and_triton_is_not_imported() -> None:
     script = (
         "import sys, torch\n"
         "from kernels.dispatch import scan\n"
-        "from kernels.chunked import chunked_scan\n"
+        "from kernels.cpu.chunked_scalar import chunked_scan\n"
         "from tests.test_kernels import case\n"
         "inputs, memory = case(70)\n"
         "assert torch.equal(scan(inputs, memory).y, chunked_scan(inputs, memory).y)\n"
-        "assert 'triton' not in sys.modules and 'kernels.scalar_decay' not in sys.modules\n"
+        "assert 'triton' not in sys.modules and 'kernels.triton.scalar_decay.forward' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=ONE_THREAD, check=True)
 
@@ -177,8 +177,8 @@ def test_a_window_runs_on_triton_and_falls_back_to_the_same() -> None:
     script = (
         "import torch\n"
         "from kernels import dispatch\n"
-        "from kernels.checks import Shape, scalar_case\n"
-        "from kernels.windowed import windowed_scan\n"
+        "from kernels.bench.checks import Shape, scalar_case\n"
+        "from kernels.cpu.windowed import windowed_scan\n"
         "case = scalar_case(Shape(seqlen=150, headdim=16, d_state=16))\n"
         "for window, norms, used in ((80, False, True), (80, True, False), (20, False, False)):\n"
         "    truth = windowed_scan(*case, window, norms)\n"
@@ -198,10 +198,10 @@ def test_a_window_runs_on_triton_and_falls_back_to_the_same() -> None:
 def test_a_recorder_takes_from_the_kernel_what_it_would_find_itself(heads: str) -> None:
     script = (
         "import numpy, torch\n"
-        "from kernels.chunked import chunked_scan\n"
-        "from kernels.checks import Shape, scalar_case\n"
+        "from kernels.cpu.chunked_scalar import chunked_scan\n"
+        "from kernels.bench.checks import Shape, scalar_case\n"
         "from kernels.dispatch import scan\n"
-        "from model.telemetry import Recorder, Sketcher\n"
+        "from model.reading.telemetry import Recorder, Sketcher\n"
         "case = scalar_case(Shape(seqlen=200, headdim=16, d_state=16))\n"
         "def record(kernel):\n"
         f"    heads = {heads}\n"

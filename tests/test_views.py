@@ -18,11 +18,18 @@ from model.diagnostics.collapse import excess_curve
 from model.diagnostics.explored import Explored
 from model.diagnostics.state_map import PCA, UMAP, StateMap
 from model.messages import LANGUAGES, message
-from model.recording import CHUNK, Recording, recordings
+from model.recording.recording import CHUNK, Recording, recordings
 from tests.support import synthetic_recording
-from viz import jobs, session, theme
-from viz.views import close_up, compare_figures, compared, curves, heads, map_figures, map_job, state_norms
-from viz.views.compare_figures import Line
+from viz.app import session, theme
+from viz.jobs import registry as jobs
+from viz.jobs import state_map as map_job
+from viz.pages.compare import figures as compare_figures
+from viz.pages.compare import numbers as compared
+from viz.pages.compare.figures import Line
+from viz.pages.state_map import figures as map_figures
+from viz.pages.state_norms import close_up, heads
+from viz.pages.state_norms import view as state_norms
+from viz.ui import curves
 
 ROOT = Path(__file__).parent.parent
 MEGABYTE = 1_000_000
@@ -119,7 +126,7 @@ def check(figure: dict[str, Any], payload: int) -> None:
 def test_figures_of_a_million_tokens_are_small_and_labelled(
     name: str, language: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("viz.language.language", lambda: language)
+    monkeypatch.setattr("viz.app.language.language", lambda: language)
     figure = FIGURES[name]()
     payload = plotly.io.to_json(figure)
     check(figure.to_plotly_json() | {"layout": json.loads(payload)["layout"]}, len(payload.encode()))
@@ -207,8 +214,8 @@ def open_page(kept: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
     """Opens a page in a new session, with the recordings of ``kept`` only."""
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(kept))
     monkeypatch.setattr(session, "SHIPPED", tmp_path)
-    for module in ("map_job", "state_map", "compared"):
-        monkeypatch.setattr(f"viz.views.{module}.reference_of", explored)
+    for module in ("jobs.state_map", "pages.state_map.view", "pages.compare.numbers"):
+        monkeypatch.setattr(f"viz.{module}.reference_of", explored)
     keys = {recording.title: recording.key for recording in recordings(kept / "recordings")}
 
     def start(page: str, recording: str = "plain", language: str = "en", **query: Any) -> AppTest:
@@ -216,7 +223,7 @@ def open_page(kept: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
         app.context = {"locale": language, "theme": "dark"}
         for name, value in {"recording": keys[recording], **query}.items():
             app.query_params[name] = value
-        return sound(app.run().switch_page(f"viz/app_pages/{page}.py").run())
+        return sound(app.run().switch_page(f"viz/pages/{page}/page.py").run())
 
     yield start
     for job in jobs.office().jobs():

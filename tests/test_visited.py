@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.checkpoint import load_model, load_tokenizer_of
+from model.checkpoints.catalogue import load_model, load_tokenizer_of
 from model.diagnostics.explored import Explored
-from model.explore import ROWS, explore
+from model.reading.explore import ROWS, explore
 from model.training.checkpoint import SAVE, post_train_checkpoint
 from model.training.data import tokenize_groups
 from model.training.post_training import FINAL, enough, post_train

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.checkpoint import save_checkpoint
+from model.arch.lm import LanguageModel
+from model.checkpoints.catalogue import save_checkpoint
 from model.config import ModelConfig
-from model.explore import explore
-from model.lm import LanguageModel
+from model.reading.explore import explore
 from model.tokenizer import encode, train_tokenizer
 
 WORDS = [

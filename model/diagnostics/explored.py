@@ -26,7 +26,7 @@ PERCENTILE = 99.0
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Explored:
-    """A sample of states that a model reached as its training reached them (see :func:`model.explore.explore`).
+    """A sample of states that a model reached as its training reached them (see :func:`model.reading.explore.explore`).
 
     ``sketch`` (n, layers, features) float32, as in a recording; ``position`` (n,) int32, tokens read so far;
     ``window`` (n,) int32, which text or chain of texts it came from; ``mean`` and ``std`` (layers, heads) of the

@@ -73,7 +73,7 @@ def project(
     used = PCA if reason else method
     coordinates: np.ndarray | None = components[:, :2]
     if used == UMAP:
-        from model.diagnostics.umap_layout import layout  # imports and compiles for seconds
+        from model.diagnostics.umap_layout import layout
 
         coordinates = layout(components, seed, progress=lambda part: progress(0.4 + 0.6 * part), stop=stop)
     if coordinates is None:

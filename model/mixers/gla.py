@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels.types import Scan, ScanInputs
+from model.arch.layers import Linear, RMSNorm
 from model.config import ModelConfig
-from model.layers import Linear, RMSNorm
 from model.state import LayerState, empty_layer
 
 GATE_RANK, GATE_TEMPER = 16, 16.0

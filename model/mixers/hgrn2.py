@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels.types import Scan, ScanInputs
+from model.arch.layers import Linear, RMSNorm
 from model.config import ModelConfig
-from model.layers import Linear, RMSNorm
 from model.state import LayerState, empty_layer
 
 NORM_EPS = 1e-5

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels.types import Memory, Scan, ScanInputs
+from model.arch.layers import Linear
 from model.config import ModelConfig
-from model.layers import Linear
 from model.mixers.conv import causal_conv
 from model.state import LayerState
 

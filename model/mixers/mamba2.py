@@ -21,11 +21,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels.elementwise import gated_norm, short_convolution
-from kernels.forked import decay_to_end, written
+from kernels.cpu.elementwise import gated_norm, short_convolution
+from kernels.cpu.forked import decay_to_end, written
 from kernels.types import Memory, Scan, ScanInputs
+from model.arch.layers import Linear, RMSNorm
 from model.config import ModelConfig
-from model.layers import Linear, RMSNorm
 from model.state import LayerState, empty_layer
 
 

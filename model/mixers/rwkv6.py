@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels.types import Scan, ScanInputs
+from model.arch.layers import Linear
 from model.config import ModelConfig
-from model.layers import Linear
 from model.state import LayerState, empty_layer
 
 PARTS = ("r", "w", "k", "v", "g")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from model.checkpoint import ModelCard
+from model.checkpoints.card import ModelCard
 from model.config import ModelConfig
-from model.evidence.capacity import REPORTED, reported_forget, reported_recall
 from model.published import FAMILIES
 from model.published.config import PublishedConfig
 from model.published.files import tensors_in
 from model.published.room import room_of
+from model.studies.capacity import REPORTED, reported_forget, reported_recall
 
 UNSURE = frozenset({"mamba", "mamba2"})
 """Families whose official checkpoints have a disputed training length."""

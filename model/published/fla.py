@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from model.layers import RMSNorm
+from model.arch.layers import RMSNorm
 from model.published.config import PublishedConfig, refuse_unless
 from model.published.lm import BesidePart, MemoryPart, Table, linear, under
 from model.published.parts import FeedForward

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.layers import RMSNorm
+from model.arch.layers import RMSNorm
 from model.mixers.gla import GLA
 from model.published.config import PublishedConfig, refuse_unless
 from model.published.fla import OUTER, expanded, filled, layer

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from model.layers import RMSNorm
+from model.arch.layers import RMSNorm
 from model.mixers.hgrn2 import HGRN2
 from model.published.config import PublishedConfig, refuse_unless
 from model.published.fla import OUTER, filled, layer, sizes_of

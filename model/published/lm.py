@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from kernels.cpu.products import Products
 from kernels.dispatch import scan as kernel_scan
-from kernels.products import Products
 from kernels.types import Scan
-from model.layers import Linear
-from model.lm import LanguageModel
+from model.arch.layers import Linear
+from model.arch.lm import LanguageModel
 from model.published.config import PublishedConfig
 from model.published.parts import Stage
 from model.state import State

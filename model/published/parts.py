@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels.types import Scan
-from model.layers import Linear
+from model.arch.layers import Linear
 from model.state import LayerState
 
 Rest = tuple[Tensor, ...]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.layers import RMSNorm
+from model.arch.layers import RMSNorm
 from model.mixers.rg_lru import RGLRU
 from model.published.config import PublishedConfig, refuse_unless
 from model.published.lm import Anatomy, BesidePart, MemoryPart, Table, linear, taps, under

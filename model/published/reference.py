@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from model.checkpoint import ModelCard, load_model, load_tokenizer_of
+from model.checkpoints.card import ModelCard
+from model.checkpoints.catalogue import load_model, load_tokenizer_of
 from model.errors import UserError
-from model.recording import write_json
+from model.recording.recording import write_json
 
 WINDOWS = 24
 """Windows by default: of a large model each takes a while, and states of one window count as one."""
@@ -58,7 +59,7 @@ def record_explored(
 
     UserError if no text is as long as a training sequence of the model.
     """
-    from model.explore import explore
+    from model.reading.explore import explore
     from model.tokenizer import encode
 
     tokenizer = load_tokenizer_of(card.name)

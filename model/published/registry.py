@@ -12,17 +12,46 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.checkpoint import ModelCard, home
+from model.checkpoints.card import ModelCard, home
 from model.errors import UserError
 from model.published.config import read_published
 from model.published.files import digest, stamp, weight_files
-from model.recording import write_json
+from model.recording.recording import write_json
 
 ABOUT = "about.json"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishedCard(ModelCard):
+    """A checkpoint that others trained; ``own`` is the folder of what belongs to it here."""
+
+    own: Path
+
+    @property
+    def published(self) -> bool:
+        """Whether others trained it, so that it is read by what transformers knows of it."""
+        return True
+
+    @property
+    def weights(self) -> str:
+        """The fingerprint of its weights, worked out once for as long as its files do not change."""
+        mark = stamp(self.path)
+        noted = about(self.name).get("weights")
+        if isinstance(noted, dict) and noted.get("stamp") == mark:
+            return str(noted["digest"])
+        found = digest(self.path, self.name)
+        note(self.name, weights={"stamp": mark, "digest": found})
+        return found
+
+    @property
+    def explored_file(self) -> Path:
+        """Where its explored states are kept, for its training length and these very weights."""
+        return self.own / f"explored-{self.train_length}-{stamp(self.path)}.safetensors"
 
 
 def own_folder(name: str) -> Path:
@@ -103,7 +132,7 @@ def card_of(name: str, folder: Path) -> ModelCard:
     noted = about(name)
     config = read_published(folder, name, noted.get("train_length"))
     weight_files(folder, name)
-    return ModelCard(name=name, path=folder, config=config, shipped=False, own=own_folder(name))
+    return PublishedCard(name=name, path=folder, config=config, shipped=False, own=own_folder(name))
 
 
 def find(name: str) -> ModelCard | None:
@@ -140,20 +169,3 @@ def forget_folder(name: str) -> None:
     """Take a folder off the list; nothing of the checkpoint is touched."""
     kept = {key: value for key, value in about(name).items() if key != "folder"}
     write_json(own_folder(name) / ABOUT, kept)
-
-
-def weights_of(card: ModelCard) -> str:
-    """The fingerprint of a published checkpoint's weights, worked out once for as long as its files do not change."""
-    mark = stamp(card.path)
-    noted = about(card.name).get("weights")
-    if isinstance(noted, dict) and noted.get("stamp") == mark:
-        return str(noted["digest"])
-    found = digest(card.path, card.name)
-    note(card.name, weights={"stamp": mark, "digest": found})
-    return found
-
-
-def explored_file(card: ModelCard) -> Path:
-    """Where the explored states of a published checkpoint lie, for its training length and these very weights."""
-    assert card.own is not None
-    return card.own / f"explored-{card.train_length}-{stamp(card.path)}.safetensors"

@@ -10,7 +10,9 @@ from model.machine import free_memory
 from model.published.config import PublishedConfig
 
 SEGMENT, TILE, BUDGET = 512, 2048, 600_000_000
-"""Those of :mod:`model.stream` and :mod:`kernels.products`, with which torch would come; a test holds them equal."""
+"""Those of :mod:`model.reading.stream` and :mod:`kernels.cpu.products`, whose import would load torch.
+
+A test holds them equal."""
 MEGABYTE = 1_000_000
 WORKING = 200 * MEGABYTE
 """What a process that reads holds besides the model: libraries, telemetry, the document."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.layers import Linear
+from model.arch.layers import Linear
 from model.mixers.rwkv6 import PARTS, RWKV6
 from model.published.config import PublishedConfig, refuse_unless
 from model.published.fla import OUTER, expanded, filled

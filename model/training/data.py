@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers import Tokenizer
 
-from model.recall import NAMES, PAIR, PASSKEYS, RecallForm
+from model.studies.recall import NAMES, PAIR, PASSKEYS, RecallForm
 from model.tokenizer import encode
 
 Groups = Mapping[str, Sequence[np.ndarray]]

@@ -3,7 +3,7 @@
 A recurrent model fails on long texts where training never took its state (Ruiz & Gu 2025, arXiv 2507.02782: the
 unexplored-states hypothesis; LongSSM, arXiv 2406.02080, argues against the zero state alike). So each row chooses
 h_{-1} from outside; the model and its mixers know nothing of it. Noise and the empty state are those of
-:mod:`model.initial_states`, the same functions as in reading.
+:mod:`model.interventions.initial_states`, the same functions as in reading.
 
 What is carried is the whole :class:`~model.state.State`: recurrent memory and convolution windows. The two belong
 together. A reader in the middle of a long text always has the window of the tokens that were written last, and a full
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from model.errors import UserError
-from model.initial_states import Origin, Statistics, initial_state
+from model.interventions.initial_states import Origin, Statistics, initial_state
 from model.messages import message
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import secrets
 import shutil
 from pathlib import Path
 
-from model.checkpoint import available, home
+from model.checkpoints.card import home
+from model.checkpoints.catalogue import available
 from model.errors import UserError
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "explored.safetensors", "training.json")

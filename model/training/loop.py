@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kernels.dispatch import scan
-from model.lm import LanguageModel
+from model.arch.lm import LanguageModel
 from model.state import State
 from model.training.schedule import Schedule
 

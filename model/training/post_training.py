@@ -25,11 +25,11 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from model.checkpoint import load_model, load_tokenizer_of, model_card
+from model.arch.lm import LanguageModel
+from model.checkpoints.catalogue import load_model, load_tokenizer_of, model_card
 from model.diagnostics.explored import Explored
 from model.errors import UserError
-from model.initial_states import Statistics
-from model.lm import LanguageModel
+from model.interventions.initial_states import Statistics
 from model.state import State, flatten_state, map_state, unflatten_state
 from model.training.data import Groups, Sampler
 from model.training.interventions import Past, drawn, row_of

@@ -10,15 +10,15 @@ import torch
 
 from kernels.dispatch import scan
 from kernels.types import Scan
-from model.checkpoint import load_model, load_tokenizer_of, model_card
+from model.arch.lm import LanguageModel
+from model.checkpoints.catalogue import load_model, load_tokenizer_of, model_card
 from model.diagnostics.explored import Explored, novelty, stretches
 from model.diagnostics.novel_stretches import PICKED, mean_of, novel_stretches
 from model.errors import UserError
-from model.lm import LanguageModel
-from model.recording import Recording
+from model.reading.stream import read
+from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
+from model.recording.recording import Recording
 from model.state import State, flatten_state, unflatten_state
-from model.stream import read
-from model.telemetry import Recorder, Sketcher, snapshot_positions
 from model.tokenizer import encode
 from model.training.post_training import Starts
 from model.training.trial import Figures, Pick

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from model.arch.lm import LanguageModel
 from model.config import ModelConfig
-from model.lm import LanguageModel
 from model.state import State
 from model.training.data import RecallConfig, Sampler
 from model.training.loop import Batch, StepReport, run_steps

@@ -26,7 +26,7 @@ SHARE = 0.07
 """Share of the training time that watching may take."""
 
 WINDOWS, VISITED = 512, 64
-"""Windows of training text whose states a checkpoint records; :func:`model.explore.explore` reads each twice. After
+"""Windows of training text whose states a checkpoint records; :func:`explore` reads each twice. After
 training from memories, half as many, and so many steps that go on from them."""
 
 BINS_PER_OCTAVE = 2

@@ -20,10 +20,10 @@ from safetensors.torch import load_file
 
 from kernels.dispatch import scan
 from kernels.types import ScanOutput
-from model.explore import Visit, Visits
-from model.lm import LanguageModel
+from model.arch.lm import LanguageModel
+from model.reading.explore import Visit, Visits
+from model.reading.telemetry import recorded
 from model.state import State
-from model.telemetry import recorded
 from model.training.data import Groups
 from model.training.loop import Course, course_tensors
 from model.training.post_config import PostTrainConfig
@@ -33,7 +33,7 @@ from model.training.post_training import course_of, enough
 def visits_of(config: PostTrainConfig, groups: Groups, save: Path, model: LanguageModel) -> Visits | None:
     """The steps that would follow the run of ``config`` that is saved at ``save`` and has given ``model``.
 
-    None where every sequence starts empty: what :func:`model.explore.explore` reads by itself is then like it. No more
+    None where every sequence starts empty: what ``explore`` reads by itself is then like it. No more
     steps are visited than the run had, for a young run has made no old chains.
     """
     if not config.from_memories:

@@ -1,6 +1,6 @@
 """Post-training that is watched on a document: the loss by position of the model as it was, as it is, and at the end.
 
-The document is read by the one loop of :mod:`model.stream`, between training steps and in the thread that trains, so
+The document is read by the one loop of a reading, between training steps and in the thread that trains, so
 reading and training never share the processor. It is read again whenever that keeps reading below 6% of the time.
 """
 
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from model.checkpoint import load_model, model_card
+from model.arch.lm import LanguageModel
+from model.checkpoints.catalogue import load_model, model_card
 from model.diagnostics.explored import Explored
 from model.errors import UserError
-from model.lm import LanguageModel
-from model.stream import control_border, control_losses, read
+from model.reading.stream import control_border, control_losses, read
 from model.training.checkpoint import SAVE, post_train_checkpoint
 from model.training.data import Groups
 from model.training.loop import StepReport, read_about
@@ -173,7 +173,7 @@ def losses_on(model: LanguageModel, tokens: np.ndarray, stop: Callable[[], bool]
 def control_on(
     model: LanguageModel, tokens: np.ndarray, train_length: int, stop: Callable[[], bool]
 ) -> np.ndarray | None:
-    """The matched control of :mod:`model.stream` over all ``tokens``, (tokens,); None if it was stopped."""
+    """The matched control of :mod:`model.reading.stream` over all ``tokens``, (tokens,); None if it was stopped."""
     parts, first = [], 0
     while first < len(tokens):
         if stop():

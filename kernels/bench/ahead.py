@@ -1,0 +1,190 @@
+"""Every Triton kernel compiled ahead of time, without a GPU: registers, spills and shared memory of the result.
+
+    python -m kernels.bench.ahead [--arch 90] [--kernel read_chunks]
+
+One line of JSON per kernel and architecture; exits 1 if one is over its limits. Sizes of a model are not part of a
+binary but headdim and d_state are, so Mamba-2 130M and 2.7B (both 64 by 128) run the very same ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from kernels.triton import boundaries, diagonal, selective
+from kernels.triton.scalar_decay import (
+    backward as scalar_decay_backward,
+)
+from kernels.triton.scalar_decay import (
+    forward as scalar_decay,
+)
+from kernels.triton.scalar_decay import (
+    window as scalar_window,
+)
+from kernels.triton.vector_decay import backward as backward
+from kernels.triton.vector_decay import forward as vector_decay
+
+ARCHITECTURES = (80, 90, 100)
+INTEGERS = {"seqlen", "nchunks", "nheads", "ngroups", "first", "splits", "past", "whole", "rest", "left", "width"}
+FLOATS = {"decay", "insertion"}
+HALF = {"x", "B", "C", "dx"}
+"""Tensors that come in the dtype of the products; every other pointer is to float32."""
+
+SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
+SPILL_LIMIT = {"bf16": {80: 640, 90: 0, 100: 64}, "tf32x3": {80: 4400, 90: 576, 100: 128}}
+"""Bytes of stack per thread. Ampere's products read operands through registers, and those of float32 do not fit."""
+
+
+class Build(NamedTuple):
+    """A kernel with its constants and its warps; ``wide``: tensors that are float32 although their name is in HALF."""
+
+    name: str
+    kernel: Any
+    constants: dict[str, Any]
+    warps: int
+    wide: frozenset[str] = frozenset()
+
+
+def builds() -> list[Build]:
+    """What a scan of Mamba-2 130M or 2.7B launches."""
+    found = []
+    for products in "bf16", "tf32x3":
+        tile = {"HEADDIM": 64, "D_STATE": 128, "CHUNK": 64, "PRODUCTS": products}
+        warps, depth = scalar_decay.launch(products)["num_warps"], {"DEPTH": scalar_decay.depth(products)}
+        gradient = Build(
+            f"chunk_states backward {products}", scalar_decay.chunk_states, tile | {"REVERSE": True}, warps
+        )
+        found += [
+            Build(f"chunk_states {products}", scalar_decay.chunk_states, tile | {"REVERSE": False}, warps),
+            Build(f"read_chunks {products}", scalar_decay.read_chunks, tile | depth | {"NORMS": False}, warps),
+            Build(f"read_chunks norms {products}", scalar_decay.read_chunks, tile | depth | {"NORMS": True}, warps),
+            gradient._replace(wide=frozenset({"x"})),
+            Build(f"window_read {products}", scalar_window.window_read, tile | depth, warps),
+            Build(f"window_boundaries {products}", scalar_window.window_boundaries, tile, warps),
+            Build(f"input_gradients {products}", scalar_decay_backward.input_gradients, tile | depth, warps),
+            Build(f"key_gradients {products}", scalar_decay_backward.key_gradients, tile | depth, 8),
+        ]
+    elements, part = 64 * 128, boundaries.SLICE
+    found += [
+        Build(
+            "pass_states",
+            boundaries.pass_states,
+            {"ELEMENTS": elements, "SLICE": part, "CHANNELS": 1, "CLIP": False},
+            4,
+        ),
+        Build(
+            "pass_states clip",
+            boundaries.pass_states,
+            {"ELEMENTS": elements, "SLICE": elements, "CHANNELS": 1, "CLIP": True},
+            8,
+        ),
+        Build(
+            "pass_gradients",
+            boundaries.pass_gradients,
+            {"ELEMENTS": elements, "SLICE": part, "CHANNELS": 1, "GIVEN": True},
+            4,
+        ),
+        Build("window_sums", scalar_window.window_sums, {"ELEMENTS": elements, "SLICE": part}, 4),
+        Build("token_norms", scalar_decay.token_norms, {"CHUNK": 64}, 4),
+    ]
+    return found + other_builds()
+
+
+def other_builds() -> list[Build]:
+    """What the other families launch: heads of RWKV-6 and of a small GLA, channels of Mamba-1 and of the LRU."""
+    found = []
+    for products in "bf16", "tf32x3":
+        tile = {"HEADDIM": 64, "D_STATE": 64, "CHUNK": 64, "PRODUCTS": products}
+        warps, deep = scalar_decay.launch(products)["num_warps"], {"DEPTH": scalar_decay.depth(products)}
+        blocks = {"BLOCK": vector_decay.BLOCK}
+        score = {name: size for name, size in tile.items() if name != "HEADDIM"} | blocks
+        states = Build(f"vector_states {products}", vector_decay.vector_states, tile | {"REVERSE": False}, warps)
+        back = states._replace(name=f"vector_states backward {products}", constants=tile | {"REVERSE": True})
+        found += [
+            states,
+            back._replace(wide=frozenset({"x"})),
+            Build(f"vector_scores {products}", vector_decay.vector_scores, score, 4),
+            Build(f"vector_read {products}", vector_decay.vector_read, tile | deep, warps),
+            Build(f"vector_input_gradients {products}", backward.vector_input_gradients, tile | deep, warps),
+            Build(f"vector_key_gradients {products}", backward.vector_key_gradients, tile | blocks, 4),
+        ]
+    tile = {"HEADDIM": 64, "D_STATE": 64, "CHUNK": 64}
+    channels = {"WIDTH": 32, "D_STATE": 16, "CHANNELS": 16, "CHUNK": 64}
+    turning = {"WIDTH": 128, "CHUNK": 64}
+    found += [
+        Build("selective_states", selective.selective_states, channels, 4),
+        Build("selective_read", selective.selective_read, channels | {"NORMS": True}, 4),
+        Build("diagonal_states", diagonal.diagonal_scan_chunk, turning | {"READ": False, "NORMS": False}, 4),
+        Build("diagonal_read", diagonal.diagonal_scan_chunk, turning | {"READ": True, "NORMS": True}, 4),
+        Build("diagonal_carry", diagonal.diagonal_carry, {"WIDTH": 128}, 4),
+        Build("vector_norms", vector_decay.vector_norms, tile, 4),
+        Build("vector_decay_gradients", backward.vector_decay_gradients, tile, 8),
+    ]
+    return found
+
+
+def compiled(build: Build, architecture: int) -> dict[str, Any]:
+    """Compile and read the resources off the machine code: registers and stack per thread, shared bytes per program."""
+    products = "*fp32" if build.constants.get("PRODUCTS") == "tf32x3" or "diagonal" in build.name else "*bf16"
+
+    def kind(name: str) -> str:
+        if name in build.constants:
+            return "constexpr"
+        if name in INTEGERS | FLOATS:
+            return "i32" if name in INTEGERS else "fp32"
+        return products if name in HALF - build.wide else "*fp32"
+
+    signature = {name: kind(name) for name in build.kernel.arg_names}
+    aligned = {(place,): [["tt.divisibility", 16]] for place, of in enumerate(signature.values()) if of.startswith("*")}
+    source = ASTSource(fn=build.kernel, signature=signature, constexprs=build.constants, attrs=aligned)
+    options = {"num_warps": build.warps, "num_stages": 1}
+    binary = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
+    registers, stack = resources(binary.asm["cubin"])
+    shared = binary.metadata.shared
+    spill = SPILL_LIMIT[build.constants.get("PRODUCTS", "bf16")][architecture]
+    fits = stack <= spill and registers <= 255 and shared <= SHARED_LIMIT[architecture]
+    found = {"registers": registers, "stack": stack, "shared": shared, "fits": fits}
+    return {"kernel": build.name, "architecture": architecture, **found}
+
+
+def resources(cubin: bytes) -> tuple[int, int]:
+    """Registers and stack bytes of a thread, from ``cuobjdump`` as it ships with Triton."""
+    tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        told = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True)
+    found = re.search(r"REG:(\d+) STACK:(\d+)", told.stdout + told.stderr)
+    if found is None:
+        raise ValueError(f"cuobjdump told no resources: {told.stdout[:200]}")
+    return int(found[1]), int(found[2])
+
+
+def main() -> None:
+    """Compile what the arguments ask for, one JSON line each."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--arch", type=int, choices=ARCHITECTURES, action="append")
+    parser.add_argument("--kernel", default="", help="only kernels whose name contains this")
+    chosen = parser.parse_args()
+    fits = True
+    for architecture in chosen.arch or ARCHITECTURES:
+        for build in builds():
+            if chosen.kernel in build.name:
+                line = compiled(build, architecture)
+                fits = fits and line["fits"]
+                print(json.dumps(line), flush=True)
+    sys.exit(0 if fits else 1)
+
+
+if __name__ == "__main__":
+    main()

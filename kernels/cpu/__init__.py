@@ -1,0 +1,1 @@
+"""CPU: chunk-parallel PyTorch and numba, one file a family of the recurrence."""

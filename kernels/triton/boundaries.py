@@ -1,0 +1,125 @@
+"""Triton: states carried over the boundaries of chunks, forwards with their statistics and backwards as gradients.
+
+    forwards    h_c  <- decay h_{c-1} + what chunk c adds        norm, mean and largest element as it passes
+    backwards   dh_c <- decay dh_{c+1} + what chunk c adds + what comes in
+
+A program carries SLICE elements of one head's state along all chunks, so every state is read and written once. The
+buffer holds what the chunks add on entry and the states, or their gradients, when done.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kernels.triton.tiles import LOG2_E
+
+SLICE = 2048
+"""Elements of a head's state that one program carries along the chunks."""
+
+
+@triton.jit(do_not_specialize=["nchunks", "nheads"])
+def pass_states(  # type: ignore[no-untyped-def]
+    initial, states, totals, limit, squares, sums, largest,
+    nchunks, nheads,
+    ELEMENTS: tl.constexpr, SLICE: tl.constexpr, CHANNELS: tl.constexpr, CLIP: tl.constexpr,
+):  # fmt: skip
+    """From what the chunks add to the states at the boundaries, in place, with the sums that statistics need.
+
+    ``totals`` (batch, nchunks, nheads, CHANNELS): log2 decay over every chunk, of a head or of each d_state channel.
+    """
+    part, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    parts: tl.constexpr = ELEMENTS // SLICE
+    element = part * SLICE + tl.arange(0, SLICE)
+    row = batch.to(tl.int64) * (nchunks + 1) * nheads + head
+    states += row * ELEMENTS + element
+    squares += row * parts + part
+    sums += row * parts + part
+    largest += row * parts + part
+    totals += (batch.to(tl.int64) * nchunks * nheads + head) * CHANNELS + element % CHANNELS
+    h = tl.load(initial + (batch.to(tl.int64) * nheads + head) * ELEMENTS + element)
+    bound = tl.load(limit + head) if CLIP else 0.0
+    for chunk in range(nchunks + 1):
+        if chunk > 0:
+            h = tl.exp2(tl.load(totals)) * h + tl.load(states)
+            totals += nheads * CHANNELS
+        square = tl.sum(h * h, axis=0)
+        if CLIP:  # the whole head is here, since SLICE = ELEMENTS; a state to start from is left as it is
+            scale = tl.minimum(bound / tl.sqrt(tl.maximum(square, 1e-37)), 1.0) if chunk > 0 else 1.0
+            h *= scale
+            square *= scale * scale
+        tl.store(states, h)
+        tl.store(squares, square)
+        tl.store(sums, tl.sum(h, axis=0))
+        tl.store(largest, tl.max(tl.abs(h), axis=0))
+        states += nheads * ELEMENTS
+        squares += nheads * parts
+        sums += nheads * parts
+        largest += nheads * parts
+
+
+@triton.jit(do_not_specialize=["nchunks", "nheads"])
+def pass_gradients(  # type: ignore[no-untyped-def]
+    given, gradients, totals,
+    nchunks, nheads,
+    ELEMENTS: tl.constexpr, SLICE: tl.constexpr, CHANNELS: tl.constexpr, GIVEN: tl.constexpr,
+):  # fmt: skip
+    """From what the chunks add to the gradients of the boundary states, in place, backwards; ``given`` comes in."""
+    part, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    element = part * SLICE + tl.arange(0, SLICE)
+    last = ((batch.to(tl.int64) * (nchunks + 1) + nchunks) * nheads + head) * ELEMENTS + element
+    gradients += last
+    given += last
+    totals += ((batch.to(tl.int64) * nchunks + nchunks) * nheads + head) * CHANNELS + element % CHANNELS
+    dh = tl.load(given) if GIVEN else tl.zeros([SLICE], tl.float32)
+    tl.store(gradients, dh)
+    for _ in range(nchunks):
+        gradients -= nheads * ELEMENTS
+        given -= nheads * ELEMENTS
+        totals -= nheads * CHANNELS
+        dh = tl.exp2(tl.load(totals)) * dh + tl.load(gradients)
+        if GIVEN:
+            dh += tl.load(given)
+        tl.store(gradients, dh)
+
+
+def carry_states(
+    initial: Tensor, states: Tensor, totals: Tensor, limit: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Turn ``states`` (batch, nchunks + 1, nheads, headdim, d_state), what chunks add from index 1 on, into states.
+
+    ``totals`` (batch, nchunks, nheads, channels) are in log2. Returns their norm, mean, standard deviation and
+    largest element, (batch, nchunks + 1, nheads) each. A ``limit`` (nheads,) bounds the norm of all but the first.
+    """
+    batch, count, nheads, headdim, d_state = states.shape
+    elements = headdim * d_state
+    part = elements if limit is not None else min(SLICE, elements)
+    squares, sums, largest = states.new_empty(3, batch, count, nheads, elements // part)
+    pass_states[(elements // part, nheads, batch)](
+        initial, states, totals, initial if limit is None else limit.to(initial).contiguous(), squares, sums, largest,
+        count - 1, nheads,
+        ELEMENTS=elements, SLICE=part, CHANNELS=totals.shape[-1], CLIP=limit is not None,
+        num_warps=8 if part > SLICE else 4 if part > 128 else 1,
+    )  # fmt: skip
+    squared, mean = squares.sum(-1), sums.sum(-1) / elements
+    std = (squared / elements - mean.square()).clamp_min(0).sqrt()
+    return squared.sqrt(), mean, std, largest.amax(-1)
+
+
+def carry_gradients(given: Tensor | None, gradients: Tensor, totals: Tensor) -> None:
+    """Turn ``gradients`` of the shape of the states, what chunks add up to the last but one index, into gradients."""
+    batch, count, nheads, headdim, d_state = gradients.shape
+    elements = headdim * d_state
+    part = min(SLICE, elements)
+    pass_gradients[(elements // part, nheads, batch)](
+        gradients if given is None else given.contiguous(), gradients, totals, count - 1, nheads,
+        ELEMENTS=elements, SLICE=part, CHANNELS=totals.shape[-1], GIVEN=given is not None,
+    )  # fmt: skip
+
+
+def mean_log_decay(totals: Tensor, seqlen: int, chunk: int) -> Tensor:
+    """The mean natural logarithm of the decay in every chunk, (batch, nchunks, nheads)."""
+    counts = totals.new_full((totals.shape[1], 1), chunk)
+    counts[-1] = seqlen - (len(counts) - 1) * chunk
+    return totals.mean(-1) / (LOG2_E.value * counts)

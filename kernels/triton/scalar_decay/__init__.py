@@ -1,0 +1,1 @@
+"""One decay per head: forward, backward, the scan at its door, and its sliding window."""

@@ -1,0 +1,1 @@
+"""One decay per channel: forward, backward, and the scan at its door."""

@@ -1,0 +1,67 @@
+"""The leaves of the model: root-mean-square norm, a linear map in its weight's dtype, and the residual block."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from kernels.cpu.elementwise import rms_norm
+from kernels.cpu.forked import state_scan
+from kernels.cpu.products import Products
+from kernels.types import Scan
+from model.state import LayerState
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm (Zhang & Sennrich 2019, arXiv 1910.07467)."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, u: Tensor) -> Tensor:
+        """(..., width) -> (..., width), in the dtype of ``u``."""
+        return rms_norm(u, self.weight, self.eps)
+
+
+class Linear(nn.Linear):
+    """A linear map whose product runs in the dtype of its weight, whatever comes in; without bias unless one is named.
+
+    The residual stream stays in float32; a bfloat16 model casts at the product and nowhere else.
+    """
+
+    def __init__(self, wide_in: int, wide_out: int, *, bias: bool = False) -> None:
+        super().__init__(wide_in, wide_out, bias=bias)
+        self.products = Products()
+
+    def forward(self, u: Tensor, *rows: slice) -> Tensor:
+        """(..., in) -> (..., out), in the dtype of the weight; or only the ``rows`` of it, one after another."""
+        return self.products.linear(u.to(self.weight.dtype), self.weight, self.bias, *rows)
+
+
+class Block(nn.Module):
+    """Norm, mixer, residual: u + mixer(norm(u))."""
+
+    def __init__(self, mixer: nn.Module, width: int, eps: float) -> None:
+        super().__init__()
+        self.norm = RMSNorm(width, eps)
+        self.mixer = mixer
+
+    def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
+        """(batch, seqlen, d_model) from ``state`` -> the same shape and the state after the last token."""
+        mixed, state = self.mixer(self.norm(u), state, scan)
+        return u + mixed, state
+
+    def advance(self, parts: Iterable[Tensor], state: LayerState, scan: Scan) -> LayerState:
+        """The state after the ``parts`` of a stretch, without the output; quicker where the mixer knows how."""
+        mixer: Any = self.mixer
+        if scan is state_scan and hasattr(mixer, "write"):
+            return mixer.write([self.norm(u) for u in parts], state)  # type: ignore[no-any-return]
+        for u in parts:
+            read = self.norm(u)
+            state = mixer.advance(read, state, scan) if hasattr(mixer, "advance") else mixer(read, state, scan)[1]
+        return state

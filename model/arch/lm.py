@@ -1,0 +1,141 @@
+"""The language model: embedding, blocks, norm, head. It holds no memory and no settings: both come as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from kernels.cpu.forked import SharedInputs
+from kernels.cpu.products import Products
+from kernels.dispatch import scan as kernel_scan
+from kernels.types import Scan
+from model.arch.layers import Block, Linear, RMSNorm
+from model.config import ModelConfig
+from model.mixers import MIXERS
+from model.state import LayerState, State
+
+
+class Shared(NamedTuple):
+    """Tokens that many rows read, up to the first scan, which is as far as they are the same for all of them.
+
+    ``u`` (1, seqlen, d_model), what the first mixer has ``prepared`` of it, and the ``size`` of both in bytes.
+    """
+
+    u: Tensor
+    prepared: Any
+    size: int
+
+
+class LanguageModel(nn.Module):
+    """A stack of recurrent blocks. Several sessions may share one instance: a forward pass changes nothing."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model)
+        nn.init.normal_(self.embedding.weight, std=0.02)
+        self.blocks = nn.ModuleList(
+            Block(MIXERS[name](config), config.d_model, config.norm_eps) for name in config.layers
+        )
+        self.norm = RMSNorm(config.d_model, config.norm_eps)
+        self.lm_head = None if config.tied else nn.Parameter(self.embedding.weight.detach().clone())
+        self.products = Products()  # of the head
+
+    @property
+    def head(self) -> Tensor:
+        """The matrix of the head, (vocab_size, d_model): the embedding's own if they are tied."""
+        return self.embedding.weight if self.lm_head is None else self.lm_head
+
+    def zero_state(self, batch: int = 1) -> State:
+        """An empty memory for ``batch`` sequences."""
+        mixers: list[Any] = [block.mixer for block in self.blocks]
+        return tuple(mixer.zero_state(batch) for mixer in mixers)
+
+    def forward(
+        self, tokens: Tensor, state: State | None = None, scans: Sequence[Scan] | None = None
+    ) -> tuple[Tensor, State]:
+        """Read ``tokens`` (batch, seqlen) from ``state`` through ``scans``, one per layer.
+
+        Returns the logits of the next token (batch, seqlen, vocab_size) and the state after the last token.
+        Without a state the memory is empty; without scans every layer runs the plain scan of its device.
+        """
+        u, state = self.hidden(tokens, state, scans)
+        return self.logits(u), state
+
+    def logits(self, u: Tensor, words: slice = slice(None)) -> Tensor:
+        """Scores of the next token, or of the ``words`` of the vocabulary: (..., d_model) -> (..., vocab_size)."""
+        return self.products.linear(u.to(self.head.dtype), self.head, None, words)
+
+    def hidden(
+        self, tokens: Tensor, state: State | None = None, scans: Sequence[Scan] | None = None
+    ) -> tuple[Tensor, State]:
+        """Like :meth:`forward`, but returns what the head reads, (batch, seqlen, d_model), instead of the logits."""
+        state = self.zero_state(tokens.shape[0]) if state is None else state
+        scans = [kernel_scan] * len(self.blocks) if scans is None else scans
+        u = self.embedding(tokens).to(state[0].memory.state.dtype)
+        after = []
+        for block, layer_state, scan in zip(self.blocks, state, scans, strict=True):
+            u, layer_state = block(u, layer_state, scan)
+            after.append(layer_state)
+        return self.norm(u), tuple(after)
+
+    def advance(self, tokens: Tensor, state: State, scans: Sequence[Scan]) -> State:
+        """The state after ``tokens`` (batch, seqlen), for reading on: nothing is said, nor by the last block."""
+        u = self.embedding(tokens).to(state[0].memory.state.dtype)
+        after, u = self._through(0, u, state, scans)
+        last: Any = self.blocks[-1]
+        return (*after, last.advance([u], state[-1], scans[-1]))
+
+    def share(self, tokens: Tensor, window: Tensor) -> Shared:
+        """Read ``tokens`` (1, seqlen), after what the first layer's ``window`` of one row holds, up to the first scan.
+
+        For a first mixer whose state is a memory and a window.
+        """
+        first: Any = self.blocks[0]
+        u = self.embedding(tokens).to(window.dtype)
+        prepared = first.mixer.prepare(first.norm(u), window)
+        inputs = SharedInputs(*prepared.inputs)
+        # What an empty memory gives, which comes later, is as large as what is written.
+        size = sum(part.nbytes for part in (u, prepared.convolved, prepared.gate, inputs.x, inputs.x))
+        return Shared(u, prepared._replace(inputs=inputs), size)
+
+    def advance_shared(self, parts: Iterable[Shared], state: State, scans: Sequence[Scan]) -> State:
+        """Like :meth:`advance` for every row of ``state``, over the ``parts`` of a stretch.
+
+        The first layer's window stays of one row.
+        """
+        first: Any = self.blocks[0]
+        last: Any = self.blocks[-1]
+        before = state[:-1]
+
+        def reads() -> Iterator[Tensor]:
+            nonlocal before
+            for u, prepared, _ in parts:
+                output = scans[0](prepared.inputs, before[0].memory)
+                mixed = first.mixer.finish(prepared, output.y)
+                more, read = self._through(1, mixed.to(u.dtype).add_(u), before, scans)
+                before = (LayerState(output.memory, prepared.window), *more)
+                yield read
+
+        after = last.advance(reads(), state[-1], scans[-1])
+        return (*before, after)
+
+    def _through(self, first: int, u: Tensor, state: State, scans: Sequence[Scan]) -> tuple[State, Tensor]:
+        """The states of the layers from ``first`` on but for the last, and what that one reads."""
+        after = []
+        for index in range(first, len(self.blocks) - 1):
+            u, here = self.blocks[index](u, state[index], scans[index])
+            after.append(here)
+        return tuple(after), u
+
+    def use_bfloat16(self) -> LanguageModel:
+        """Keep the matrices of products in bfloat16: about twice as fast on a recent CPU, states stay float32."""
+        for block in self.modules():
+            if isinstance(block, Linear):
+                block.weight.data = block.weight.data.to(torch.bfloat16)
+        for matrix in {self.embedding.weight, self.head}:
+            matrix.data = matrix.data.to(torch.bfloat16)
+        return self

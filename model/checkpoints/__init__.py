@@ -1,0 +1,1 @@
+"""Weights on disk: cards, the catalogue, and the shipped checkpoints, one folder each."""

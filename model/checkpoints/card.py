@@ -1,0 +1,63 @@
+"""A model as it stands on disk: its name, its folder, its configuration, the fingerprint of its weights."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from model.config import ModelConfig
+
+
+def home() -> Path:
+    """Where this user's checkpoints and kept recordings live: MEMORY_EXPLORER_HOME, or the usual data folder."""
+    return Path(os.environ.get("MEMORY_EXPLORER_HOME") or Path.home() / ".local" / "share" / "memory-explorer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """A model of this project that can be chosen: the folder ``path`` with its weights. Opening one reads no weights.
+
+    A checkpoint that others trained is a :class:`model.published.registry.PublishedCard`.
+    """
+
+    name: str
+    path: Path
+    config: ModelConfig
+    shipped: bool
+
+    @property
+    def published(self) -> bool:
+        """Whether others trained it, so that it is read by what transformers knows of it."""
+        return False
+
+    @property
+    def train_length(self) -> int:
+        """Tokens of a training sequence."""
+        return self.config.train_length
+
+    @property
+    def weights(self) -> str:
+        """Fingerprint of the weights: the first sixteen digits of the file's SHA-256."""
+        file = self.path / "model.safetensors"
+        return fingerprint(file, file.stat().st_mtime_ns)
+
+    @property
+    def explored_file(self) -> Path:
+        """Where its explored states lie, or would lie."""
+        return self.path / "explored.safetensors"
+
+    @property
+    def explored(self) -> Path | None:
+        """The file of explored states, if there is one."""
+        file = self.explored_file
+        return file if file.exists() else None
+
+
+@lru_cache(maxsize=64)
+def fingerprint(file: Path, _changed: int) -> str:
+    """The first sixteen hexadecimal digits of a file's SHA-256."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]

@@ -1,0 +1,141 @@
+"""Weights on disk to a model in memory: what is shipped, what was trained here, and what others published.
+
+A checkpoint is a folder: ``config.json`` (a ModelConfig), ``model.safetensors``, ``tokenizer.json``,
+``explored.safetensors`` (the model's own states within its training length), ``training.json`` (command, seed, loss
+curve) and ``README.md`` (the model card). A checkpoint that transformers reads is one too: :mod:`model.published`.
+Weights are safetensors only: nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.checkpoints.card import ModelCard, home
+from model.config import PRESETS, ModelConfig
+from model.errors import UserError
+from model.published.registry import find, known
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from model.arch.lm import LanguageModel
+
+SHIPPED = Path(__file__).parent
+DEFAULT = "mamba2-base"
+PRECISIONS = ("float32", "bfloat16")
+DEVICE = "MEMORY_EXPLORER_DEVICE"
+"""The variable that names the device of published models: cpu by default, or cuda."""
+
+
+def available() -> dict[str, ModelCard]:
+    """Every model that can be read with: shipped ones first, then those trained here, then published ones."""
+    cards = {}
+    for folder, shipped in ((SHIPPED, True), (home() / "checkpoints", False)):
+        for file in sorted(folder.glob("*/config.json")):
+            if (file.parent / "model.safetensors").exists() and file.parent.name not in cards and is_ours(file):
+                card = ModelCard(name=file.parent.name, path=file.parent, config=read_config(file), shipped=shipped)
+                cards[card.name] = card
+    return {**cards, **{name: card for name, card in known().items() if name not in cards}}
+
+
+def model_card(name: str) -> ModelCard:
+    """The model ``name``, the checkpoint in the folder ``name``, or the hub's ``name`` if it was downloaded.
+
+    UserError if there is none of them.
+    """
+    cards = available()
+    if name in cards:
+        return cards[name]
+    folder = Path(name)
+    if (folder / "model.safetensors").exists() and is_ours(folder / "config.json"):
+        return ModelCard(name=name, path=folder, config=read_config(folder / "config.json"), shipped=False)
+    published = find(name)
+    if published is not None:
+        return published
+    raise UserError("models.unknown", name=name, known=", ".join(cards))
+
+
+def is_ours(file: Path) -> bool:
+    """Whether ``file`` is a ``config.json`` of this project's kind, damaged ones included, and not transformers'."""
+    try:
+        values = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return file.exists()
+    return not isinstance(values, dict) or not ({"model_type", "architectures", "ssm_cfg"} & values.keys())
+
+
+def read_config(file: Path) -> ModelConfig:
+    """Parse a ``config.json``; UserError if it is not a ModelConfig."""
+    try:
+        values: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        return ModelConfig(**{**values, "layers": tuple(values["layers"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError("models.bad_config", name=file.parent.name) from error
+
+
+@lru_cache(maxsize=2)
+def load_model(name: str, precision: str = "float32") -> LanguageModel:
+    """The model ``name`` in evaluation mode, with matrix products in ``precision``; shared, never changed.
+
+    A preset without weights (``random:mamba2-130m``) gives random ones, for measuring speed.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from kernels.cpu.heap import keep_freed_memory
+    from model.arch.lm import LanguageModel
+
+    keep_freed_memory()
+    if name.startswith("random:") and name.removeprefix("random:") in PRESETS:
+        torch.manual_seed(0)
+        model = LanguageModel(PRESETS[name.removeprefix("random:")])
+    else:
+        card = model_card(name)
+        if card.published:
+            from model.published.config import PublishedConfig
+            from model.published.load import load_published
+
+            assert isinstance(card.config, PublishedConfig)
+            device = os.environ.get(DEVICE, "cpu")
+            return load_published(card.path, card.name, card.config, precision, device, load_model.cache_clear)
+        model = LanguageModel(card.config)
+        try:
+            weights = load_file(card.path / "model.safetensors")
+            model.load_state_dict(weights)
+        except (RuntimeError, OSError, ValueError, SafetensorError) as error:
+            raise UserError("models.bad_weights", name=card.name) from error
+    model.requires_grad_(False)
+    return model.use_bfloat16() if precision == "bfloat16" else model
+
+
+@lru_cache(maxsize=4)
+def load_tokenizer_of(name: str) -> Tokenizer:
+    """The tokenizer of the model ``name``."""
+    from model.published.tokens import load_published_tokenizer
+    from model.tokenizer import load_tokenizer
+
+    card = model_card(name)
+    if card.published:
+        return load_published_tokenizer(card.path, card.name)
+    return load_tokenizer(card.path / "tokenizer.json")
+
+
+def save_checkpoint(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
+    """Write config, weights and tokenizer of ``model`` to ``folder``."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(asdict(model.config), indent=1) + "\n", "utf-8")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    tensors = {name: tensor.detach().float().contiguous() for name, tensor in model.named_parameters()}
+    partial = folder / "model.partial"
+    save_file(tensors, partial)
+    partial.replace(folder / "model.safetensors")
+    load_model.cache_clear()  # a checkpoint that is made again has its old name
+    load_tokenizer_of.cache_clear()

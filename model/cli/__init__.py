@@ -1,0 +1,1 @@
+"""The command ``memory-explorer``, one file a command group."""

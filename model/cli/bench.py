@@ -1,0 +1,346 @@
+"""Speed, measured as ratios within one run: contestants take turns, the median of each counts.
+
+Machines are shared and clocks vary, so a number of tokens per second means little on its own. Every row sets two
+contestants that alternate round by round against each other and reports both medians, their ratio and the bar it is
+held to. ``memory-explorer bench`` prints the table; nothing here runs in the tests.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from model.arch.lm import LanguageModel
+
+Contestant = Callable[[], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One comparison. ``ratio`` is what ``bar`` speaks of: a speed-up (at least) or a cost (at most)."""
+
+    name: str
+    ours: float
+    theirs: float
+    unit: str
+    ratio: float
+    bar: str
+    met: bool
+
+
+def run_bench(what: str, seconds: float, echo: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Run the comparisons called ``what`` ("all" or a name of SUITES), ``seconds`` each; returns the rows."""
+    from model.errors import UserError
+
+    if what != "all" and what not in SUITES:
+        raise UserError("bench.unknown", name=what, known=", ".join(["all", *SUITES]))
+    echo(f"{'comparison':58s} {'ours':>10s} {'against':>10s} {'':7s} {'ratio':>6s}  bar")
+    rows = []
+    for name, suite in SUITES.items():
+        if what in ("all", name):
+            for row in suite(seconds):
+                rows.append(asdict(row))
+                mark = "met" if row.met else "MISSED"
+                echo(
+                    f"{row.name:58s} {row.ours:10.1f} {row.theirs:10.1f} {row.unit:7s} {row.ratio:6.2f}  "
+                    f"{row.bar} {mark}"
+                )
+    return rows
+
+
+def take_turns(contestants: list[Contestant], seconds: float) -> list[float]:
+    """Median seconds of each contestant, alternating for ``seconds`` after one round of warming up."""
+    for contestant in contestants:
+        contestant()
+    times: list[list[float]] = [[] for _ in contestants]
+    started = time.perf_counter()
+    while len(times[0]) < 3 or time.perf_counter() - started < seconds:
+        for place, contestant in enumerate(contestants):
+            begin = time.perf_counter()
+            contestant()
+            times[place].append(time.perf_counter() - begin)
+    return [median(found) for found in times]
+
+
+def bench_read(seconds: float) -> list[Row]:
+    """Reading with full chunk telemetry against transformers' forward pass: same weights, same tokens."""
+    rows = []
+    for name, precision, tokens, bar in (
+        ("mamba2-base", "float32", 8192, 4.0),
+        ("mamba2-base", "bfloat16", 8192, 4.0),
+        ("random:mamba2-130m", "float32", 4096, 2.5),
+        ("random:mamba2-130m", "bfloat16", 4096, 5.0),
+    ):
+        import torch
+
+        from model.checkpoints.catalogue import load_model
+
+        model = load_model(name, precision)
+        ids = np.random.default_rng(0).integers(0, model.config.vocab_size, tokens).astype(np.int32)
+        theirs = to_transformers(load_model(name))
+        batch = torch.from_numpy(ids.astype(np.int64))[None]
+
+        def forward(theirs: Any = theirs, batch: Any = batch) -> object:
+            with torch.inference_mode():
+                return theirs(batch, use_cache=False).logits
+
+        ours, peer = take_turns([partial(read_all, model, ids, chunk_telemetry=True), forward], seconds)
+        rows.append(
+            Row(
+                name=f"{name.removeprefix('random:')} {precision}: read with telemetry vs transformers fp32",
+                ours=tokens / ours,
+                theirs=tokens / peer,
+                unit="tok/s",
+                ratio=peer / ours,
+                bar=f">= {bar:g}",
+                met=peer / ours >= bar,
+            )
+        )
+    return rows
+
+
+def bench_telemetry(seconds: float) -> list[Row]:
+    """What telemetry costs: chunk statistics, and exact norms at every token, against the same read without."""
+    from model.checkpoints.catalogue import load_model
+
+    rows = []
+    for name, tokens in (("mamba2-base", 65536), ("random:mamba2-130m", 4096)):
+        model = load_model(name)
+        ids = np.random.default_rng(0).integers(0, model.config.vocab_size, tokens).astype(np.int32)
+        plain, chunk, exact = take_turns(
+            [
+                partial(read_all, model, ids),
+                partial(read_all, model, ids, chunk_telemetry=True),
+                partial(read_all, model, ids, chunk_telemetry=True, token_norms=True),
+            ],
+            seconds,
+        )
+        label = name.removeprefix("random:")
+        rows.append(cost(f"{label}: read with chunk telemetry vs without", tokens, chunk, plain, 1.10))
+        rows.append(cost(f"{label}: read with norms at every token vs without", tokens, exact, plain, 1.40))
+    return rows
+
+
+def bench_mitigations(seconds: float) -> list[Row]:
+    """Each mitigation against the plain scan, one layer, the segments of a reading of that shape, in steady state."""
+    import torch
+
+    from kernels.cpu.chunked import chunked_scan
+    from kernels.cpu.heap import keep_freed_memory
+    from kernels.types import Memory, Scan, ScanInputs
+    from model.checkpoints.catalogue import model_card
+    from model.config import PRESETS
+    from model.interventions.mitigations import MITIGATIONS, mitigated
+    from model.reading.stream import segment_of
+
+    keep_freed_memory()  # as whoever reads does
+    rows = []
+    for label, config in (("base shape", model_card("mamba2-base").config), ("130M shape", PRESETS["mamba2-130m"])):
+        seqlen = segment_of(config)
+        nheads, headdim, d_state = config.nheads, config.headdim, config.d_state
+        torch.manual_seed(0)
+        inputs = ScanInputs(
+            torch.randn(1, seqlen, nheads, headdim),
+            torch.randn(1, seqlen, 1, d_state) / d_state**0.5,
+            torch.randn(1, seqlen, 1, d_state) / d_state**0.5,
+            -torch.rand(1, seqlen, nheads, 1) * torch.logspace(-4, -1, nheads)[:, None],
+        )
+        empty = Memory(torch.zeros(1, nheads, headdim, d_state))
+        settled = empty
+        for _ in range(8):
+            settled = chunked_scan(inputs, settled).memory
+        norms = settled.state.square().sum((-1, -2)).sqrt()[0]
+
+        def steady(scan: Scan, inputs: ScanInputs = inputs, memory: Memory = empty) -> Contestant:
+            for _ in range(24):  # past the window's length, so that every part of it is at work
+                memory = scan(inputs, memory).memory
+
+            def four() -> None:
+                for _ in range(4):
+                    scan(inputs, memory)
+
+            return four
+
+        with torch.inference_mode():
+            plain = steady(chunked_scan)
+            for name, row in MITIGATIONS.items():
+                for value in (256.0, 1000.0, 8192.0) if name == "window" else (row.suggested,):
+                    scan = steady(mitigated(chunked_scan, {name: value}, norms * 0.8))
+                    mended, base = take_turns([scan, plain], seconds / 8)
+                    rows.append(cost(f"{label}: {name}={value:g} vs the plain scan", 4 * seqlen, mended, base, 2.5))
+    return rows
+
+
+def bench_map(_: float) -> list[Row]:
+    """The state map of 5,000 states in a new process: PCA, then UMAP the first time and again."""
+    script = (
+        "import json, time, numpy as np\n"
+        "from model.diagnostics.state_map import project\n"
+        "random = np.random.default_rng(0)\n"
+        "walk = random.normal(size=(5000, 2, 128)).cumsum(0).astype('float32')\n"
+        "seconds = []\n"
+        "for method in ('pca', 'umap', 'umap'):\n"
+        "    begin = time.perf_counter()\n"
+        "    project(walk[:2500], walk[2500:], method=method)\n"
+        "    seconds.append(time.perf_counter() - begin)\n"
+        "print(json.dumps(seconds))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    return [
+        Row(name=f"state map of 5,000: {label}", ours=spent, theirs=bar, unit="s", ratio=spent / bar,
+            bar=f"<= {bar:g} s", met=spent <= bar)
+        for label, spent, bar in zip(("PCA", "UMAP, first", "UMAP, again"), found, (1.0, 10.0, 3.0), strict=True)
+    ]  # fmt: skip
+
+
+def bench_memory(_: float) -> list[Row]:
+    """A document of a million tokens against one of twenty thousand: speed and peak memory of whole processes."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for tokens in (20_000, 1_000_000):
+            file = Path(folder) / f"{tokens}.txt"
+            file.write_text(long_text(tokens), "utf-8")
+            command = [
+                "from model.cli.main import main; main()",
+                "read",
+                str(file),
+                "--out",
+                folder,
+                "--no-control",
+                "--json",
+            ]
+            done = subprocess.run([sys.executable, "-c", *command], capture_output=True, text=True, check=True)
+            found.append(json.loads(done.stdout.splitlines()[-1]))
+    short, long = found
+    speed = long["tokens_per_second"] / short["tokens_per_second"]
+    more = long["peak_rss_mb"] - short["peak_rss_mb"]
+    return [
+        Row(name=f"speed at {long['tokens']:,} tokens vs {short['tokens']:,}", ours=long["tokens_per_second"],
+            theirs=short["tokens_per_second"], unit="tok/s", ratio=speed, bar=">= 0.9", met=speed >= 0.9),
+        Row(name="peak memory of the same", ours=long["peak_rss_mb"], theirs=short["peak_rss_mb"], unit="MB",
+            ratio=long["peak_rss_mb"] / short["peak_rss_mb"], bar="<= 200 MB more", met=more <= 200),
+    ]  # fmt: skip
+
+
+def bench_passkey(_: float) -> list[Row]:
+    """The grid of the passkey test with forked states against the protocol cell by cell."""
+    from model.cli.bench_passkey import Grid, compare
+
+    found = compare(Grid())
+    return [
+        Row(name="passkey, 8 lengths x 10 depths x 20 trials: forked vs by cell", ours=found.forked_seconds,
+            theirs=found.cell_by_cell_seconds, unit="s", ratio=found.speedup, bar=">= 10",
+            met=found.speedup >= 10 and found.identical),
+    ]  # fmt: skip
+
+
+SUITES: dict[str, Callable[[float], list[Row]]] = {
+    "read": bench_read,
+    "telemetry": bench_telemetry,
+    "mitigations": bench_mitigations,
+    "map": bench_map,
+    "memory": bench_memory,
+    "passkey": bench_passkey,
+}
+
+
+def cost(name: str, tokens: int, ours: float, theirs: float, bar: float) -> Row:
+    """A row about what something costs: the ratio of the times, at most ``bar``."""
+    return Row(
+        name=name,
+        ours=tokens / ours,
+        theirs=tokens / theirs,
+        unit="tok/s",
+        ratio=ours / theirs,
+        bar=f"<= {bar:g}",
+        met=ours / theirs <= bar,
+    )
+
+
+def read_all(
+    model: LanguageModel, tokens: np.ndarray, chunk_telemetry: bool = False, token_norms: bool = False
+) -> None:
+    """The reading loop of a run, without a disk."""
+    import torch
+
+    from kernels.cpu.chunked import chunked_scan
+    from kernels.types import Scan
+    from model.reading.stream import read
+    from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
+
+    config = model.config
+    scans: list[Scan] = [chunked_scan] * len(config.layers)
+    recorder = None
+    if chunk_telemetry:
+        sketcher = Sketcher(config.nheads * config.headdim * config.d_state, torch.ones(len(scans), config.nheads))
+        recorder = Recorder(len(scans), snapshot_positions(len(tokens), 1024), sketcher)
+        scans = recorder.scans(scans, token_norms)
+    for segment in read(model, tokens, model.zero_state(), scans):
+        if recorder is not None:
+            recorder.take(segment.stop - segment.start)
+
+
+def to_transformers(model: LanguageModel) -> Any:
+    """The same model as transformers' Mamba2ForCausalLM, weights included, in float32."""
+    import torch
+    from transformers import Mamba2Config, Mamba2ForCausalLM, logging
+
+    logging.set_verbosity_error()  # it names the CUDA packages it does without
+    config = model.config
+    theirs = Mamba2ForCausalLM(
+        Mamba2Config(
+            hidden_size=config.d_model,
+            num_hidden_layers=len(config.layers),
+            num_heads=config.nheads,
+            head_dim=config.headdim,
+            state_size=config.d_state,
+            n_groups=config.ngroups,
+            vocab_size=config.vocab_size,
+            expand=config.expand,
+            conv_kernel=config.d_conv,
+            layer_norm_epsilon=config.norm_eps,
+            tie_word_embeddings=config.tied,
+        )
+    ).eval()
+    backbone = theirs.backbone
+    with torch.no_grad():
+        backbone.embeddings.weight.copy_(model.embedding.weight)
+        theirs.lm_head.weight.copy_(model.head)
+        backbone.norm_f.weight.copy_(model.norm.weight)
+        for block, layer in zip(model.blocks, backbone.layers, strict=True):
+            ours: Any = block.mixer
+            mixer = layer.mixer
+            layer.norm.weight.copy_(cast(Any, block).norm.weight)
+            mixer.norm.weight.copy_(ours.norm.weight)
+            mixer.in_proj.weight.copy_(ours.in_proj.weight)
+            mixer.out_proj.weight.copy_(ours.out_proj.weight)
+            mixer.conv1d.weight.copy_(ours.conv_weight.T[:, None])
+            mixer.conv1d.bias.copy_(ours.conv_bias)
+            for name in ("A_log", "D", "dt_bias"):
+                getattr(mixer, name).copy_(getattr(ours, name))
+    return theirs
+
+
+def long_text(tokens: int) -> str:
+    """Varied text that gives about ``tokens`` tokens of the shipped tokenizer: the samples' sentences, shuffled."""
+    from model.checkpoints.catalogue import DEFAULT, load_tokenizer_of
+    from model.tokenizer import encode
+    from sample_data import sample_text
+
+    lines = [line for key in ("equipment_spec_en", "plant_log_ja") for line in sample_text(key).splitlines() if line]
+    per_line = len(encode(load_tokenizer_of(DEFAULT), "\n".join(lines))[0]) / len(lines)
+    return "\n".join(random.Random(0).choices(lines, k=round(tokens / per_line)))

@@ -1,0 +1,1 @@
+"""What acts on a reading from outside: initial states and mitigations."""

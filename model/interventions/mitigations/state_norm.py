@@ -1,0 +1,44 @@
+"""Bound the norm: after every token, scale a head's state back to F times its norm at the training length.
+
+    h_t <- h_t min(1, p / |h_t|)        p = F |h at the training length|, per layer and head
+
+The first version of Stuffed Mamba (arXiv 2410.07145v1) proposed it; its threshold is not published, hence a multiple
+of the head's own norm. The bound holds at every token, not only where chunks end, which is another operator.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from kernels.types import Memory, Scan, ScanInputs, ScanOutput
+
+
+def clipped(scan: Scan, factor: float, norm_at_train_length: Tensor | None) -> Scan:
+    """``scan`` with every head's state norm at most ``factor`` times ``norm_at_train_length`` (nheads,).
+
+    Over a sliding window, whose state is made anew at every token, the bound scales what is read.
+    """
+    assert norm_at_train_length is not None
+    limit = factor * norm_at_train_length
+
+    def scan_clipped(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
+        from kernels.cpu.clipped import clipped_scan
+
+        return clipped_scan(inputs, memory, limit, token_norms)
+
+    def window_clipped(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
+        output = scan(inputs, memory, True)
+        assert output.token_norms is not None
+        norms = output.token_norms
+        share = (limit / norms.clamp_min(1e-30)).clamp_max(1)
+        states = output.boundary_states
+        # The state at a boundary, so bounded here by its own norm.
+        boundary_norms = states.square().sum((-1, -2), keepdim=True).sqrt()
+        states = states * (limit[:, None, None] / boundary_norms.clamp_min(1e-30)).clamp_max(1)
+        y = output.y * share[..., None]
+        return output._replace(y=y, boundary_states=states, token_norms=norms * share, telemetry=None)
+
+    return window_clipped if getattr(scan, "windowed", False) else scan_clipped

@@ -1,0 +1,370 @@
+"""From a text and some choices to a finished recording: what the Run button and ``memory-explorer read`` both call.
+
+``prepare`` checks everything and tokenises, so that whatever is wrong is said before work starts. ``run`` reads block
+by block; each block is safe on disk before the next begins, and a run that was cancelled or killed goes on from the
+last safe one, with the same numbers as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from model.checkpoints.card import ModelCard
+from model.checkpoints.catalogue import PRECISIONS, load_model, load_tokenizer_of, model_card
+from model.diagnostics.explored import Explored
+from model.diagnostics.summary import summarise
+from model.errors import UserError
+from model.experiment import Experiment
+from model.interventions.initial_states import Origin, initial_state, row_of
+from model.interventions.mitigations import MITIGATIONS, active, check_fits, mitigated
+from model.recording.recording import (
+    BLOCK,
+    CANCELLED,
+    CHUNK,
+    COMPLETE,
+    Meta,
+    Recording,
+    RecordingWriter,
+    read_progress,
+    read_state,
+)
+
+if TYPE_CHECKING:
+    from kernels.types import Scan
+    from model.arch.lm import LanguageModel
+    from model.reading.telemetry import Sketcher
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A checked experiment with the tokens it reads; ``characters`` says where in the text each token begins."""
+
+    experiment: Experiment
+    card: ModelCard
+    tokens: np.ndarray
+    characters: np.ndarray
+    text: str
+    document_name: str
+    explored: Explored | None
+    source: Mapping[str, np.ndarray] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a run is, and what was seen last: losses in nats, ``norms`` (layers,) averaged over heads."""
+
+    tokens: int
+    total: int
+    seconds: float
+    seconds_left: float | None
+    phase: str
+    loss: float
+    control_loss: float | None
+    norms: np.ndarray
+
+
+def prepare(
+    text: str,
+    document_name: str,
+    model_name: str,
+    *,
+    initial_state: str = "zeros",
+    source: Path | None = None,
+    mitigations: Mapping[str, float] | None = None,
+    precision: str = "float32",
+    control: bool = True,
+    token_norms: bool = False,
+    train_length: int | None = None,
+    seed: int = 0,
+) -> Prepared:
+    """Check every choice and tokenise ``text``; UserError with one sentence for whatever does not fit.
+
+    ``source`` is the folder of the recording whose final state is carried over.
+    """
+    import hashlib
+
+    from model.published.tokens import beginning
+    from model.tokenizer import encode
+
+    card = model_card(model_name)
+    settings = active(mitigations or {})
+    check_fits(settings, card.config)
+    origin_row = row_of(initial_state)
+    explored = Explored.load(card.explored) if card.explored else None
+    if explored is None and any(MITIGATIONS[name].needs_reference for name in settings):
+        raise UserError("mitigations.needs_reference", name=next(iter(settings)))
+    if explored is None and origin_row.needs_explored:
+        raise UserError("initial_states.needs_explored", name=initial_state)
+    if origin_row.needs_source and source is None:
+        raise UserError("initial_states.needs_source")
+    if precision not in PRECISIONS:
+        raise UserError("models.precision", value=precision)
+    train_length = card.train_length if train_length is None else train_length
+    if not 16 <= train_length <= 1_000_000:
+        raise UserError("models.train_length", value=train_length)
+    tokens, characters = encode(load_tokenizer_of(model_name), text, whole=card.published)
+    if card.published:
+        first = beginning(load_tokenizer_of(model_name))
+        tokens = np.concatenate([np.array(first, np.int32), tokens])
+        characters = np.concatenate([np.zeros(len(first), np.int32), characters])
+        if len(tokens) and tokens.max() >= card.config.vocab_size:
+            raise UserError("published.other_tokenizer", name=model_name)
+    if len(tokens) < 2:
+        raise UserError("models.too_short", tokens=len(tokens))
+    carried = origin_row.needs_source and source is not None
+    experiment = Experiment(
+        document=hashlib.sha256(text.encode()).hexdigest(),
+        tokens=len(tokens),
+        model=model_name,
+        weights=card.weights,
+        train_length=train_length,
+        initial_state=initial_state,
+        source=Recording(source).key if carried and source else "",
+        mitigations=tuple(settings.items()),
+        precision=precision,
+        control=control,
+        token_norms=token_norms,
+        seed=seed,
+    )
+    return Prepared(
+        experiment=experiment,
+        card=card,
+        tokens=tokens,
+        characters=characters,
+        text=text,
+        document_name=document_name,
+        explored=explored,
+        source=read_state(source) if carried and source else None,
+    )
+
+
+def layer_scans(
+    model: LanguageModel, settings: Mapping[str, float], explored: Explored | None, kernel: Scan | None = None
+) -> list[Scan]:
+    """The mitigated scan of every layer of ``model``, over ``kernel`` (that of the device)."""
+    import torch
+
+    from kernels.dispatch import scan
+
+    check_fits(settings, model.config)
+    scans = []
+    for layer in range(len(model.config.layers)):
+        norms = torch.as_tensor(explored.norm_at_train_length[layer]) if explored is not None else None
+        scans.append(mitigated(kernel or scan, settings, norms))
+    return scans
+
+
+def run(
+    prepared: Prepared,
+    folder: Path,
+    *,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    stop: Callable[[], bool] = lambda: False,
+    title: str = "",
+    keep_text: bool = False,
+) -> Recording:
+    """Read the document and leave a recording in ``folder`` / its key; returns it, complete or cancelled.
+
+    A recording of the same experiment that is complete is returned as it is; one that is not goes on where it was.
+    """
+    import torch
+
+    from model.reading.stream import read
+    from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
+    from model.state import flatten_state, unflatten_state
+
+    experiment = prepared.experiment
+    path = folder / experiment.key
+    if (path / "recording.json").exists() and Recording(path).complete:
+        return Recording(path)
+
+    model = load_model(experiment.model, experiment.precision)
+    config = model.config
+    positions = snapshot_positions(experiment.tokens, experiment.snapshots)
+    meta = Meta(
+        title=title or prepared.document_name,
+        experiment=experiment,
+        document_name=prepared.document_name,
+        characters=len(prepared.text),
+        layers=config.layers,
+        nheads=config.recorded_heads,
+        headdim=config.recorded_headdim,
+        d_state=config.d_state,
+    )
+    writer = RecordingWriter(path, meta, positions)
+    if keep_text:
+        (path / "text.txt").write_text(prepared.text, "utf-8")
+
+    progress = read_progress(path)
+    start = int(progress["tokens"])
+    if start:
+        stored = {name: torch.from_numpy(array) for name, array in read_state(path).items()}
+        state = unflatten_state({name: tensor.to(model.head.device) for name, tensor in stored.items()})
+    else:
+        origin = Origin(explored=prepared.explored, source=prepared.source, seed=experiment.seed)
+        state = initial_state(experiment.initial_state, model.zero_state(), origin)
+
+    spread = torch.ones(len(config.layers), config.recorded_heads)
+    if prepared.explored is not None:
+        spread = torch.from_numpy(prepared.explored.std.astype(np.float32))
+    sketcher = Sketcher(config.d_inner * config.d_state, spread)
+    recorder = Recorder(len(config.layers), positions, sketcher, config.recorded_heads)
+    recorder.position = start
+    unseen = layer_scans(model, dict(experiment.mitigations), prepared.explored)
+    compile_once(model, prepared, unseen, sketcher)
+    scans = recorder.scans(unseen, experiment.token_norms)
+
+    block = Block(writer, prepared, model)
+    meter = Meter(experiment.tokens, start, float(progress.get("seconds", 0.0)))
+    status = COMPLETE
+    for segment in read(model, prepared.tokens, state, scans, start):
+        block.add(segment.start + 1, segment.losses, recorder.take(segment.stop - segment.start))
+        meter.reading_until(segment.stop)
+        end = segment.stop == experiment.tokens
+        block.catch_up(segment.stop, stop)
+        meter.skip()
+        if end or segment.stop % BLOCK == 0:
+            block.commit(segment.stop, meter.seconds, flatten_state(segment.state))
+            meter.skip()
+        on_progress(meter.report(block, segment.stop))
+        if stop() and not end:
+            # Everything read so far is kept; a later run goes on from this segment.
+            block.commit(segment.stop, meter.seconds, flatten_state(segment.state))
+            status = CANCELLED
+            break
+    on_progress(meter.report(block, meter.tokens, phase="summary"))
+    return finish(writer, status, prepared.explored, meter)
+
+
+def finish(writer: RecordingWriter, status: str, explored: Explored | None, meter: Meter) -> Recording:
+    """Close the recording with its key figures."""
+    recording = writer.finish(status, {})
+    peak = peak_rss_mb()
+    summary = summarise(recording, explored, tokens_per_second=meter.tokens_per_second, peak_rss_mb=peak)
+    return writer.finish(status, summary)
+
+
+class Block:
+    """What was read since the last commit: kept in memory, written together."""
+
+    def __init__(self, writer: RecordingWriter, prepared: Prepared, model: LanguageModel) -> None:
+        self.writer = writer
+        self.prepared = prepared
+        self.model = model
+        if prepared.experiment.precision != "float32" and not prepared.card.published:  # which may fit only once
+            self.model = load_model(prepared.experiment.model)
+        self.controlled = int(read_progress(writer.path).get("controlled", 0))
+        self.pending: dict[str, list[tuple[int, np.ndarray]]] = {}
+        self.loss, self.control_loss = float("nan"), None if not prepared.experiment.control else float("nan")
+        self.norms = np.zeros(len(writer.meta.layers))
+
+    def add(self, first: int, losses: np.ndarray, telemetry: Mapping[str, tuple[int, np.ndarray]]) -> None:
+        """Take the losses of the tokens from ``first`` on and the telemetry of their segment."""
+        self.pending.setdefault("loss", []).append((first, losses))
+        for name, entry in telemetry.items():
+            self.pending.setdefault(name, []).append(entry)
+        if len(losses):
+            self.loss = float(losses.mean())
+        self.norms = telemetry["norm"][1][-1].mean(-1)
+
+    def catch_up(self, stop: int, stopped: Callable[[], bool]) -> None:
+        """Read with a fresh memory too whatever whole batches of windows ``stop`` tokens hold, or all at the end.
+
+        The last few do not wait for ``stopped``: a document that is read to its end has its control.
+        """
+        from model.reading.stream import control_border, control_losses
+
+        experiment = self.prepared.experiment
+        end = stop == experiment.tokens
+        while experiment.control and self.controlled < stop and (end or not stopped()):
+            border = control_border(self.controlled, experiment.train_length)
+            if border > stop and not end:
+                break
+            first, last = self.controlled, min(border, stop)
+            losses = control_losses(self.model, self.prepared.tokens, first, last, experiment.train_length)
+            self.pending.setdefault("control_loss", []).append((first, losses))
+            self.control_loss = float(np.nanmean(losses[-512:]))
+            self.controlled = last
+
+    def commit(self, tokens: int, seconds: float, state: Mapping[str, Any]) -> None:
+        """Write everything pending and the state from which to go on."""
+        for name, entries in self.pending.items():
+            self.writer.put(name, entries[0][0], np.concatenate([values for _, values in entries]))
+        first, rows = self.pending["norm"][0][0], sum(len(values) for _, values in self.pending["norm"])
+        at = np.minimum(np.arange(first, first + rows) * CHUNK, tokens)
+        self.writer.put("position", first, at.astype(np.int32))
+        ends = np.append(self.prepared.characters, len(self.prepared.text))
+        self.writer.put("character", first, ends[at].astype(np.int32))
+        self.pending.clear()
+        self.writer.commit(
+            {"tokens": tokens, "controlled": self.controlled, "seconds": seconds},
+            {name: tensor.cpu().numpy() for name, tensor in state.items()},
+        )
+
+
+def compile_once(model: LanguageModel, prepared: Prepared, scans: Sequence[Scan], sketcher: Sketcher) -> None:
+    """Read a few tokens for nothing, so that what is compiled for this machine is at hand, and no speed counts it."""
+    from model.reading.stream import read
+    from model.reading.telemetry import Recorder
+
+    tokens = prepared.tokens[: CHUNK + 1]
+    recorder = Recorder(len(model.config.layers), np.array([CHUNK]), sketcher, model.config.recorded_heads)
+    for segment in read(model, tokens, model.zero_state(), recorder.scans(scans, prepared.experiment.token_norms)):
+        recorder.take(segment.stop - segment.start)
+
+
+class Meter:
+    """Clocks of a run: how long the reading itself took, and how long all of it will."""
+
+    def __init__(self, total: int, start: int, seconds: float) -> None:
+        self.total, self.start, self.tokens = total, start, start
+        self.seconds = seconds
+        self.started = self.last = time.monotonic()
+
+    def reading_until(self, tokens: int) -> None:
+        """Note that reading has reached ``tokens``."""
+        now = time.monotonic()
+        self.seconds += now - self.last
+        self.tokens, self.last = tokens, now
+
+    def skip(self) -> None:
+        """Leave out of the reading time what was done since the last note (the control, writing)."""
+        self.last = time.monotonic()
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Speed of the reading, telemetry included, control and writing not."""
+        return self.tokens / self.seconds if self.seconds > 0 else 0.0
+
+    def report(self, block: Block, tokens: int, phase: str = "reading") -> Progress:
+        """The progress to show."""
+        spent = time.monotonic() - self.started
+        done = tokens - self.start
+        left = spent / done * (self.total - tokens) if done else None
+        return Progress(
+            tokens=tokens,
+            total=self.total,
+            seconds=spent,
+            seconds_left=left,
+            phase=phase,
+            loss=block.loss,
+            control_loss=block.control_loss,
+            norms=block.norms,
+        )
+
+
+def peak_rss_mb() -> float | None:
+    """The most memory this process has held, in megabytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)

@@ -1,0 +1,244 @@
+"""Telemetry is a function from scan to scan: it looks at what passes and keeps sums, never trajectories.
+
+Everything is reduced where the tensors are: a boundary state of a hundred thousand numbers becomes a handful per head
+before the next segment starts. Only at the snapshot positions is more kept, a sketch of each layer's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kernels.types import Memory, Scan, ScanInputs, ScanOutput, Telemetry
+from model.recording.recording import CHUNK, SKETCH
+
+STATISTICS = ("norm", "mean", "std", "max_abs")
+"""Over all elements of a head's state: Frobenius norm, mean, standard deviation and largest absolute value."""
+
+DECAYS = ("log_decay", "decay")
+"""Over the tokens of a chunk, and the channels of a head: the mean of the log decay, and of the decay."""
+
+Observer = Callable[[ScanOutput], None]
+
+
+def recorded(scan: Scan, observe: Observer, token_norms: bool = False) -> Scan:
+    """``scan``, with every output shown to ``observe``; ``token_norms`` asks for the norm at every token."""
+
+    def scan_recorded(inputs: ScanInputs, memory: Memory, token_norms: bool = token_norms) -> ScanOutput:
+        output = scan(inputs, memory, token_norms)
+        observe(output)
+        return output
+
+    return scan_recorded
+
+
+def snapshot_positions(tokens: int, count: int, chunk: int = CHUNK) -> np.ndarray:
+    """At most ``count`` boundaries at which a sketch is kept, (n,) int32, for a document of ``tokens`` tokens.
+
+    Half are spread evenly over the document, half evenly in the logarithm of the position, so that the first
+    training lengths are seen as finely as the chunk allows and the end of a long document is not forgotten. A short
+    document has fewer, about every sixteenth boundary: a snapshot costs as much as the statistics of twenty chunks.
+    """
+    boundaries = -(-tokens // chunk)
+    count = min(count, 4 + boundaries // 16)
+    if boundaries <= count:
+        chosen = np.arange(1, boundaries + 1)
+    else:
+        even = np.linspace(1, boundaries, count // 2)
+        early = np.geomspace(1, boundaries, count - count // 2)
+        chosen = np.unique(np.rint(np.concatenate([even, early])).astype(int))
+    return np.minimum(chosen * chunk, tokens).astype(np.int32)
+
+
+class Sketcher:
+    """A count sketch of a layer's state: each element goes, with a random sign, into one of SKETCH sums.
+
+    Distances survive in expectation (Charikar, Chen & Farach-Colton 2002), at the price of one pass and no matrix.
+    Heads are first divided by their explored spread, so that a loud head does not drown the rest.
+    """
+
+    def __init__(self, elements: int, spread: Tensor) -> None:
+        generator = torch.Generator().manual_seed(0)  # the same for every recording: sketches must be comparable
+        place = torch.randint(SKETCH, (elements,), generator=generator)
+        sign = torch.randint(2, (elements,), generator=generator).float() * 2 - 1
+        weight = (sign.view(spread.shape[1], -1) / spread.clamp_min(1e-12)[..., None]).flatten(1)
+        self._place, self._weight = place.numpy(), weight.float().numpy()
+        self._lying: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
+
+    def __call__(self, layer: int, state: Tensor) -> Tensor:
+        """(nheads, headdim, d_state) -> (SKETCH,)."""
+        from kernels.cpu.summary import count_sketch
+
+        # As the scan of the CPU lays it out it need not be moved, nor need any state that lies in its own order.
+        order = (2, 0, 1) if state.permute(2, 0, 1).is_contiguous() else (0, 1, 2)
+        place, weight = self._in_order(order, state.shape)
+        sketch = np.zeros(SKETCH, np.float32)
+        values = state.permute(order).float().contiguous().view(-1).numpy()
+        count_sketch(values, weight[layer], place, sketch)
+        return torch.from_numpy(sketch)
+
+    def _in_order(self, order: tuple[int, ...], shape: torch.Size) -> tuple[np.ndarray, np.ndarray]:
+        """Places (elements,) and weights (layers, elements) of a state whose axes lie in this ``order``."""
+        if order not in self._lying:
+            place = self._place.reshape(shape).transpose(order).ravel()
+            weight = np.stack([row.reshape(shape).transpose(order).ravel() for row in self._weight])
+            self._lying[order] = place, weight
+        return self._lying[order]
+
+
+class Recorder:
+    """Collects the telemetry of one segment at a time; ``take`` hands it over as numpy and starts the next.
+
+    ``heads`` are those that are recorded: a layer's own if None, or groups of channels (see :func:`grouped`).
+    """
+
+    def __init__(self, layers: int, snapshots: np.ndarray, sketcher: Sketcher, heads: int | None = None) -> None:
+        self.layers = layers
+        self.heads = heads
+        self.snapshots = snapshots
+        self.sketcher = sketcher
+        self.position = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._boundaries: list[np.ndarray] = []  # of each layer (6, boundaries, heads)
+        self._sketches: list[Tensor] = []
+        self._grams: list[Tensor] = []
+        self._norms: list[Tensor] = []
+
+    def scans(self, scans: Sequence[Scan], token_norms: bool) -> list[Scan]:
+        """``scans``, one per layer, each recorded."""
+
+        def observer(layer: int) -> Observer:
+            return lambda output: self._observe(layer, output)
+
+        return [recorded(scan, observer(layer), token_norms) for layer, scan in enumerate(scans)]
+
+    def _observe(self, layer: int, output: ScanOutput) -> None:
+        first = 0 if self.position == 0 else 1  # the state before the first token of a document is a boundary too
+        states = grouped(output.boundary_states[0], self.heads)
+        if output.telemetry is not None:  # the kernel has read every state: nobody need read them again
+            statistics, decays = reduced_by_kernel(output.telemetry, self.heads)
+            statistics = statistics[:, first:]
+        else:
+            assert output.log_decay is not None
+            statistics = reduce_states(states[first:])
+            decays = mean_decay(grouped(output.log_decay[0][:, :, None], self.heads).flatten(2))
+        if first == 0:  # a decay is that of the tokens before a boundary: none before the first
+            decays = np.pad(decays, ((0, 0), (1, 0), (0, 0)), constant_values=np.nan)
+        self._boundaries.append(np.concatenate([statistics, decays]))
+        if output.token_norms is not None:
+            norms = output.token_norms[0]
+            if self.heads not in (None, norms.shape[1]):
+                norms = grouped(norms[..., None, None], self.heads).square().sum((-1, -2)).sqrt()
+            self._norms.append(norms.cpu())
+        seqlen = output.y.shape[1]
+        for position in self._here(seqlen):
+            state = states[-(-(position - self.position) // CHUNK)].cpu()
+            self._sketches.append(self.sketcher(layer, state))
+            self._grams.append(gram(state))
+
+    def _here(self, seqlen: int) -> list[int]:
+        low, high = np.searchsorted(self.snapshots, [self.position, self.position + seqlen], side="right")
+        return self.snapshots[low:high].tolist()
+
+    def take(self, seqlen: int) -> dict[str, tuple[int, np.ndarray]]:
+        """The segment's telemetry: array name -> (first row, values), in the dimensions of the recording."""
+        found: dict[str, tuple[int, np.ndarray]] = {}
+        row = 0 if self.position == 0 else self.position // CHUNK + 1
+        stacked = np.stack(self._boundaries, axis=2).astype(np.float32, copy=False)  # (6, boundaries, layers, heads)
+        found |= {name: (row, values) for name, values in zip((*STATISTICS, *DECAYS), stacked, strict=True)}
+        if self._norms:
+            found["token_norm"] = (self.position, torch.stack(self._norms, dim=1).float().numpy())
+        count = len(self._sketches) // self.layers
+        if count:
+            row = int(np.searchsorted(self.snapshots, self.position, side="right"))
+            kept = {"sketch": torch.stack(self._sketches), "effective_rank": effective_rank(torch.stack(self._grams))}
+            for name, values in kept.items():
+                by_snapshot = values.float().unflatten(0, (self.layers, count)).transpose(0, 1)
+                found[name] = (row, by_snapshot.numpy())
+        self.position += seqlen
+        self._reset()
+        return found
+
+
+def grouped(states: Tensor, heads: int | None) -> Tensor:
+    """Make ``heads`` of all heads, neighbours together: (n, nheads, headdim, k) -> (n, heads, more headdim, k).
+
+    Where a head is one channel there are thousands of them, and a statistic for each would be larger than the states.
+    """
+    if heads in (None, states.shape[1]):
+        return states
+    return states.unflatten(1, (heads, -1)).flatten(2, 3)
+
+
+def reduce_states(states: Tensor) -> np.ndarray:
+    """The STATISTICS of every state and head: (n, nheads, headdim, d_state) -> (4, n, nheads)."""
+    lying = states.permute(0, 3, 1, 2)  # as the scan of the CPU lays them out
+    if lying.dtype == torch.float32 and lying.device.type == "cpu" and lying.is_contiguous():
+        from kernels.cpu.summary import summarise
+
+        values, found = lying.numpy(), np.empty((len(STATISTICS), *states.shape[:2]), np.float32)
+        summarise(values, values.view(np.int32), found)
+        return found
+    elements = states.shape[-1] * states.shape[-2]
+    squared = states.square().sum(-1).sum(-1)  # d_state first and headdim then: faster than both at once
+    mean = states.sum(-1).sum(-1) / elements
+    largest = torch.maximum(states.amax(-1).amax(-1), -states.amin(-1).amin(-1))
+    std = (squared / elements - mean.square()).clamp_min(0).sqrt()
+    return torch.stack([squared.sqrt(), mean, std, largest]).cpu().numpy()
+
+
+def mean_decay(log_decay: Tensor) -> np.ndarray:
+    """The DECAYS of every chunk: (seqlen, nheads, channels) -> (2, nchunks, nheads)."""
+    if log_decay.shape[-1] == 1 and log_decay.device.type == "cpu" and log_decay.dtype == torch.float32:
+        from kernels.cpu.summary import chunk_means
+
+        values = log_decay[..., 0].contiguous().numpy()
+        found = np.empty((len(DECAYS), -(-len(values) // CHUNK), values.shape[1]), np.float32)
+        chunk_means(values, CHUNK, found[0])
+        chunk_means(np.exp(values), CHUNK, found[1])
+        return found
+    whole = len(log_decay) // CHUNK * CHUNK
+    parts = [log_decay[:whole].unflatten(0, (-1, CHUNK)), log_decay[None, whole:]]
+    means = [torch.stack([part.mean((1, 3)), part.exp().mean((1, 3))]) for part in parts if part.numel()]
+    return torch.cat(means, dim=1).cpu().numpy()
+
+
+def reduced_by_kernel(telemetry: Telemetry, heads: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`reduce_states` and :func:`mean_decay` would find, from what the kernel found.
+
+    Heads that are recorded together add up: squares and means do, and so do the spreads around a common mean.
+    """
+
+    def together(values: Tensor) -> Tensor:
+        count = values.shape[1] if heads is None else heads
+        return values.unflatten(1, (count, -1))
+
+    norm, mean, std, max_abs, log_decay, decay = (together(values[0]) for values in telemetry)
+    middle = mean.mean(-1)
+    variance = (std.square() + mean.square()).mean(-1) - middle.square() if mean.shape[-1] > 1 else std[..., 0].square()
+    statistics = [norm.square().sum(-1).sqrt(), middle, variance.clamp_min(0).sqrt(), max_abs.amax(-1)]
+    decays = [log_decay.mean(-1), decay.mean(-1)]
+    return torch.stack(statistics).cpu().numpy(), torch.stack(decays).cpu().numpy()
+
+
+def gram(state: Tensor) -> Tensor:
+    """The products of a state's rows, or of its columns if those are fewer: (nheads, P, N) -> (nheads, n, n)."""
+    wide = state.transpose(-1, -2) if state.shape[-2] > state.shape[-1] else state
+    return wide @ wide.transpose(-1, -2)
+
+
+def effective_rank(grams: Tensor) -> Tensor:
+    """exp of the entropy of the normalised singular values (Roy & Vetterli 2007): (..., n, n) -> (...).
+
+    ``grams`` are those of the states (:func:`gram`), whose eigenvalues are the squares of the singular values.
+    Between 1 (one direction holds everything) and min(P, N); 0 for an empty state.
+    """
+    singular = torch.linalg.eigvalsh(grams).clamp_min(0).sqrt()
+    share = singular / singular.sum(-1, keepdim=True).clamp_min(1e-30)
+    entropy = -(share * share.clamp_min(1e-30).log()).sum(-1)
+    return torch.where(singular.sum(-1) > 0, entropy.exp(), torch.zeros_like(entropy))

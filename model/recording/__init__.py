@@ -1,0 +1,1 @@
+"""A recording: what a reading leaves on disk, and what every page reads."""

@@ -1,0 +1,211 @@
+"""One reading of the evidence: a model reads one document, or answers passkeys of one length.
+
+Loss within the training length T is the mean over windows of T tokens, spread over the document, each read from the
+initial state: the first T tokens of a document alone would be one paragraph. Beyond is everything from 8 T on, read in
+one go. The carried state is what the same model remembers after another document, its convolution window empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+
+from kernels.types import Scan
+from model.arch.lm import LanguageModel
+from model.checkpoints.catalogue import load_model, model_card
+from model.diagnostics.collapse import BEYOND, published_criterion, tokens_needed
+from model.diagnostics.explored import Explored
+from model.interventions.initial_states import Origin, initial_state
+from model.reading.runner import layer_scans
+from model.reading.stream import control_border, control_losses, control_rows, losses_of, read
+from model.reading.telemetry import recorded, reduce_states
+from model.recording.recording import CHUNK
+from model.state import State, flatten_state, map_state
+from model.studies.evidence.result import SPOTS, DocumentReading
+from model.studies.passkey import Cell, PasskeyResult, PasskeyTask, Reader, even_depths, measure
+from model.studies.recall import PASSKEYS
+
+WINDOWS = 32
+"""Windows of one training length that tell the loss within it."""
+DEPTHS, TRIALS = even_depths(3), 20
+"""Places and keys of a passkey test of one length, in each language."""
+
+Passed = Callable[[int], bool]
+"""``passed(tokens)`` is told what was read, and says whether to stop."""
+
+
+def read_document(
+    reader: Reader, tokens: np.ndarray, source: np.ndarray | None, passed: Passed
+) -> DocumentReading | None:
+    """What ``reader`` shows on ``tokens`` (tokens,), or None if it was stopped.
+
+    ``source`` (tokens,) is the other document whose final state is carried, if the reader starts from one. The control
+    and the statistics of the states are only taken from a plain reader.
+    """
+    card = model_card(reader.model)
+    model = load_model(reader.model)
+    explored = Explored.load(card.explored) if card.explored else None
+    scans = layer_scans(model, dict(reader.mitigations), explored)
+    state = model.zero_state()
+    if source is not None:
+        final = _final_state(model, source, scans, passed)
+        if final is None:
+            return None
+        arrays = {name: tensor.numpy() for name, tensor in flatten_state(final).items()}
+        state = initial_state(reader.initial_state, state, Origin(explored=None, source=arrays, seed=reader.seed))
+    statistics = Statistics(len(scans))
+    losses = _losses(model, tokens, state, statistics.scans(scans) if reader.plain else scans, statistics, passed)
+    within = None if losses is None else loss_within(model, tokens, reader.train_length, state, scans, passed)
+    if losses is None or within is None:
+        return None
+    far = BEYOND * reader.train_length
+    beyond = control = largest = None
+    if len(tokens) >= tokens_needed(reader.train_length):
+        beyond = float(losses[far:].mean(dtype=np.float64))
+        if reader.plain:
+            fresh = _control(model, tokens, far, reader.train_length, passed)
+            if fresh is None:
+                return None
+            control = float(fresh.mean(dtype=np.float64))
+            found = published_criterion(losses, reader.train_length)
+            largest = found.ratio if found is not None else None
+    norms, stds = statistics.by_spot(reader.train_length) if reader.plain else ((), ())
+    return DocumentReading(within=within, beyond=beyond, control=control, largest=largest, norms=norms, stds=stds)
+
+
+def recall_at(reader: Reader, length: int, passed: Passed) -> tuple[int, int] | None:
+    """Right answers and answers to passkeys in texts of ``length`` tokens, all languages and depths together.
+
+    None if it was stopped.
+    """
+    found = [_answers(reader, length, language, passed) for language in PASSKEYS]
+    if any(cell is None for cell in found):
+        return None
+    return sum(cell.correct for cell in found if cell), sum(cell.trials for cell in found if cell)
+
+
+def _answers(reader: Reader, length: int, language: str, passed: Passed) -> Cell | None:
+    """All depths of one length together, in one language; None if it was stopped."""
+    task = PasskeyTask(language=language, lengths=(length,), depths=DEPTHS, trials=TRIALS)
+    before, ended = 0, False
+
+    def report(result: PasskeyResult, done: int) -> None:
+        nonlocal before, ended
+        ended = passed(done - before)
+        before = done
+
+    result = measure(PasskeyResult(task=task, reader=reader), report=report, stop=lambda: ended)
+    return result.by_length().get(length)
+
+
+def loss_within(
+    model: LanguageModel, tokens: np.ndarray, train_length: int, state: State, scans: Sequence[Scan], passed: Passed
+) -> float | None:
+    """Mean loss of windows of ``train_length`` tokens, each read from ``state`` (of one row); None if stopped."""
+    room = len(tokens) - train_length - 1
+    starts = np.unique(np.linspace(0, max(0, room), WINDOWS).round().astype(int))
+    ids = torch.from_numpy(tokens.astype(np.int64))
+    rows, losses = control_rows(train_length), []
+    for first in range(0, len(starts), rows):
+        stretch = torch.stack([ids[start : start + train_length + 1] for start in starts[first : first + rows]])
+        with torch.inference_mode():
+            hidden, _ = model.hidden(stretch[:, :-1], _repeated(state, len(stretch)), scans)
+            losses.append(losses_of(model, hidden, stretch[:, 1:]).numpy())
+        if passed(stretch.numel()):
+            return None
+    return float(np.concatenate(losses).mean(dtype=np.float64))
+
+
+def _repeated(state: State, rows: int) -> State:
+    """``state``, of one row, for each of ``rows``."""
+    return map_state(state, lambda tensor: tensor.expand(rows, *tensor.shape[1:]))
+
+
+class Statistics:
+    """Norm and spread of the whole state at every boundary: Frobenius norms averaged over heads, std over elements."""
+
+    def __init__(self, layers: int) -> None:
+        self.layers = layers
+        self._seen: list[list[np.ndarray]] = [[] for _ in range(layers)]
+        self._position: list[int] = []
+        self.read = 0
+
+    def scans(self, scans: Sequence[Scan]) -> list[Scan]:
+        """``scans``, one per layer, each looked at."""
+
+        def observer(layer: int):  # type: ignore[no-untyped-def]
+            def observe(output) -> None:  # type: ignore[no-untyped-def]
+                # (3, boundaries, heads): norm, mean and std, which those of the whole state are put together from
+                self._seen[layer].append(reduce_states(output.boundary_states[0][1:])[:3])
+
+            return observe
+
+        return [recorded(scan, observer(layer)) for layer, scan in enumerate(scans)]
+
+    def passed(self, tokens: int) -> None:
+        """Note that a segment of ``tokens`` was read."""
+        self._position += [self.read + min(end, tokens) for end in range(CHUNK, tokens + CHUNK, CHUNK)]
+        self.read += tokens
+
+    def by_spot(self, train_length: int) -> tuple[tuple[float | None, ...], tuple[float | None, ...]]:
+        """Norm and spread at the multiples :data:`SPOTS` of ``train_length``; None where nothing was read.
+
+        At p tokens stands the mean of the boundaries between 3/4 p and p, for one boundary is one sentence.
+        """
+        position = np.array(self._position)
+        # (3, boundaries, layers * heads)
+        norm, mean, std = np.concatenate([np.concatenate(layer, axis=1) for layer in self._seen], axis=2)
+        norms = norm.mean(axis=1, dtype=np.float64)
+        squares = (std.astype(np.float64) ** 2 + mean.astype(np.float64) ** 2).mean(axis=1)
+        spreads = np.sqrt(np.maximum(squares - mean.mean(axis=1, dtype=np.float64) ** 2, 0))
+        found: list[list[float | None]] = [[], []]
+        for spot in SPOTS:
+            place = spot * train_length
+            here = (position > 0.75 * place) & (position <= place) & (position[-1] >= place)
+            for values, row in zip((norms, spreads), found, strict=True):
+                row.append(float(values[here].mean()) if here.any() else None)
+        return tuple(found[0]), tuple(found[1])
+
+
+def _losses(
+    model: LanguageModel,
+    tokens: np.ndarray,
+    state: State,
+    scans: Sequence[Scan],
+    statistics: Statistics,
+    passed: Passed,
+) -> np.ndarray | None:
+    """The loss of every token, (tokens,) in nats, NaN for the first; None if stopped."""
+    losses = [np.full(1, np.nan, np.float32)]
+    for segment in read(model, tokens, state, scans):
+        losses.append(segment.losses)
+        statistics.passed(segment.stop - segment.start)
+        if passed(segment.stop - segment.start):
+            return None
+    return np.concatenate(losses)
+
+
+def _final_state(model: LanguageModel, tokens: np.ndarray, scans: Sequence[Scan], passed: Passed) -> State | None:
+    """The memory after ``tokens``, read from an empty one; None if stopped."""
+    state = model.zero_state()
+    for segment in read(model, tokens, state, scans):
+        state = segment.state
+        if passed(segment.stop - segment.start):
+            return None
+    return state
+
+
+def _control(
+    model: LanguageModel, tokens: np.ndarray, first: int, train_length: int, passed: Passed
+) -> np.ndarray | None:
+    """The matched control from token ``first`` on; None if stopped."""
+    parts = []
+    while first < len(tokens):
+        last = min(control_border(first, train_length), len(tokens))
+        parts.append(control_losses(model, tokens, first, last, train_length))
+        if passed(2 * (last - first)):
+            return None
+        first = last
+    return np.concatenate(parts)

@@ -1,0 +1,138 @@
+"""One cell of a passkey test looked at closely: what is said in every trial, how surely, and the memory on the way.
+
+The prompts are read from their starts, as :mod:`.run` does, with the norm of every layer's state noted
+at each chunk boundary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.checkpoints.catalogue import load_tokenizer_of
+from model.studies.passkey.prompts import Prompt, Prompts
+from model.studies.passkey.run import WORK, open_reader, read_to_answers, scores
+from model.studies.passkey.task import PasskeyTask, Reader
+
+if TYPE_CHECKING:
+    from kernels.types import Scan, ScanOutput
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Explained:
+    """All trials of one cell.
+
+    ``keys``: the right answers. ``right`` and ``said``: the symbols to say, and the most probable one in the place of
+    each, given the right ones before it; (trials, digits) of text. ``probability`` (trials, digits): of the right
+    ones. ``position`` (n,): tokens read. ``norms`` (trials, n, layers): Frobenius norms of the states there.
+    ``told``: where the sentence begins and ends in every trial; ``asked``: where the question begins; in tokens.
+    """
+
+    keys: tuple[str, ...]
+    right: tuple[tuple[str, ...], ...]
+    said: tuple[tuple[str, ...], ...]
+    probability: np.ndarray
+    position: np.ndarray
+    norms: np.ndarray
+    told: tuple[tuple[int, int], ...]
+    asked: tuple[int, ...]
+
+    @property
+    def correct(self) -> tuple[bool, ...]:
+        """Whether greedy decoding gives the whole key, by trial."""
+        return tuple(right == said for right, said in zip(self.right, self.said, strict=True))
+
+
+class NormRecorder:
+    """Notes the norm of every layer's state at chunk boundaries, by looking at what passes through its scans."""
+
+    def __init__(self, layers: int) -> None:
+        self.positions: list[int] = [0]
+        self.norms: list[list[np.ndarray]] = [[] for _ in range(layers)]
+
+    def scans(self, scans: Sequence[Scan]) -> list[Scan]:
+        """``scans``, one per layer, each looked at."""
+        from model.reading.telemetry import recorded
+
+        def observer(layer: int) -> Callable[[ScanOutput], None]:
+            return lambda output: self._observe(layer, output)
+
+        return [recorded(scan, observer(layer)) for layer, scan in enumerate(scans)]
+
+    def _observe(self, layer: int, output: ScanOutput) -> None:
+        from model.recording.recording import CHUNK
+
+        norms = output.boundary_states.square().sum((-1, -2, -3)).sqrt().float().cpu().numpy()  # (rows, boundaries)
+        begun = bool(self.norms[layer])  # the first boundary of every later segment is the last of the one before
+        self.norms[layer].append(norms[:, 1:] if begun else norms)
+        if layer == 0:
+            last, length = self.positions[-1], output.y.shape[1]
+            self.positions += [last + min(CHUNK * count, length) for count in range(1, norms.shape[1])]
+
+    def take(self) -> np.ndarray:
+        """The norms of all layers, (rows, boundaries, layers)."""
+        return np.stack([np.concatenate(layer, axis=1) for layer in self.norms], axis=-1)
+
+
+def explain(
+    task: PasskeyTask,
+    reader: Reader,
+    cell: tuple[int, float],
+    *,
+    text: str = "",
+    source: Path | None = None,
+    passed: Callable[[int], bool] = lambda tokens: False,
+) -> Explained | None:
+    """Let ``reader`` answer every trial of ``cell``, a length and a depth that ``task`` need not contain.
+
+    ``text`` and ``source`` are as for :func:`.run.measure`. None if ``passed(tokens read so far)`` turned
+    true. UserError for whatever does not fit.
+    """
+    from model.reading.stream import SEGMENT
+
+    tokenizer = load_tokenizer_of(reader.model)
+    prompts = Prompts(task, tokenizer, text)
+    model, scans, state = open_reader(reader, source)
+    written = [prompts.prompt(*cell, trial) for trial in range(task.trials)]
+    layers = len(model.config.layers)
+    rows = max(1, WORK // (layers * model.config.d_inner * SEGMENT))
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    norms: list[np.ndarray] = []
+    position: list[int] = []
+    for first in range(0, len(written), rows):
+        batch, recorder = written[first : first + rows], NormRecorder(layers)
+        before = first * cell[0]
+
+        def on_the_way(tokens: int, before: int = before) -> bool:
+            return passed(before + tokens)
+
+        reached = read_to_answers(model, batch, recorder.scans(scans.said), state, on_the_way)
+        if reached is None:
+            return None
+        found.append(scores(model, *reached))
+        norms.append(recorder.take())
+        position = recorder.positions
+    likeliest = np.concatenate([tokens for _, tokens in found])
+    return Explained(
+        keys=tuple(prompt.key for prompt in written),
+        right=tuple(_symbols(tokenizer, _scored(prompt)) for prompt in written),
+        said=tuple(_symbols(tokenizer, row) for row in likeliest),
+        probability=np.concatenate([probability for probability, _ in found]),
+        position=np.array(position),
+        norms=np.concatenate(norms),
+        told=tuple((prompt.told, prompt.told_end) for prompt in written),
+        asked=tuple(prompt.asked for prompt in written),
+    )
+
+
+def _scored(prompt: Prompt) -> np.ndarray:
+    """The tokens that have to be said."""
+    return np.concatenate([prompt.ids, prompt.key_ids])[prompt.scored]
+
+
+def _symbols(tokenizer, ids: np.ndarray) -> tuple[str, ...]:  # type: ignore[no-untyped-def]
+    return tuple(tokenizer.decode([int(token)], skip_special_tokens=False) for token in ids)

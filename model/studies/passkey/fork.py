@@ -1,0 +1,300 @@
+"""The same cells as :mod:`model.studies.passkey.run`, from far fewer tokens: what prompts have in common is read once.
+
+Prompts of a trial share their filler up to where the sentence is told, and from there on up to where the shorter of
+them ends. So the trunk, the plain filler, is read once. At every place a branch leaves it: one row for each key reads
+the told sentence and goes on through the filler, and at the end of every length it passes, a copy of its state reads
+the question. States are never changed in place, so a copy costs nothing until it is read on.
+
+What that saves, in tokens per key, for 10 even depths from 0 to 1 and 8 lengths that double up to L. Cell by cell it
+is 10 (L + L/2 + ...) = 20 L. A branch at depth d is read for (1 - d) L, over all depths 5 L for the longest length;
+of every shorter one, the even places are those of the next length (see :mod:`.prompts`) and cost nothing,
+the odd ones 20/9 of it, 2.2 L in all. That is 7.2 L, 2.8 times less. The rest comes from what these tokens cost:
+
+    1. Rows that read the same tokens share all that stands before the first scan, whose inputs depend on no memory
+       (:func:`kernels.cpu.forked.shared_scan`), and so do branches; only reading from a memory is each row's own.
+    2. While nothing is asked nobody reads the last layer's output, so it only writes, and not even what its heads
+       will have forgotten when something is asked (:meth:`model.mixers.mamba2.Mamba2.write`).
+
+With two layers that makes a row's token 3 to 5 times cheaper; with many layers it matters little. Where every
+trial has a filler of its own, as in a document, rows share no tokens and a branch is one row: only tokens are saved.
+A mitigation that replaces the operator (a window, a bounded norm) runs as it is, with its carried past copied along.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from model.errors import UserError
+from model.machine import free_memory
+from model.studies.passkey.prompts import Prompts
+from model.studies.passkey.reading import Reading
+from model.studies.passkey.result import PasskeyResult
+from model.studies.passkey.run import Report, Scans, cell_of
+
+if TYPE_CHECKING:
+    from model.arch.lm import LanguageModel
+    from model.state import State
+
+STATES = 1 << 29
+"""Bytes of states that are read on side by side; more rows than fit in take turns. As many are kept of the trunk."""
+
+
+class Ask(NamedTuple):
+    """A question on a branch's way: after ``end`` tokens of the filler and ``after`` line breaks, for these cells."""
+
+    end: int
+    after: int
+    length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """Where trials leave the trunk: after ``cut`` tokens of the filler and ``before`` line breaks; whom they answer."""
+
+    trials: tuple[int, ...]
+    cut: int
+    before: int
+    asks: dict[Ask, list[float]] = field(default_factory=dict)
+
+    @property
+    def credit(self) -> int:
+        """Tokens of the prompts that are answered here."""
+        return len(self.trials) * sum(ask.length * len(depths) for ask, depths in self.asks.items())
+
+    @property
+    def work(self) -> int:
+        """Tokens that are read for them, roughly."""
+        return len(self.trials) * max(1, max(ask.end for ask in self.asks) - self.cut)
+
+
+class StoppedError(Exception):
+    """Raised through a reading that is to stop."""
+
+
+class Tally:
+    """What is known so far, and how far the reading is: for several threads.
+
+    ``report`` is called by one of them at a time, first of all with what was ``begun``.
+    """
+
+    def __init__(self, begun: PasskeyResult, report: Report, stop: Callable[[], bool]) -> None:
+        self.result, self.done = begun, begun.tokens
+        self._begun, self._report, self._stop = begun, report, stop
+        self._answers: dict[tuple[int, float], list[np.ndarray]] = {
+            cell: [] for cell in begun.task.cells if cell not in begun.cells
+        }
+        self._started, self._lock = time.monotonic(), threading.Lock()
+        self.failed = False
+        report(begun, self.done)
+
+    def reached(self, tokens: int) -> None:
+        """So many ``tokens`` more of the prompts are done; StoppedError if the run is to stop."""
+        with self._lock:
+            self.done += tokens
+            self._report(self.result, self.done)
+            if self.failed or self._stop():
+                raise StoppedError
+
+    def add(self, cells: Iterable[tuple[int, float]], found: np.ndarray) -> None:
+        """Take what some trials of ``cells`` have answered: (trials, 2, digits)."""
+        task = self._begun.task
+        with self._lock:
+            known = self.result.cells
+            for cell in cells:
+                self._answers[cell].extend(found)
+                if len(self._answers[cell]) == task.trials:
+                    known = known | {cell: cell_of(self._answers[cell])}
+            seconds = self._begun.seconds + time.monotonic() - self._started
+            self.result = replace(
+                self.result, cells={cell: known[cell] for cell in task.cells if cell in known}, seconds=seconds
+            )
+            self._report(self.result, self.done)
+
+
+def plan(prompts: Prompts, cells: Sequence[tuple[int, float]], rows: int) -> list[Branch]:
+    """The branches that answer ``cells``, those that leave the trunk first in front; at most ``rows`` trials in one."""
+    trials, found = range(prompts.task.trials), dict[tuple[int, int, int], Branch]()
+    rows = rows if prompts.shared else 1
+    for first in range(0, len(trials), rows):
+        together = tuple(trials[first : first + rows])
+        for length, depth in cells:
+            place = prompts.place(length, depth, first)
+            key = (place.cut, place.before, first)
+            branch = found.setdefault(key, Branch(trials=together, cut=place.cut, before=place.before))
+            branch.asks.setdefault(Ask(place.end, place.after, length), []).append(depth)
+    return [found[key] for key in sorted(found)]
+
+
+def coarse_to_fine(prompts: Prompts, cells: Sequence[tuple[int, float]], rows: int) -> list[Branch]:
+    """The same in two rounds, every second depth first: a map is whole, at half its resolution, halfway through.
+
+    Places that the rounds have in common are read on from twice: about a seventh more.
+    """
+    coarse = set(sorted(prompts.task.depths)[::2])
+    rounds = [cell for cell in cells if cell[1] in coarse], [cell for cell in cells if cell[1] not in coarse]
+    return [branch for part in rounds for branch in plan(prompts, part, rows)]
+
+
+def run_forked(
+    model: LanguageModel,
+    prompts: Prompts,
+    begun: PasskeyResult,
+    *,
+    scans: Scans | None = None,
+    state: State | None = None,
+    report: Report = lambda result, done: None,
+    stop: Callable[[], bool] = lambda: False,
+    watched: bool = True,
+    workers: int | None = None,
+) -> PasskeyResult:
+    """Run the cells of ``begun.task`` that ``begun`` lacks: the results of ``run_passkey``, within rounding.
+
+    Arguments are those of :func:`model.studies.passkey.run.run_passkey`. When ``stop()`` turns true, the cells that are
+    finished are returned, at most one segment later. Short prompts come before long ones; where somebody watches,
+    every second depth comes first, which costs a seventh more. Branches know nothing of each other, so ``workers``
+    threads take one each, on a CPU as many as torch would use: two cores on two branches get more done than both on
+    one. ``report`` and ``stop`` are called by those threads, one at a time.
+    """
+    import torch
+
+    state = model.zero_state() if state is None else state
+    if workers is None:
+        workers = torch.get_num_threads() if state[0].memory.state.device.type == "cpu" else 1
+    bytes_of_row = sum(layer.memory.state.nbytes for layer in state)
+    check_memory(prompts, bytes_of_row, workers)
+    tally = Tally(begun, report, stop)
+    missing = [cell for cell in begun.task.cells if cell not in begun.cells]
+    reading = Reading(model, scans or Scans.plain(len(model.config.layers)))
+    branches = (coarse_to_fine if watched else plan)(prompts, missing, max(1, STATES // (bytes_of_row * workers)))
+    trunks = Trunks(reading, prompts, state, branches if len(branches) * bytes_of_row <= STATES else [])
+    waiting, turn = iter(branches), threading.Lock()
+
+    def work() -> None:
+        try:
+            with torch.inference_mode():
+                while True:
+                    with turn:  # the trunk is read on from branch to branch
+                        branch = next(waiting, None)
+                        if branch is None:
+                            return
+                        at = trunks.at(branch, lambda: tally.reached(0))
+                    follow(reading, prompts, branch, at, tally)
+        except BaseException:
+            tally.failed = True
+            raise
+
+    if workers == 1:
+        with suppress(StoppedError):
+            work()
+        return tally.result
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        ended = [thread.exception() for thread in [pool.submit(work) for _ in range(workers)]]
+    torch.set_num_threads(threads)  # threads that begin later have as many as the last one that was set
+    for error in ended:
+        if error is not None and not isinstance(error, StoppedError):
+            raise error
+    return tally.result
+
+
+def follow(reading: Reading, prompts: Prompts, branch: Branch, state: State, tally: Tally) -> None:
+    """Answer all that ``branch`` is asked, from ``state`` where it leaves the trunk."""
+    credited = 0
+
+    def tick(read: int) -> None:
+        nonlocal credited
+        before, credited = credited, min(branch.credit, round(read * branch.credit / branch.work))
+        tally.reached(credited - before)
+
+    for ask, found in answers_of(reading, prompts, branch, state, tick):
+        tally.add([(ask.length, depth) for depth in branch.asks[ask]], found)
+    tally.reached(branch.credit - credited)
+
+
+def check_memory(prompts: Prompts, bytes_of_row: int, workers: int) -> None:
+    """UserError if the states that are kept at once do not fit in memory.
+
+    Rows take turns, but trials that each have a filler of their own keep a trunk each.
+    """
+    trials = prompts.task.trials
+    rows = workers * min(trials, max(1, STATES // (bytes_of_row * workers)))
+    needed, free = bytes_of_row * (4 * rows + (1 if prompts.shared else trials)), free_memory()
+    if free is not None and needed > free:
+        raise UserError("recall.memory", trials=trials, needed=needed >> 20, free=free >> 20)
+
+
+def answers_of(
+    reading: Reading, prompts: Prompts, branch: Branch, state: State, tick: Callable[[int], None]
+) -> Iterator[tuple[Ask, np.ndarray]]:
+    """Leave the trunk, whose memory at ``branch.cut`` is ``state``, and answer every question on the way.
+
+    Gives for every ask, as soon as it is reached, (trials, 2, digits) as :func:`model.studies.passkey.run.answer` does.
+    """
+    items = [prompts.item(trial, branch.cut + branch.before) for trial in branch.trials]
+    breaks = prompts.breaks(branch.before)
+    position = min(branch.cut + reading.reach, min(branch.asks).end)
+    follows = prompts.filler(branch.trials[0], branch.cut, position)
+    tells = reading.ids(*(np.concatenate([breaks, item.tell, follows]) for item in items))
+    state = reading.on(state, tells, lambda read: tick(0))
+    if position == branch.cut + reading.reach:
+        state = reading.alike(state)
+    read = (position - branch.cut) * len(items)
+    for ask in sorted(branch.asks):
+        stretch = reading.ids(prompts.filler(branch.trials[0], position, ask.end))
+        place = position if position >= branch.cut + reading.reach else None  # the told sentence is out of the window
+        state = reading.on(state, stretch, partial(add, tick, read), rows=len(items), place=place)
+        position, read = ask.end, read + stretch.shape[1] * len(items)
+        breaks = prompts.breaks(ask.after)
+        tails = reading.ids(*(np.concatenate([breaks, item.ask]) for item in items))
+        yield ask, reading.said(state, tails, ask.after + items[0].scored)
+
+
+class Trunks:
+    """The plain filler of all trials, or of each, read once up to every place where a branch leaves it.
+
+    ``expected`` are the branches whose places are remembered when they are passed; for others, a trunk that is
+    already past them is read anew.
+    """
+
+    def __init__(self, reading: Reading, prompts: Prompts, state: State, expected: Sequence[Branch]) -> None:
+        self.reading, self.prompts, self.state = reading, prompts, state
+        self.cuts: dict[int, set[int]] = {}
+        for branch in expected:
+            self.cuts.setdefault(self._name(branch), set()).add(branch.cut)
+        self._passed: dict[tuple[int, int], State] = {}
+        self._last: dict[int, tuple[int, State]] = {}
+
+    def _name(self, branch: Branch) -> int:
+        return 0 if self.prompts.shared else branch.trials[0]
+
+    def at(self, branch: Branch, tick: Callable[[], None]) -> State:
+        """The memory where ``branch`` leaves its trunk; ``tick()`` is called after every segment on the way."""
+        name = self._name(branch)
+        if (name, branch.cut) in self._passed:
+            return self._passed[name, branch.cut]
+        position, state = self._last.get(name, (0, self.state))
+        if position > branch.cut:
+            position, state = 0, self.state
+        cuts = self.cuts.get(name, set())
+        for cut in sorted({branch.cut, *(cut for cut in cuts if position < cut < branch.cut)}):
+            ids = self.reading.ids(self.prompts.filler(name, position, cut))
+            state = self.reading.on(state, ids, lambda read: tick())
+            position = cut
+            if cut in cuts:
+                self._passed[name, cut] = state
+        self._last[name] = position, state
+        return state
+
+
+def add(tick: Callable[[int], None], before: int, more: int) -> None:
+    """Report ``more`` tokens after those ``before``."""
+    tick(before + more)

@@ -1,0 +1,163 @@
+"""A model that reads on from states, of many rows at once, and says what it is asked: what forked prompts stand on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from model.studies.passkey.run import Scans, said
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.arch.lm import LanguageModel, Shared
+    from model.state import State
+
+WORK = 1 << 21
+"""Tokens times channels of all layers that are read at once, over all rows: measured fastest on CPUs."""
+
+SIDE_BY_SIDE = 1 << 22
+"""Tokens of all rows, times channels of a layer, that go through the layers at once where rows share what they read."""
+
+KEPT = 1 << 28
+"""Bytes of shared tokens, read up to the first scan, that are kept for the branches that pass them later."""
+
+TURN = 8
+"""Segments that rows go through before those that wait for their turn: few enough to be held at once."""
+
+
+class Reading:
+    """A model that reads on from states, and says what it is asked."""
+
+    def __init__(self, model: LanguageModel, scans: Scans) -> None:
+        self.model, self.scans = model, scans
+        self.channels = len(model.config.layers) * model.config.d_inner
+        first: Any = model.blocks[0]
+        # Another layer comes after the first, whose state is a memory and a window, and nothing else.
+        self.shares = len(model.blocks) > 1 and hasattr(first.mixer, "prepare")
+        self.reach = model.config.d_conv - 1 if self.shares else 0  # tokens that the window holds
+        self._kept: dict[tuple[int, int] | None, Shared] = {}
+        self._room, self._lock = KEPT, threading.Lock()
+
+    def ids(self, *rows: np.ndarray) -> Tensor:
+        """Token ids (rows, n) on the model's device."""
+        import torch
+
+        return torch.from_numpy(np.stack(rows)).to(self.model.embedding.weight.device)
+
+    def on(
+        self, state: State, ids: Tensor, tick: Callable[[int], None], rows: int = 1, place: int | None = None
+    ) -> State:
+        """The state of ``rows`` rows after ``ids``, of one row that all of them read, or of a row each.
+
+        ``tick(tokens read)`` is called after every segment. ``place`` says where in the filler of all trials ``ids``
+        begin, so that others who come by there need not read them again.
+        """
+        same = shared_columns(ids)
+        state = self._together(state, ids[:1, :same], tick, rows, place)
+        if same < ids.shape[1]:
+            state = self._segments(each(state, len(ids)), ids[:, same:], tick)
+        return state
+
+    def said(self, state: State, ids: Tensor, scored: np.ndarray) -> np.ndarray:
+        """What a copy of ``state`` says at ``scored``, places in ``ids`` (rows, n): (rows, 2, digits)."""
+        hidden, _ = self.model.hidden(ids[:, :-1], each(state, len(ids)), self.scans.said)
+        return said(self.model, hidden[:, scored - 1], ids[:, scored])
+
+    def alike(self, state: State) -> State:
+        """``state`` of rows that have read the same tokens for so long that the first layer's windows agree."""
+        return (state[0]._replace(window=state[0].window[:1]), *state[1:]) if self.shares else state
+
+    def _together(
+        self, state: State, ids: Tensor, tick: Callable[[int], None], rows: int, place: int | None = None
+    ) -> State:
+        """Read ``ids`` (1, n) with every row: once they agree in what the first layer's window holds, as one."""
+        if not self.shares or (rows == 1 and len(state[0].memory.state) == 1):
+            return self._segments(each(state, rows), ids.expand(rows, -1), tick)
+        if len(state[0].window) > 1:
+            state = self._segments(each(state, rows), ids[:, : self.reach].expand(rows, -1), tick)
+            if ids.shape[1] < self.reach:
+                return state
+            state, ids = self.alike(state), ids[:, self.reach :]
+            place = None if place is None else place + self.reach
+        return self._shared(state, ids, tick, place)
+
+    def _shared(self, state: State, ids: Tensor, tick: Callable[[int], None], place: int | None) -> State:
+        """Read ``ids`` (1, n) with every row of ``state``, whose first window is of one row: a few rows at a time.
+
+        What comes after the first scan is each row's own, and with a few rows at a time the caches hold it. Segments
+        end where those of all others end that read this filler, so that they are the same.
+        """
+        from model.reading.stream import SEGMENT
+        from model.state import join_rows, some_rows
+
+        read, start = 0, place or 0
+        stop = start + ids.shape[1]
+        edges = [start, *range(start - start % SEGMENT + SEGMENT, stop, SEGMENT), stop]
+        segments = [(first, end) for first, end in pairwise(edges) if first < end]
+        for turn in range(0, len(segments), TURN):
+            shared, window = [], state[0].window
+            for first, end in segments[turn : turn + TURN]:
+                here = ids[:, first - start : end - start]
+                again = place is not None and first % SEGMENT == 0  # where all branches come by that began before
+                shared.append(self._read_once(here, window, (first, end) if again else None))
+                window = shared[-1].prepared.window
+
+            def passing(rows: int, parts: Sequence[Shared] = shared) -> Iterator[Shared]:
+                nonlocal read
+                for part in parts:
+                    yield part
+                    read += rows * part.u.shape[1]
+                    tick(read)
+
+            rows = len(state[0].memory.state)
+            longest = max(part.u.shape[1] for part in shared)
+            turns = -(-rows * longest * self.model.config.d_inner // SIDE_BY_SIDE)
+            together = -(-rows // turns)  # as many in each turn
+            after = []
+            for row in range(0, rows, together):
+                some = some_rows(state, slice(row, row + together))
+                read_by = passing(len(some[0].memory.state))
+                after.append(self.model.advance_shared(read_by, some, self.scans.reading))
+            joined = join_rows(after)
+            state = (joined[0]._replace(window=window), *joined[1:])
+        return state
+
+    def _read_once(self, ids: Tensor, window: Tensor, name: tuple[int, int] | None) -> Shared:
+        """``ids`` (1, n) up to the first scan; those of a ``name`` are kept, as long as there is room."""
+        if name in self._kept:
+            return self._kept[name]
+        shared = self.model.share(ids, window)
+        if name is not None:
+            with self._lock:
+                if self._room >= shared.size and name not in self._kept:
+                    self._kept[name] = shared
+                    self._room -= shared.size
+        return shared
+
+    def _segments(self, state: State, ids: Tensor, tick: Callable[[int], None]) -> State:
+        from model.reading.stream import SEGMENT
+
+        rows = len(state[0].memory.state)
+        size = min(SEGMENT, max(16, WORK // (self.channels * rows)))
+        for first in range(0, ids.shape[1], size):
+            state = self.model.advance(ids[:, first : first + size], state, self.scans.reading)
+            tick(rows * min(first + size, ids.shape[1]))
+        return state
+
+
+def shared_columns(ids: Tensor) -> int:
+    """How many tokens at the start of ``ids`` (rows, n) are the same in every row."""
+    differ = (ids != ids[:1]).any(0).nonzero()
+    return int(differ[0, 0]) if len(differ) else ids.shape[1]
+
+
+def each(state: State, rows: int) -> State:
+    """``state`` with a row of its own for each of ``rows``, in every tensor that had one for all of them."""
+    from model.state import map_state
+
+    return map_state(state, lambda tensor: tensor if len(tensor) == rows else tensor.expand(rows, *tensor.shape[1:]))

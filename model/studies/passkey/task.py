@@ -1,0 +1,141 @@
+"""What is asked and who answers, as frozen data; together they are the key of a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from model.errors import UserError
+from model.experiment import key_of
+from model.studies.recall import PASSKEYS
+
+FILLERS = ("sentence", "newlines", "text")
+"""What surrounds the key: a few sentences over and over, line breaks only, or a document."""
+
+MAX_DIGITS = 20
+MAX_TRIALS = 1000
+MAX_TOKENS = 200_000_000
+"""Tokens of all prompts together: hours of reading; more is a slip of the keyboard."""
+
+
+LATER = {"later": True}
+"""Marks a field that came after results had been stored: at its default it is left out of their keys."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasskeyTask:
+    """A grid of questions: ``trials`` keys for every length and depth.
+
+    ``language`` is that of the told sentence, the question and the repeated sentences; ``digits`` the length of a key.
+    ``lengths`` count the tokens of a whole prompt, question included. ``depths`` run from 0 (the key comes first) to 1
+    (just before the question). ``filler`` is one of :data:`FILLERS`; for "text", ``document`` is the SHA-256 of the
+    document, whose text is never stored. ``question`` is a row of :data:`.questions.QUESTIONS`, ``count``
+    how many things it tells, ``shape`` what keys are made of, in ``digits`` symbols.
+    """
+
+    language: str
+    lengths: tuple[int, ...]
+    depths: tuple[float, ...]
+    trials: int = 10
+    digits: int = 5
+    filler: str = "sentence"
+    document: str = ""
+    seed: int = 0
+    question: str = field(default="passkey", metadata=LATER)
+    shape: str = field(default="digits", metadata=LATER)
+    count: int = field(default=1, metadata=LATER)
+
+    @property
+    def cells(self) -> list[tuple[int, float]]:
+        """Every (length, depth), short prompts first."""
+        return [(length, depth) for length in sorted(self.lengths) for depth in self.depths]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all prompts together."""
+        return sum(self.lengths) * len(self.depths) * self.trials
+
+    def check(self) -> None:
+        """UserError for a grid that cannot be run; what depends on a tokenizer is checked by ``Prompts``."""
+        if self.language not in PASSKEYS:
+            raise UserError("passkey.language", value=self.language, known=", ".join(PASSKEYS))
+        if self.filler not in FILLERS:
+            raise UserError("passkey.filler", value=self.filler, known=", ".join(FILLERS))
+        if not 1 <= self.digits <= MAX_DIGITS:
+            raise UserError("passkey.digits", value=self.digits, limit=MAX_DIGITS)
+        if not 1 <= self.trials <= MAX_TRIALS:
+            raise UserError("passkey.trials", value=self.trials, limit=MAX_TRIALS)
+        if not self.lengths or not self.depths:
+            raise UserError("passkey.empty")
+        for depth in self.depths:
+            if not 0 <= depth <= 1:
+                raise UserError("passkey.depth", value=depth)
+        if self.tokens > MAX_TOKENS:
+            raise UserError("passkey.too_much", tokens=self.tokens, limit=MAX_TOKENS)
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> PasskeyTask:
+        """The task that :func:`dataclasses.asdict` wrote; fields of later versions are ignored."""
+        known = {name: values[name] for name in PasskeyTask.__dataclass_fields__ if name in values}
+        for name in ("lengths", "depths"):
+            known[name] = tuple(known[name])
+        return PasskeyTask(**known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """Who answers: a model, where its memory starts, how it is mended.
+
+    The fields are those of :class:`model.experiment.Experiment`: ``source`` is the key of the recording that a carried
+    state is taken from.
+    """
+
+    model: str
+    weights: str = ""
+    train_length: int = 0
+    initial_state: str = "zeros"
+    source: str = ""
+    mitigations: tuple[tuple[str, float], ...] = ()
+    seed: int = 0
+
+    @property
+    def plain(self) -> bool:
+        """Whether memory starts empty and nothing is mended."""
+        return self.initial_state == "zeros" and not self.mitigations
+
+    def baseline(self) -> Reader:
+        """The same model with an empty memory and no mitigation."""
+        return replace(self, initial_state="zeros", source="", mitigations=(), seed=0)
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Reader:
+        """The reader that :func:`dataclasses.asdict` wrote; fields of later versions are ignored."""
+        known = {name: values[name] for name in Reader.__dataclass_fields__ if name in values}
+        known["mitigations"] = tuple((str(name), float(value)) for name, value in known.get("mitigations", ()))
+        return Reader(**known)
+
+
+def result_key(task: Any, reader: Reader) -> str:
+    """Twelve hexadecimal digits that name the result of ``task``, any dataclass, for ``reader``."""
+    values = asdict(task)
+    for entry in fields(task):
+        if entry.metadata.get("later") and values[entry.name] == entry.default:
+            del values[entry.name]
+    return key_of([values, asdict(reader)])
+
+
+def doubling_lengths(train_length: int, longest: int, least: int = 1) -> tuple[int, ...]:
+    """Half the training length, the training length, and doublings up to ``longest`` times the training length.
+
+    Lengths below ``least`` are left out: a prompt without room for its sentences asks nothing.
+    """
+    lengths = [train_length // 2, train_length]
+    while lengths[-1] * 2 <= train_length * longest:
+        lengths.append(lengths[-1] * 2)
+    return tuple(length for length in lengths if length >= least) or (lengths[-1],)
+
+
+def even_depths(count: int) -> tuple[float, ...]:
+    """``count`` depths from 0 to 1, evenly spaced; a single one is the middle."""
+    return (0.5,) if count == 1 else tuple(round(index / (count - 1), 4) for index in range(count))

@@ -1,0 +1,1 @@
+"""What frames every page: language, theme, session, workspace, sidebar."""

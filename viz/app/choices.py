@@ -1,0 +1,53 @@
+"""What the sidebar has set: one frozen value that the Run button, the passkey page and titles all read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import streamlit as st
+
+from model.interventions.mitigations import MITIGATIONS
+from viz.app.language import t
+
+_NAME = "_explorer_choices"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choices:
+    """The choices of the sidebar; ``train_length`` None is the model's own, ``source`` the key of a recording."""
+
+    document: str
+    model: str
+    initial_state: str = "zeros"
+    source: str = ""
+    mitigations: tuple[tuple[str, float], ...] = ()
+    train_length: int | None = None
+    precision: str = "float32"
+    control: bool = True
+    token_norms: bool = False
+    keep: bool = False
+    keep_text: bool = False
+
+
+def choices() -> Choices | None:
+    """What the sidebar shows now; None if no model is installed."""
+    return st.session_state.get(_NAME)
+
+
+def remember(chosen: Choices | None) -> None:
+    """Note what the sidebar shows; the sidebar calls this."""
+    st.session_state[_NAME] = chosen
+
+
+def describe(initial_state: str, mitigations: Iterable[tuple[str, float]]) -> str:
+    """Initial state and mitigations in a few words: “Empty memory · Forget faster 4”."""
+    parts = [] if initial_state == "zeros" else [t(f"initial_states.{initial_state}_title")]
+    parts += [f"{t(f'mitigations.{name}_title')} {number(name, value)}" for name, value in mitigations]
+    return " · ".join(parts) if parts else t("app.plain")
+
+
+def number(name: str, value: float) -> str:
+    """The value of a mitigation as people write it: 256, 0.9999, 4."""
+    row = MITIGATIONS.get(name)
+    return f"{int(value):,}" if row is not None and row.integer else f"{value:g}"

@@ -1,0 +1,233 @@
+"""The sidebar: a new reading, drawn from the tables of models, initial states and mitigations. Nothing runs by itself.
+
+Every widget stands in the URL under its key, so that a link restores the view; the keys are short and stable: ``doc``,
+``model``, ``init``, ``from``, one per mitigation (``decay`` and ``decay_value``), and those of the options.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import streamlit as st
+
+from model.checkpoints.card import ModelCard
+from model.checkpoints.catalogue import DEFAULT, PRECISIONS, available
+from model.errors import UserError
+from model.interventions.initial_states import INITIAL_STATES
+from model.interventions.mitigations import MITIGATIONS, PRESETS, Mitigation
+from viz.app import session, uploads
+from viz.app.choices import Choices, number, remember
+from viz.app.language import show_error, t
+from viz.app.links import choice
+from viz.jobs import reading
+
+CUSTOM = "custom"
+BOUND: Final = "query-params"
+
+
+def sidebar(with_uploader: bool) -> None:
+    """Draw the sidebar and remember what it shows; ``with_uploader`` is off where the page has its own."""
+    st.subheader(t("sidebar.title"))
+    document = _document()
+    if with_uploader:
+        uploads.document_uploader("sidebar_upload")
+    models = available()
+    if not models:
+        st.info(t("sidebar.no_model"), icon=":material/deployed_code_alert:")
+        remember(None)
+        return
+    model = _model(models)
+    initial_state, source = _initial_state(model)
+    mitigations = _mitigations(model)
+    options = _options(model)
+    chosen = Choices(
+        document=document,
+        model=model.name,
+        initial_state=initial_state,
+        source=source,
+        mitigations=mitigations,
+        **options,
+    )
+    remember(chosen)
+    _run(chosen)
+
+
+def _document() -> str:
+    titles = {key: session.document_title(key) for key in session.document_keys()}
+    fresh = st.session_state.pop(uploads.FRESH, None)
+    if fresh in titles:
+        st.session_state["doc"] = fresh
+    return choice("doc", titles, t("sidebar.document"), help=t("sidebar.document_help"))
+
+
+def _model(models: dict[str, ModelCard]) -> ModelCard:
+    names = list(models)
+    name = st.selectbox(
+        t("sidebar.model"),
+        names,
+        index=names.index(DEFAULT) if DEFAULT in names else 0,
+        key="model",
+        bind=BOUND,
+        help=t("sidebar.model_help"),
+    )
+    model = models[name if name in models else names[0]]
+    config = model.config
+    st.caption(
+        t(
+            "sidebar.model_facts",
+            layers=len(config.layers),
+            heads=config.nheads,
+            memory=f"{config.state_size:,}",
+            train_length=f"{config.train_length:,}",
+        )
+    )
+    return model
+
+
+def _initial_state(model: ModelCard) -> tuple[str, str]:
+    usable = [name for name, row in INITIAL_STATES.items() if model.explored is not None or not row.needs_explored]
+    help_text = "\n\n".join(
+        f"**{t(f'initial_states.{name}_title')}** – {t(f'initial_states.{name}_help')}" for name in usable
+    )
+    titles = {name: t(f"initial_states.{name}_title") for name in usable}
+    name = choice("init", titles, t("sidebar.initial_state"), help=help_text)
+    if not INITIAL_STATES[name].needs_source:
+        return name, ""
+    found = session.visible_recordings()
+    sources = session.titles_of({key: found[key] for key in found if found[key].experiment.model == model.name})
+    if not sources:
+        st.caption(t("sidebar.no_source"))
+        return name, ""
+    return name, choice("from", sources, t("sidebar.source"))
+
+
+def _mitigations(model: ModelCard) -> tuple[tuple[str, float], ...]:
+    fitting = {name for name, row in MITIGATIONS.items() if row.fits(model.config)}
+    usable = {name for name in fitting if model.explored is not None or not MITIGATIONS[name].needs_reference}
+    _from_link()
+    presets = ["none", *(name for name, preset in PRESETS.items() if preset.keys() <= usable)]
+    titles = {name: t(f"mitigations.preset_{name}") for name in presets} | {CUSTOM: t("sidebar.preset_custom")}
+    st.session_state["preset"] = _matching_preset()
+    st.selectbox(
+        t("sidebar.mitigations"),
+        list(titles),
+        format_func=titles.__getitem__,
+        key="preset",
+        on_change=_apply_preset,
+        help=t("sidebar.preset_help"),
+    )
+    chosen = []
+    with st.expander(
+        t("sidebar.combine"), icon=":material/healing:", expanded=st.session_state["preset"] == CUSTOM, key="combine"
+    ):
+        for name, row in MITIGATIONS.items():
+            help_text = t(f"mitigations.{name}_help")
+            if name not in usable:
+                why = "needs_reference" if name in fitting else "per_head"
+                help_text = f"{t(f'sidebar.{why}')}\n\n{help_text}"
+            on = st.toggle(
+                t(f"mitigations.{name}_title"), key=name, bind=BOUND, help=help_text, disabled=name not in usable
+            )
+            if on and name in usable:
+                chosen.append((name, _value(name, row)))
+    return tuple(chosen)
+
+
+def _from_link() -> None:
+    """Take switches and strengths from the URL before the first draw, for the preset must know them."""
+    for name, row in MITIGATIONS.items():
+        if name in st.session_state or st.query_params.get(name) != "true":
+            continue
+        st.session_state[name] = True
+        try:
+            value = float(st.query_params.get(f"{name}_value", row.suggested))
+        except ValueError:
+            continue
+        if row.low <= value <= row.high:
+            st.session_state[f"{name}_value"] = int(value) if row.integer else value
+
+
+def _value(name: str, row: Mitigation) -> float:
+    whole: Any = int if row.integer else float  # Streamlit wants all bounds of one type
+    low, high = whole(row.low), whole(row.high)
+    return st.number_input(
+        t("sidebar.strength", low=number(name, low), high=number(name, high)),
+        min_value=low,
+        max_value=high,
+        value=whole(row.suggested),
+        step=whole(row.step),
+        format="%d" if row.integer else f"%.{max(2, len(f'{row.step:f}'.rstrip('0').partition('.')[2]))}f",
+        key=f"{name}_value",
+        bind=BOUND,
+    )
+
+
+def _settings() -> dict[str, float]:
+    """The mitigations as the widgets have them now, before they are drawn again."""
+    return {
+        name: st.session_state.get(f"{name}_value", row.suggested)
+        for name, row in MITIGATIONS.items()
+        if st.session_state.get(name)
+    }
+
+
+def _matching_preset() -> str:
+    settings = _settings()
+    return next((name for name, preset in {"none": {}, **PRESETS}.items() if preset == settings), CUSTOM)
+
+
+def _apply_preset() -> None:
+    preset = PRESETS.get(st.session_state["preset"], {})
+    if st.session_state["preset"] == CUSTOM:
+        return
+    for name, row in MITIGATIONS.items():
+        st.session_state[name] = name in preset
+        if name in preset:
+            st.session_state[f"{name}_value"] = int(preset[name]) if row.integer else float(preset[name])
+
+
+def _options(model: ModelCard) -> dict[str, Any]:
+    with st.expander(t("sidebar.advanced"), icon=":material/tune:"):
+        own_length = st.toggle(
+            t("sidebar.train_length_own"), key="own_length", bind=BOUND, help=t("sidebar.train_length_help")
+        )
+        train_length = None
+        if own_length:
+            train_length = st.number_input(
+                t("sidebar.train_length"), 16, 1_000_000, model.train_length, key="train_length", bind=BOUND
+            )
+        return {
+            "train_length": train_length,
+            "control": st.toggle(t("sidebar.control"), True, key="control", bind=BOUND, help=t("sidebar.control_help")),
+            "token_norms": st.toggle(
+                t("sidebar.token_norms"), key="token_norms", bind=BOUND, help=t("sidebar.token_norms_help")
+            ),
+            "precision": st.selectbox(
+                t("sidebar.precision"), PRECISIONS, key="precision", bind=BOUND, help=t("sidebar.precision_help")
+            ),
+            "keep": st.toggle(t("sidebar.keep"), key="keep", help=t("sidebar.keep_help"), persist_state="session"),
+            "keep_text": st.toggle(
+                t("sidebar.keep_text"), key="keep_text", help=t("sidebar.keep_text_help"), persist_state="session"
+            ),
+        }
+
+
+def _run(chosen: Choices) -> None:
+    ready = chosen.initial_state != "carried" or bool(chosen.source)
+    clicked = st.button(
+        t("sidebar.run"),
+        key="run",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=not ready or reading.busy(),
+        help=None if ready else t("sidebar.no_source"),
+    )
+    if clicked:
+        try:
+            reading.start(chosen)
+        except UserError as error:
+            show_error(error)
+        else:
+            st.rerun()
+    st.caption(t("sidebar.privacy_kept" if chosen.keep else "sidebar.privacy"))

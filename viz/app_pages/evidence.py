@@ -1,5 +1,0 @@
-"""The page "Evidence"."""
-
-from viz.views.evidence import render
-
-render()

@@ -1,5 +1,0 @@
-"""The page of models: what is here, how large it is, and how another comes in."""
-
-from viz.views import models
-
-models.render()

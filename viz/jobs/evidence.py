@@ -1,0 +1,105 @@
+"""The evidence page's work: which result is shown, a job that measures, and results in the session's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from model.checkpoints.catalogue import DEFAULT, available
+from model.errors import UserError
+from model.studies.evidence import EvidenceResult, EvidenceTask, begin, members, run_evidence
+from model.studies.evidence.run import samples, taken_over
+from viz.app import session
+from viz.app.language import t
+from viz.jobs import measurements
+from viz.jobs import registry as jobs
+
+KIND = "evidence"
+SHIPPED = Path(__file__).parents[2] / "sample_data" / "evidence"
+_ERROR = session.STATE_PREFIX + "evidence_error"
+_TASK = session.STATE_PREFIX + "evidence_task"
+
+
+def folder() -> Path:
+    """Where the results of this session lie."""
+    return session.workspace().folder / "evidence"
+
+
+def installed() -> bool:
+    """Whether the base model is here, so that something can be measured."""
+    return DEFAULT in available()
+
+
+def own_documents() -> list[tuple[str, str]]:
+    """Name and text of what this session has uploaded."""
+    uploads = session.workspace().uploads.values()
+    return [(upload.document.name, upload.document.text) for upload in uploads]
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def sample_documents() -> list[tuple[str, str]]:
+    """Name and text of the shipped samples that have words."""
+    return samples()
+
+
+def task_of(documents: Sequence[tuple[str, str]], tokens: int) -> EvidenceTask:
+    """What the controls ask for."""
+    return EvidenceTask.of(documents, tokens=tokens, base=DEFAULT)
+
+
+def stored() -> list[EvidenceResult]:
+    """Every result that this session may see: its own, newest first, then what came with the program."""
+    return measurements.stored(folder(), SHIPPED, EvidenceResult.load)
+
+
+def result_of(task: EvidenceTask, known: Sequence[EvidenceResult]) -> EvidenceResult | None:
+    """What is known of ``task``, this session's own first."""
+    return next((result for result in known if result.task == task), None)
+
+
+def is_own(result: EvidenceResult) -> bool:
+    """Whether ``result`` was measured in this session."""
+    return (folder() / f"{result.task.key}.json").exists()
+
+
+def is_current(result: EvidenceResult) -> bool:
+    """Whether the installed models are those that were measured."""
+    return result.task.base not in available() or set(members(result.task.base)) == set(result.members)
+
+
+def start(documents: Sequence[tuple[str, str]], task: EvidenceTask, before: EvidenceResult | None) -> jobs.Job:
+    """Queue what ``before`` lacks of ``task``; the result is on disk after every reading."""
+    path = folder() / f"{task.key}.json"
+
+    def work(job: jobs.Job) -> None:
+        begun, texts = begin(documents, tokens=task.tokens, base=task.base)
+        if before is not None:
+            begun = taken_over(begun, before)
+
+        def report(result: EvidenceResult, done: int, total: int) -> None:
+            job.progress(done, total, "evidence.reading")
+
+        run_evidence(begun, texts, report=report, keep=lambda kept: kept.save(path), stop=job.stopped)
+
+    st.session_state[_ERROR], st.session_state[_TASK] = None, task
+    return jobs.submit(session.session_id(), KIND, work, title=t("evidence.running"))
+
+
+def collect() -> jobs.Job | None:
+    """The running measurement of this session; of one that has ended, the error is kept for :func:`failure`."""
+    ended = jobs.take(session.session_id(), KIND)
+    if ended is not None:
+        st.session_state[_ERROR] = ended.error
+    return jobs.latest(session.session_id(), KIND)
+
+
+def running() -> EvidenceTask:
+    """The task that was started last."""
+    return st.session_state[_TASK]
+
+
+def failure() -> UserError | None:
+    """Why the last measurement failed, until another one starts."""
+    return st.session_state.get(_ERROR)

@@ -1,0 +1,116 @@
+"""The Run button's work: choices to a job to a recording, and what the pages show while it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from model.checkpoints.card import home
+from model.errors import UserError
+from viz.app import session
+from viz.app.choices import Choices, describe
+from viz.app.language import plain, show_error, t
+from viz.app.workspace import STATE_PREFIX, session_id, workspace
+from viz.jobs import registry as jobs
+
+if TYPE_CHECKING:
+    from model.reading.runner import Progress
+    from model.recording.recording import Recording
+
+KIND = "read"
+_ERROR = STATE_PREFIX + "error"
+
+
+def start(chosen: Choices) -> jobs.Job:
+    """Queue a reading of the chosen document; UserError if it is gone."""
+    document = session.document(chosen.document)
+    source = session.visible_recordings().get(chosen.source)
+    private, kept = workspace().recordings, home() / "recordings"
+    folder = kept if chosen.keep else private
+    elsewhere = [session.SHIPPED] if chosen.keep else [kept, session.SHIPPED]
+    title = f"{session.document_title(chosen.document)} · {describe(chosen.initial_state, chosen.mitigations)}"
+    source_path = source.path if source is not None else None
+
+    def work(job: jobs.Job) -> Recording | None:
+        from model.reading.runner import prepare, run
+
+        prepared = prepare(
+            document.text,
+            document.name,
+            chosen.model,
+            initial_state=chosen.initial_state,
+            source=source_path,
+            mitigations=dict(chosen.mitigations),
+            precision=chosen.precision,
+            control=chosen.control,
+            token_norms=chosen.token_norms,
+            train_length=chosen.train_length,
+        )
+        found = finished(prepared.experiment.key, elsewhere)
+        if found is not None or job.stopped():
+            return found
+
+        def report(progress: Progress) -> None:
+            curves = {"loss": progress.loss, "norm": progress.norms}
+            if progress.control_loss is not None:
+                curves["control_loss"] = progress.control_loss
+            note = "jobs.summary" if progress.phase == "summary" else "jobs.reading"
+            job.progress(progress.tokens, progress.total, note, seconds_left=progress.seconds_left, **curves)
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError("recordings.cannot_write", folder=str(folder)) from error
+        recording = run(prepared, folder, on_progress=report, stop=job.stopped, keep_text=chosen.keep_text)
+        if chosen.keep_text and not (recording.path / "text.txt").exists():
+            (recording.path / "text.txt").write_text(document.text, "utf-8")
+        return recording
+
+    st.session_state[_ERROR] = None
+    return jobs.submit(session_id(), KIND, work, title=title, keep=chosen.keep)
+
+
+def finished(key: str, folders: list[Path]) -> Recording | None:
+    """The complete recording ``key`` in one of ``folders``: the same experiment is not run twice."""
+    from model.recording.recording import recordings
+
+    return next((found for found in recordings(*folders) if found.key == key and found.complete), None)
+
+
+def busy() -> bool:
+    """Whether a reading of this session waits or runs."""
+    job = jobs.latest(session_id(), KIND)
+    return job is not None and job.active
+
+
+def collect() -> None:
+    """If a reading has ended, show its recording, or say in a sentence why there is none."""
+    job = jobs.take(session_id(), KIND)
+    if job is None:
+        return
+    if job.result is not None:
+        session.select(job.result.key)
+        done = job.result.complete
+        st.toast(
+            t("jobs.done" if done else "jobs.stopped_early"), icon=":material/check:" if done else ":material/stop:"
+        )
+    elif job.status == jobs.CANCELLED:
+        st.toast(t("jobs.cancelled"), icon=":material/stop:")
+    st.session_state[_ERROR] = job.error
+
+
+def show_failure() -> None:
+    """The sentence of the reading that failed last, until another one starts."""
+    if st.session_state.get(_ERROR) is not None:
+        show_error(st.session_state[_ERROR])
+
+
+def live_panel() -> None:
+    """The progress of this session's reading, if there is one."""
+    job = jobs.latest(session_id(), KIND)
+    if job is not None and job.active:
+        from viz.jobs.progress import panel
+
+        panel(job, t("jobs.reading_title", title=plain(job.title)))

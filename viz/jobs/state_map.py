@@ -1,0 +1,166 @@
+"""Where a map comes from: PCA at once, UMAP as a job whose result lies beside its recording.
+
+``state_map-<layer>.npz`` holds arrays only and is read without pickle. A recording that may not be written to (one
+that came with the program) keeps its map in the memory of the process.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from model.checkpoints.catalogue import available
+from model.diagnostics.explored import Explored, novelty, threshold, unexplored_fraction
+from model.diagnostics.state_map import PCA, UMAP, StateMap, coverage, project
+from model.recording.recording import Recording
+from viz.app.session import explored, libraries, session_id
+from viz.jobs.registry import Job, latest, submit
+
+ARRAYS = ("explored_xy", "document_xy")
+
+
+class Scores(NamedTuple):
+    """``novelty`` (snapshot,), above 1 is unexplored; the share of the document that is; the share of explored states
+    that the document came near."""
+
+    novelty: np.ndarray
+    unexplored: float | None
+    coverage: float | None
+
+
+class States(NamedTuple):
+    """What a map is made of: the states of a recording, those explored in training, and the layer (None: all)."""
+
+    recording: Recording
+    explored: Explored
+    layer: int | None
+
+    @property
+    def identity(self) -> tuple[str, int, int, int]:
+        """Names these states in caches: the arrays themselves are too large to hash at every rerun."""
+        layer = -1 if self.layer is None else self.layer
+        return (
+            str(self.recording.path),
+            self.recording.read_tokens,
+            layer,
+            zlib.crc32(np.ascontiguousarray(self.explored.sketch).data),
+        )
+
+    def sketches(self) -> tuple[np.ndarray, np.ndarray]:
+        """Explored and document states, (n, ...) and (m, ...)."""
+        both = self.explored.sketch, self.recording.array("sketch")
+        return both if self.layer is None else (both[0][:, self.layer], both[1][:, self.layer])
+
+
+def reference_of(recording: Recording) -> Explored | None:
+    """The explored states of the very model that made ``recording``; None if they are not at hand."""
+    card = available().get(recording.experiment.model)
+    if card is None or card.weights != recording.experiment.weights:
+        return None
+    known = explored(recording.experiment.model)
+    fits = known is not None and known.sketch.shape[1:] == recording.array("sketch").shape[1:]
+    return known if fits else None
+
+
+def scores(states: States) -> Scores:
+    """Novelty, unexplored share and coverage of ``states``."""
+    return _scores(states.identity, states)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _scores(identity: tuple[object, ...], _states: States) -> Scores:
+    recording, known, layer = _states
+    found = novelty(known, recording.array("sketch"), layer=layer)
+    share = unexplored_fraction(found, recording.array("snapshot_position"), recording.read_tokens)
+    return Scores(found, share, coverage(*_states.sketches(), threshold(known, layer=layer)))
+
+
+def pca_map(states: States) -> StateMap:
+    """The PCA of ``states``; a fraction of a second."""
+    return _pca_map(states.identity, states)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _pca_map(identity: tuple[object, ...], _states: States) -> StateMap:
+    found = project(*_states.sketches(), PCA)
+    assert found is not None  # nobody could stop it
+    return found
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _shelf(identity: tuple[object, ...]) -> dict[str, StateMap]:
+    """Where a UMAP that cannot lie beside its recording is kept until the process ends."""
+    return {}
+
+
+def umap_map(states: States) -> StateMap | None:
+    """The UMAP of ``states`` if it was made before, here or in another session; else None."""
+    return _load(states) or _shelf(states.identity).get(UMAP)
+
+
+def _kind(states: States) -> str:
+    return "-".join(["map", states.recording.key, str(states.layer)])
+
+
+def umap_job(states: States) -> Job | None:
+    """This session's job for the UMAP of ``states``, whatever became of it; None if there is none."""
+    return latest(session_id(), _kind(states))
+
+
+def start_umap(states: States) -> None:
+    """Queue the UMAP of ``states``. It has a queue of its own, for it must not wait until a long document is read."""
+    shelf, file, identity = _shelf(states.identity), _file(states), states.identity
+    writable = any(place.writable and place.folder == states.recording.path.parent for place in libraries())
+    sketches = states.sketches()
+
+    def fit(job: Job) -> None:
+        found = project(*sketches, UMAP, progress=lambda share: job.progress(share, 1), stop=job.stopped)
+        if found is None:
+            return
+        if writable and not found.reason and file.parent.is_dir():
+            _store(file, found, identity)
+        else:
+            shelf[UMAP] = found
+
+    submit(session_id(), _kind(states), fit, title="UMAP", device="map")
+
+
+def _file(states: States) -> Path:
+    layer = "all" if states.layer is None else str(states.layer)
+    return states.recording.path / f"state_map-{layer}.npz"
+
+
+def _store(file: Path, found: StateMap, identity: tuple[str, int, int, int]) -> None:
+    """Write ``found`` whole or not at all, with what it was made from."""
+    partial = file.with_suffix(".partial")
+    arrays = {name: getattr(found, name) for name in ARRAYS}
+    with partial.open("wb") as handle:
+        np.savez_compressed(
+            handle,
+            **arrays,
+            made_of=np.array(identity[1:]),
+            kept=np.array(found.kept),
+            repaired=np.array(found.repaired),
+        )
+    partial.replace(file)
+
+
+def _load(states: States) -> StateMap | None:
+    """What :func:`_store` wrote, if it was made from the same states; None for anything else."""
+    sizes = len(states.explored.sketch), len(states.recording.array("snapshot_position"))
+    try:
+        with np.load(_file(states), allow_pickle=False) as stored:
+            if tuple(stored["made_of"]) != states.identity[1:]:
+                return None
+            arrays = {name: np.asarray(stored[name], np.float32) for name in ARRAYS}
+            kept, repaired = float(stored["kept"]), int(stored["repaired"])
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    if any(arrays[name].shape != (size, 2) for name, size in zip(ARRAYS, sizes, strict=True)):
+        return None
+    return StateMap(**arrays, method=UMAP, reason="", explained=None, kept=kept, repaired=repaired)

@@ -1,0 +1,201 @@
+"""How far back in the text does the next prediction still depend on what was read?
+
+Everything older than n tokens is forgotten, and the chart shows how much of the next prediction that changes (effective
+remembrance), for the plain model and, beside it, for the chosen initial state and
+mitigations or a second model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from model.errors import UserError
+from model.studies.effective_context import RemembranceResult, RemembranceTask, sharing_tokenizer
+from model.studies.effective_context.result import NOTICEABLE
+from model.studies.passkey import Reader
+from viz.app import links, session
+from viz.app.choices import Choices, describe
+from viz.app.language import plain, show_error, t
+from viz.app.theme import is_dark
+from viz.pages.effective_context import job as remembrances
+from viz.pages.effective_context.figures import figure, table
+from viz.ui.chart import chart
+
+LIVE = 2.0
+"""Seconds between two drawings of a chart that is being filled."""
+LENGTHS = (2, 4, 8, 16, 32, 64)
+"""Lengths of a whole stretch that can be chosen, in training lengths."""
+ENDS = (4, 8, 16, 32)
+NO_OTHER = "none"
+
+
+def render(chosen: Choices) -> None:
+    """Draw the page for what the sidebar has chosen."""
+    st.markdown(t("remembrance.intro"))
+    running = remembrances.collect()
+    active = running is not None and running.active
+    document = session.document(chosen.document)
+    train_length = chosen.train_length or remembrances.readers(chosen, None)[0].train_length
+    multiple, ends, other = _controls(chosen.model, train_length)
+    wanted = remembrances.readers(chosen, other)
+    task = remembrances.task_of(document.sha256, train_length, multiple, ends)
+    known = remembrances.stored()
+    _run([remembrances.result_of(task, reader, known) for reader in wanted], known, document.text, chosen, active)
+    if active:
+        from viz.jobs.progress import panel
+
+        assert running is not None
+        panel(running, t("remembrance.running"))
+    shown = remembrances.running() if active else remembrances.task_to_show(task, wanted, known)
+    live = st.fragment(_results, run_every=LIVE if active else None)
+    live(task, shown, wanted, train_length, active)
+
+
+def _controls(model: str, train_length: int) -> tuple[int, int, str | None]:
+    """Length of a stretch in training lengths, number of end points, and the second model if one was chosen."""
+    with st.container(border=True, key="remembrance-settings"), st.container(horizontal=True):
+        multiple = st.select_slider(
+            t("remembrance.which_length"),
+            LENGTHS,
+            value=32,
+            key="rm_length",
+            bind="query-params",
+            help=t("remembrance.which_length_help", train_length=train_length),
+        )
+        ends = st.select_slider(
+            t("remembrance.which_ends"),
+            ENDS,
+            value=16,
+            key="rm_ends",
+            bind="query-params",
+            help=t("remembrance.which_ends_help"),
+        )
+        others = sharing_tokenizer(model)
+        if not others:
+            return multiple, ends, None
+        labels = {NO_OTHER: t("remembrance.no_other")} | {name: name for name in others}
+        other = links.choice("rm_other", labels, t("remembrance.which_other"), help=t("remembrance.which_other_help"))
+        return multiple, ends, None if other == NO_OTHER else other
+
+
+def _run(
+    begun: Sequence[RemembranceResult], known: Sequence[RemembranceResult], text: str, chosen: Choices, active: bool
+) -> None:
+    """The button, and beside it what pressing it costs."""
+    left = remembrances.tokens_left(begun)
+    partly = any(result.distances and not result.complete for result in begun)
+    label = "run_done" if left == 0 else "run_more" if partly else "run"
+    unready = chosen.initial_state == "carried" and not chosen.source
+    with st.container(horizontal=True, vertical_alignment="center"):
+        clicked = st.button(
+            t(f"remembrance.{label}"),
+            key="rm_run",
+            type="primary",
+            icon=":material/play_arrow:" if left else ":material/check:",
+            disabled=active or left == 0 or unready,
+        )
+        st.caption(t("sidebar.no_source") if unready else remembrances.estimate(begun, known))
+    if clicked:
+        try:
+            begun[0].task.check()
+            source = session.visible_recordings().get(chosen.source)
+            remembrances.start(begun, text, source.path if source is not None else None)
+        except UserError as error:
+            show_error(error)
+        else:
+            st.rerun()
+    failed = remembrances.failure()
+    if failed is not None:
+        show_error(failed)
+
+
+def _results(
+    task: RemembranceTask, shown: RemembranceTask, wanted: Sequence[Reader], train_length: int, active: bool
+) -> None:
+    """What is known of ``shown``; while a measurement runs, this is drawn anew every other second."""
+    known = remembrances.stored()
+    results = [remembrances.result_of(shown, reader, known) for reader in wanted]
+    names = [_name(reader, wanted[0].model) for reader in wanted]
+    measured = [(result, name) for result, name in zip(results, names, strict=True) if result.distances]
+    if not measured:
+        if not active:
+            st.info(t("remembrance.shown_nothing"), icon=":material/history:")
+        return
+    if shown != task:
+        st.caption(t("remembrance.shown_other"))
+    with st.container(border=True, key="remembrance-finding"):
+        for place, (result, name) in enumerate(measured):
+            words = finding(result, name, train_length)
+            st.subheader(words, anchor=False) if place == 0 else st.markdown(words)
+    counts = {len(result.distances) for result, _ in measured}
+    st.caption(t("remembrance.shown", length=shown.length, ends=min(counts), of=shown.ends))
+    grid = st.grid(len(measured), min_column_width=240)
+    for result, name in measured:
+        with grid.cell():
+            _metric(result, name, train_length)
+    numbers = "; ".join(_numbers(result, name) for result, name in measured)
+    chart(
+        figure(results, names, train_length=train_length, dark=is_dark()),
+        key="remembrance_curve",
+        title=t("remembrance.curve_title"),
+        explanation=t("remembrance.curve_explanation", limit=NOTICEABLE, length=shown.length),
+        alt=t("remembrance.curve_alt", numbers=numbers),
+        data=table(results, names),
+    )
+    if any(result.open_ended() for result, _ in measured):
+        st.caption(t("remembrance.longer_hint"))
+    if len(wanted) == 1:
+        st.caption(t("remembrance.mitigate_hint"))
+
+
+def finding(result: RemembranceResult, name: str, train_length: int) -> str:
+    """What the numbers say, in one sentence (Markdown)."""
+    who, reach = plain(name), result.reach()
+    if reach == 0:
+        return t("remembrance.finding_nothing", who=who, limit=NOTICEABLE)
+    if reach < train_length:
+        return t("remembrance.finding_near", who=who, reach=_about(reach), limit=NOTICEABLE)
+    # A stored result may be of another training length than the one that is set now.
+    kept = train_length if train_length in result.task.lengths else result.task.lengths[0]
+    values = {"who": who, "reach": _about(reach), "kept": kept, "share": _percent(result.moved(kept) or 0.0)}
+    return t("remembrance.finding_open" if result.open_ended() else "remembrance.finding_far", **values)
+
+
+def _about(tokens: float) -> str:
+    """Two significant digits, which is more than a mean over a few places gives away: 87, 3,100."""
+    return f"{float(f'{tokens:.2g}'):,.0f}"
+
+
+def _percent(share: float) -> str:
+    """41%, 1.2%."""
+    return f"{share:.0%}" if share >= 0.1 else f"{share:.1%}"
+
+
+def _name(reader: Reader, model: str) -> str:
+    if not reader.plain:
+        return describe(reader.initial_state, reader.mitigations)
+    return t("remembrance.plain") if reader.model == model else reader.model
+
+
+def _numbers(result: RemembranceResult, name: str) -> str:
+    curve = result.curve()
+    points = ", ".join(f"{n:,}: {mean:.0%}" for n, mean in zip(result.task.lengths, curve.mean, strict=True))
+    return t("remembrance.curve_alt_one", who=name, numbers=points)
+
+
+def _metric(result: RemembranceResult, name: str, train_length: int) -> None:
+    reach, beyond = result.reach(), result.moved(train_length)
+    with st.container(border=True):
+        st.metric(
+            t("remembrance.reach_label", who=name),
+            t("remembrance.reach_at_least" if result.open_ended() else "remembrance.reach_value", tokens=_about(reach)),
+            help=t("remembrance.reach_help", limit=NOTICEABLE),
+        )
+        facts = [t("remembrance.reach_times", times=reach / train_length)]
+        if beyond is not None:
+            place, curve = result.task.lengths.index(train_length), result.curve()
+            low, high = _percent(curve.low[place]), _percent(curve.high[place])
+            facts.append(t("remembrance.beyond", share=_percent(beyond), low=low, high=high, train_length=train_length))
+        st.caption(" · ".join(facts))

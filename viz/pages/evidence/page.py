@@ -1,0 +1,5 @@
+"""The page "Evidence"."""
+
+from viz.pages.evidence.view import render
+
+render()

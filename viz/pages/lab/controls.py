@@ -1,0 +1,123 @@
+"""What is to be trained, from which memories, on which text, and for how long?"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from model.training.interventions import INTERVENTIONS
+from model.training.post_config import LIMITS, PostTrainConfig
+from viz.app import links, session
+from viz.app.choices import Choices
+from viz.app.language import t
+from viz.pages.lab import job as labs
+from viz.pages.lab import texts as lab_texts
+
+FIRST = "carried"
+"""The intervention that is suggested: the strongest in the literature, and as quick as any."""
+
+
+def controls(chosen: Choices, picked: bool = False) -> tuple[str, float, lab_texts.TrainingText | None, labs.Numbers]:
+    """Intervention, share of the steps, training text (None if there is none yet), and the numbers of a run.
+
+    ``picked``: whether stretches of the chosen document are picked to start from.
+    """
+    usable = [
+        name
+        for name, row in INTERVENTIONS.items()
+        if (labs.has_states(chosen.model) or not row.needs_explored) and (picked or not row.needs_stretches)
+    ]
+    usable.sort(key=lambda name: name != FIRST)
+    titles = {name: t(f"interventions.{name}_title") for name in usable}
+    helps = "\n\n".join(f"**{titles[name]}** – {t(f'interventions.{name}_help')}" for name in usable)
+    with st.container(border=True, key="lab-settings"):
+        grid = st.grid(3, min_column_width=220)
+        with grid.cell():
+            name = links.choice("lab_how", titles, t("lab.how"), help=helps)
+        with grid.cell():
+            share = _share(name)
+        with grid.cell():
+            sources = {lab_texts.SAMPLES_TEXT: t("lab.text_samples"), lab_texts.OWN_TEXT: t("lab.text_own")}
+            source = links.choice("lab_text", sources, t("lab.text"), help=t("lab.text_help"))
+        st.caption(t(f"interventions.{name}_help"))
+        text = _text(source, chosen)
+        numbers = _advanced(chosen)
+    return name, share, text, numbers
+
+
+def _share(name: str) -> float:
+    if name == "zeros":
+        st.slider(t("lab.share"), 5, 100, 100, format="%d %%", disabled=True, key="lab_share_zeros")
+        return 1.0
+    row = INTERVENTIONS[name]
+    percent = st.slider(
+        t("lab.share"),
+        5,
+        100,
+        round(100 * row.share),
+        step=5,
+        format="%d %%",
+        key=f"lab_share_{name}",
+        help=t("lab.share_help"),
+        persist_state="session",
+    )
+    return percent / 100
+
+
+def _text(source: str, chosen: Choices) -> lab_texts.TrainingText | None:
+    document = session.document(chosen.document)
+    if source == lab_texts.SAMPLES_TEXT:
+        return lab_texts.samples_text(document)
+    st.warning(t("lab.confidential"), icon=":material/lock_open:")
+    uploads = [key for key in session.document_keys() if key.startswith("upload:")]
+    if not uploads:
+        st.info(t("lab.no_uploads"), icon=":material/upload_file:")
+        return None
+    # One that was dropped is no option any more, and the widget would not have it.
+    st.session_state["lab_own"] = [key for key in st.session_state.get("lab_own", uploads) if key in uploads]
+    keys = st.multiselect(
+        t("lab.own_documents"),
+        uploads,
+        format_func=session.document_title,
+        key="lab_own",
+        persist_state="session",
+    )
+    if not keys:
+        return None
+    text = lab_texts.own_text(keys, document)
+    if text.watched:
+        st.caption(t("lab.watched_part"))
+    return text
+
+
+def _advanced(chosen: Choices) -> labs.Numbers:
+    usual = PostTrainConfig(base=chosen.model, interventions=(("zeros", 1.0),), length=labs.train_length(chosen.model))
+    with st.expander(t("lab.advanced"), icon=":material/tune:"):
+        grid = st.grid(3, min_column_width=180)
+        with grid.cell():
+            low, high = (int(limit) for limit in LIMITS["steps"])
+            steps = st.number_input(
+                t("lab.steps"), low, high, usual.steps, step=50, key="lab_steps", persist_state="session"
+            )
+        with grid.cell():
+            rate = st.number_input(
+                t("lab.learning_rate"),
+                *LIMITS["learning_rate"],
+                usual.learning_rate,
+                step=1e-4,
+                format="%g",
+                key="lab_rate",
+                help=t("lab.learning_rate_help"),
+                persist_state="session",
+            )
+        with grid.cell():
+            length = st.number_input(
+                t("lab.length"),
+                int(LIMITS["length"][0]),
+                labs.longest(usual.length),
+                max(usual.length, int(LIMITS["length"][0])),
+                step=64,
+                key=f"lab_length_{chosen.model}",
+                help=t("lab.length_help"),
+                persist_state="session",
+            )
+    return labs.Numbers(steps=steps, learning_rate=rate, length=length)

@@ -1,0 +1,161 @@
+"""Are the picked stretches still new to the model after the cure, and what does its memory cost there now?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.subplots import make_subplots
+
+from model.training.trial import Figures, Pick, Trial, TrialResult
+from viz.app.choices import Choices
+from viz.app.language import t
+from viz.app.theme import BLUE, GREY, VERMILLION, is_dark, template
+from viz.pages.state_map.novel_stretches import span
+from viz.ui.chart import chart
+from viz.ui.curves import ink, translucent
+from viz.ui.stretches import drop, picked
+
+
+def note(chosen: Choices) -> tuple[Pick, ...]:
+    """Say which stretches are picked, or where to pick some; returns them."""
+    picks = picked(chosen)
+    if not picks:
+        st.caption(t("stretches.invitation"))
+        return ()
+    with st.container(border=True, key="lab-stretches"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            spans = ", ".join(span(pick.first, pick.last) for pick in picks)
+            st.markdown(t("stretches.picked", count=len(picks), spans=spans), width="stretch")
+            st.button(t("stretches.drop"), key="lab_drop_stretches", icon=":material/close:", on_click=drop)
+        if chosen.document.startswith("upload:"):
+            st.warning(t("stretches.confidential"), icon=":material/lock_open:")
+    return picks
+
+
+def render(result: TrialResult, plain: TrialResult | None) -> None:
+    """Draw before and after at the picks of ``result``, beside ``plain`` fine-tuning if it was run; else nothing."""
+    before, after = result.picked_before, result.picked_after
+    if before is None or after is None:
+        return
+    control = None if plain is None or plain.trial.key == result.trial.key else plain.picked_after
+    numbers = means(before, after)
+    rest = {f"rest_{name}": value for name, value in rests(before, after).items()}
+    known = all(math.isfinite(value) for value in rest.values())
+    st.markdown(t("stretches.finding", **numbers, **rest) if known else t("stretches.finding_alone", **numbers))
+    chart(
+        figure(result.trial, before, after, control, dark=is_dark()),
+        key="lab_stretches_chart",
+        title=t("stretches.result_title"),
+        explanation=t("stretches.result_explanation"),
+        alt=t("stretches.result_alt", count=len(result.trial.picks), **numbers),
+        data=table(result.trial, before, after, control),
+    )
+    number = st.column_config.NumberColumn
+    rows = shown(result.trial, before, after, control)
+    st.dataframe(
+        rows,
+        hide_index=True,
+        column_config={name: number(format="%.2f") for name in rows.columns[1:]},
+    )
+
+
+def means(before: Figures, after: Figures) -> dict[str, float]:
+    """Means over the picked stretches, each counted once."""
+    return {
+        "novelty_before": float(np.mean(before.novelty[:-1])),
+        "novelty_after": float(np.mean(after.novelty[:-1])),
+        "cost_before": float(np.mean(before.excess[:-1])),
+        "cost_after": float(np.mean(after.excess[:-1])),
+    }
+
+
+def rests(before: Figures, after: Figures) -> dict[str, float]:
+    """The same figures of the rest of the document."""
+    return {
+        "novelty_before": before.novelty[-1],
+        "novelty_after": after.novelty[-1],
+        "cost_before": before.excess[-1],
+        "cost_after": after.excess[-1],
+    }
+
+
+def places(trial: Trial) -> list[str]:
+    """What the rows of :class:`~model.training.trial.Figures` are called."""
+    return [*(span(pick.first, pick.last) for pick in trial.picks), t("stretches.rest")]
+
+
+def figure(trial: Trial, before: Figures, after: Figures, control: Figures | None, *, dark: bool) -> go.Figure:
+    """Novelty and cost, side by side, of each stretch and of the rest: hollow before, filled after, diamond control."""
+    drawn = make_subplots(rows=1, cols=2, horizontal_spacing=0.12)
+    names = places(trial)
+    series: list[tuple[str, Figures, dict[str, object]]] = [
+        (t("stretches.before"), before, {"symbol": "circle-open", "color": ink(dark), "size": 11, "line": {"width": 2}})
+    ]
+    if control is not None:
+        series.append((t("stretches.control"), control, {"symbol": "diamond", "color": BLUE, "size": 9}))
+    series.append((t("stretches.after"), after, {"symbol": "circle", "color": VERMILLION, "size": 11}))
+    for column, pair in enumerate(((before.novelty, after.novelty), (before.excess, after.excess)), start=1):
+        x: list[str | None] = []
+        y: list[float | None] = []
+        for name, had, has in zip(names, *pair, strict=True):
+            x += [name, name, None]
+            y += [had, has, None]
+        line = {"color": translucent(GREY, 0.6), "width": 2}
+        drawn.add_scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip", showlegend=False, row=1, col=column)
+    for name, figures, marker in series:
+        for column, values in ((1, figures.novelty), (2, figures.excess)):
+            drawn.add_scatter(
+                x=names,
+                y=np.round(values, 4),
+                name=name,
+                mode="markers",
+                marker=marker,
+                legendgroup=name,
+                showlegend=column == 1,
+                hovertemplate=t("stretches.hover"),
+                row=1,
+                col=column,
+            )
+    for column, limit in ((1, 1.0), (2, 0.0)):
+        drawn.add_hline(limit, line={"color": GREY, "width": 1.2, "dash": "dash"}, row=1, col=column)
+    drawn.update_yaxes(title_text=t("state_map.novelty"), rangemode="tozero", row=1, col=1)
+    drawn.update_yaxes(title_text=t("stretches.axis_cost"), row=1, col=2)
+    drawn.update_xaxes(type="category")
+    drawn.update_layout(template=template(dark), height=380, hovermode="closest", uirevision=trial.key)
+    return drawn
+
+
+def table(trial: Trial, before: Figures, after: Figures, control: Figures | None) -> pd.DataFrame:
+    """Every number, one row per stretch and one for the rest of the document, whose tokens are not given."""
+    columns: dict[str, Sequence[object]] = {
+        "from_token": [*(pick.first for pick in trial.picks), None],
+        "to_token": [*(pick.last for pick in trial.picks), None],
+    }
+    for name, figures in (("before", before), ("after", after), ("plain_fine_tuning", control)):
+        if figures is not None:
+            columns |= {
+                f"novelty_{name}": figures.novelty,
+                f"loss_{name}": figures.loss,
+                f"fresh_memory_{name}": figures.control,
+                f"cost_{name}": figures.excess,
+            }
+    return pd.DataFrame(columns)
+
+
+def shown(trial: Trial, before: Figures, after: Figures, control: Figures | None) -> pd.DataFrame:
+    """What of it stands on the page: novelty, loss and cost, each before, after and with plain fine-tuning."""
+    columns: dict[str, Sequence[object]] = {t("stretches.column_tokens"): places(trial)}
+    for what, values in (
+        ("novelty", lambda figures: figures.novelty),
+        ("loss", lambda figures: figures.loss),
+        ("cost", lambda figures: figures.excess),
+    ):
+        for name, figures in (("before", before), ("after", after), ("control", control)):
+            if figures is not None:
+                columns[f"{t(f'stretches.column_{what}')} · {t(f'stretches.{name}')}"] = values(figures)
+    return pd.DataFrame(columns)

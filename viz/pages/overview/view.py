@@ -1,0 +1,299 @@
+"""What happened to the memory while it read this document, and does it matter?
+
+One sentence, a handful of figures with plain words, three small charts. Whoever wants to know more finds each figure
+again, in full, on another page.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from model.checkpoints.catalogue import available
+from model.diagnostics.collapse import ExcessCurve, excess_curve
+from model.recording.recording import Recording
+from viz.app import session
+from viz.app.choices import describe
+from viz.app.language import plain, t
+from viz.app.theme import EXPLORED, GREY, UNEXPLORED, VERMILLION, is_dark, template
+from viz.ui.chart import chart
+from viz.ui.curves import (
+    binned,
+    ink,
+    kept_rows,
+    line_colours,
+    mark_training_length,
+    on_axis,
+    points_for,
+    position_axis,
+    translucent,
+)
+
+HEIGHT = 300
+NOTHING = "–"
+LOOKS = {  # how a verdict starts: colour and icon
+    "holds": ("green", ":material/check_circle:"),
+    "costs": ("orange", ":material/warning:"),
+    "collapses": ("orange", ":material/warning:"),
+    "broken": ("orange", ":material/error:"),
+    "": ("gray", ":material/info:"),
+}
+
+
+def loss_figure(loss: np.ndarray, control: np.ndarray | None, *, train_length: int, end: int, dark: bool) -> go.Figure:
+    """Binned ``loss`` (token,) and, where there is one, the ``control`` (token,), in nats."""
+    figure = _figure(dark)
+    lines = [(loss, t("overview.loss_name"), {"color": ink(dark), "width": 2})]
+    if control is not None:
+        lines.insert(0, (control, t("overview.control_name"), {"color": GREY, "width": 2, "dash": "dash"}))
+    for tokens, name, line in lines:
+        x, y = binned(tokens, parts=120, log=True)
+        figure.add_scatter(x=x, y=y, mode="lines", name=name, line=line)
+    return _finish(figure, t("curves.loss"), train_length, end, dark)
+
+
+def norm_figure(position: np.ndarray, norm: np.ndarray, *, train_length: int, end: int, dark: bool) -> go.Figure:
+    """Mean norm over the heads of each layer, from ``norm`` (boundary, layer, head)."""
+    figure = _figure(dark)
+    layers = norm.shape[1]
+    for layer, colour in enumerate(line_colours(layers, dark)):
+        mean = norm[:, layer].mean(axis=1)
+        rows = kept_rows(position, mean, points=min(600, points_for(layers)), log=True)
+        line = {"color": colour, "width": 2}
+        name = t("curves.layer", layer=layer)
+        figure.add_scatter(x=position[rows], y=_small(mean[rows]), mode="lines", name=name, line=line)
+    figure.update_layout(showlegend=layers <= 6)
+    return _finish(figure, t("overview.norm_axis"), train_length, end, dark)
+
+
+def novelty_figure(position: np.ndarray, scores: np.ndarray, *, train_length: int, end: int, dark: bool) -> go.Figure:
+    """Novelty of the snapshots; above 1 is unlike anything explored in training."""
+    figure = _figure(dark)
+    known = np.isfinite(scores)
+    position, scores = position[known], scores[known]
+    line = {"color": GREY, "width": 1}
+    figure.add_scatter(x=position, y=_small(scores), mode="lines", line=line, showlegend=False, hoverinfo="skip")
+    for inside, name, colour, symbol in (
+        (scores <= 1, t("overview.explored_name"), EXPLORED, "circle"),
+        (scores > 1, t("overview.unexplored_name"), UNEXPLORED, "diamond"),
+    ):
+        marker = {"color": colour, "size": 5, "symbol": symbol}
+        figure.add_scatter(x=position[inside], y=_small(scores[inside]), mode="markers", name=name, marker=marker)
+    figure.add_hline(y=1, line={"color": GREY, "width": 1.2, "dash": "dot"})
+    _finish(figure, t("overview.novelty_axis"), train_length, end, dark)
+    if scores.max(initial=0) > 10:  # on a linear axis the limit at 1 would lie on the floor
+        figure.update_yaxes(type="log", dtick=1)
+    return figure
+
+
+def excess_figure(curve: ExcessCurve, *, train_length: int, end: int, dark: bool) -> go.Figure:
+    """Excess of the loss over the control with its 95% band, in nats."""
+    figure = _figure(dark)
+    known = np.isfinite(curve.low) & np.isfinite(curve.high)
+    x = curve.position[known]
+    edge: dict[str, Any] = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+    figure.add_scatter(x=x, y=_small(curve.low[known]), **edge)
+    fill = {"fill": "tonexty", "fillcolor": translucent(VERMILLION, 0.18)}
+    figure.add_scatter(x=x, y=_small(curve.high[known]), **fill, **edge)
+    line = {"color": VERMILLION, "width": 2}
+    figure.add_scatter(
+        x=curve.position, y=_small(curve.excess), mode="lines", name=t("overview.excess_name"), line=line
+    )
+    figure.add_hline(y=0, line={"color": GREY, "width": 1.2, "dash": "dot"})
+    return _finish(figure, t("overview.excess_axis"), train_length, end, dark)
+
+
+def _figure(dark: bool) -> go.Figure:
+    return go.Figure(layout={"template": template(dark), "height": HEIGHT, "hovermode": "x unified"})
+
+
+def _finish(figure: go.Figure, axis: str, train_length: int, end: int, dark: bool) -> go.Figure:
+    figure.update_xaxes(**position_axis(True, range=[on_axis(min(64, train_length), True), on_axis(end, True)]))
+    figure.update_yaxes(title_text=axis, rangemode="tozero")
+    mark_training_length(figure, train_length, end, dark=dark, log=True)
+    for line, mark in enumerate(figure.layout.annotations):
+        mark.yshift = -15 * line  # one below the other: the chart is narrow
+    return figure
+
+
+def _small(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.float32)
+
+
+def render(recording: Recording) -> None:
+    """Draw the page for ``recording``."""
+    summary = summary_of(recording)
+    _verdict(recording, summary)
+    _key_figures(summary)
+    _charts(recording)
+    with st.expander(t("overview.what_title"), icon=":material/help:"):
+        st.markdown(t("overview.what", train_length=f"{recording.train_length:,}"))
+
+
+def summary_of(recording: Recording) -> dict[str, Any]:
+    """The key figures, worked out anew if the program ended just before they were written."""
+    if recording.summary:
+        return recording.summary
+    from model.diagnostics.summary import summarise
+
+    explored = session.explored(recording.experiment.model)
+    return summarise(recording, explored, tokens_per_second=math.nan, peak_rss_mb=math.nan)
+
+
+def _verdict(recording: Recording, summary: dict[str, Any]) -> None:
+    from model.diagnostics.summary import verdict
+
+    key, values = verdict(summary)
+    case = key.removeprefix("verdict.")
+    colour, icon = next(looks for start, looks in LOOKS.items() if case.startswith(start))
+    with st.container(border=True, key="verdict"):
+        st.header(f":{colour}[{icon}] {t(key, **values)}", anchor=False)
+        st.caption(_what_was_read(recording, summary))
+
+
+def _what_was_read(recording: Recording, summary: dict[str, Any]) -> str:
+    experiment = recording.experiment
+    words = t(
+        "overview.read",
+        document=plain(recording.meta.document_name),
+        model=plain(experiment.model),
+        settings=describe(experiment.initial_state, experiment.mitigations),
+    )
+    speed, peak = summary.get("tokens_per_second"), summary.get("peak_rss_mb")
+    if speed:
+        words += " " + t("overview.speed", speed=f"{speed:,.0f}", memory=NOTHING if peak is None else f"{peak:,.0f}")
+    if not recording.complete:
+        read = f"{recording.read_tokens:,}"
+        words += " " + t("overview.partly", read=read, total=f"{recording.tokens:,}")
+    return words
+
+
+def _key_figures(summary: dict[str, Any]) -> None:
+    train_length = summary.get("train_length") or 1
+    tokens = summary.get("tokens") or 0
+    onset, share, growth = summary.get("collapse_onset"), summary.get("unexplored_fraction"), summary.get("norm_growth")
+    with st.grid(5, min_column_width=150):
+        _card("tokens", f"{tokens:,}", t("overview.tokens_note", times=f"{tokens / train_length:,.0f}"))
+        _excess_card(summary)
+        if onset is not None:
+            _card("onset", f"{onset + 1:,}", t("overview.onset_note", times=f"{onset / train_length:,.1f}"))
+        elif summary.get("excess_loss") is not None:
+            _card("onset", t("overview.onset_none"), t("overview.onset_none_note"))
+        else:
+            _card("onset", NOTHING, t("overview.not_known"))
+        _card("unexplored", *(_given(share, "{:.0%}", "overview.unexplored_note")))
+        _card("growth", *(_given(growth, "× {:.2f}", "overview.growth_note")))
+
+
+def _given(value: float | None, form: str, note: str) -> tuple[str, str]:
+    return (NOTHING, t("overview.not_known")) if value is None else (form.format(value), t(note))
+
+
+def _excess_card(summary: dict[str, Any]) -> None:
+    excess, ratio = summary.get("excess_loss"), summary.get("excess_ratio")
+    if excess is None or ratio is None:
+        _card("excess", NOTHING, t("overview.not_known"))
+        return
+    note = t("overview.excess_note", excess=_signed(excess, ".2f"))
+    low, high = summary.get("excess_low"), summary.get("excess_high")
+    if low is not None and high is not None:
+        note += t("overview.excess_range", low=_signed(low, ".2f"), high=_signed(high, ".2f"))
+    _card("excess", _signed(ratio - 1, ".0%"), note)
+
+
+def _signed(value: float, form: str) -> str:
+    """``value`` with its sign, which nothing that shows as zero has."""
+    words = format(value, "+" + form)
+    return words if words.strip("+-0.%") else "±" + words[1:]
+
+
+def _card(name: str, value: str, note: str) -> None:
+    with st.container(border=True, gap="xxsmall", height="stretch"):
+        st.metric(t(f"overview.{name}"), value, help=t(f"overview.{name}_help"))
+        st.caption(note)
+
+
+def _charts(recording: Recording) -> None:
+    dark, train_length, end = is_dark(), recording.train_length, recording.read_tokens
+    loss = recording.array("loss")
+    control = recording.array("control_loss") if recording.has("control_loss") else None
+    curve = excess_curve(loss, control, train_length)
+    common: dict[str, Any] = {"train_length": train_length, "end": end, "dark": dark}
+    position, norm = recording.array("position"), recording.array("norm")
+    with st.grid(3, min_column_width=275):
+        table = pd.DataFrame({"tokens_read": curve.position, "loss": curve.loss, "control_loss": curve.control})
+        chart(
+            loss_figure(loss, control, **common),
+            key="overview_loss",
+            title=t("overview.loss_title"),
+            explanation=t("overview.loss_explanation"),
+            alt=t("overview.loss_alt", first=_first(curve.loss), last=_last(curve.loss)),
+            data=table,
+        )
+        layers = {f"layer_{layer}": norm[:, layer].mean(axis=1) for layer in range(norm.shape[1])}
+        overall = norm.mean(axis=(1, 2))
+        chart(
+            norm_figure(position, norm, **common),
+            key="overview_norm",
+            title=t("overview.norm_title"),
+            explanation=t("overview.norm_explanation"),
+            alt=t("overview.norm_alt", at=overall[np.searchsorted(position, min(train_length, end))], last=overall[-1]),
+            data=pd.DataFrame({"tokens_read": position, **layers}),
+        )
+        _third_chart(recording, curve, common)
+
+
+def _third_chart(recording: Recording, curve: ExcessCurve, common: dict[str, Any]) -> None:
+    """Novelty where the model has a reference of explored states, else the excess."""
+    position = recording.array("snapshot_position")
+    scores = novelty_of(recording)
+    if scores is not None:
+        chart(
+            novelty_figure(position, scores, **common),
+            key="overview_novelty",
+            title=t("overview.novelty_title"),
+            explanation=t("overview.novelty_explanation"),
+            alt=t("overview.novelty_alt", share=f"{float((scores > 1).mean()):.0%}"),
+            data=pd.DataFrame({"tokens_read": position, "novelty": scores}),
+        )
+    elif np.isfinite(curve.excess).any():
+        data = {"tokens_read": curve.position, "excess": curve.excess, "low": curve.low, "high": curve.high}
+        chart(
+            excess_figure(curve, **common),
+            key="overview_excess",
+            title=t("overview.excess_title"),
+            explanation=t("overview.excess_explanation"),
+            alt=t("overview.excess_alt", last=_last(curve.excess)),
+            data=pd.DataFrame(data),
+        )
+    else:
+        st.info(t("overview.no_third"), icon=":material/info:")
+
+
+def novelty_of(recording: Recording) -> np.ndarray | None:
+    """Novelty of each snapshot, (snapshot,); None if the model that made them has no reference here."""
+    card = available().get(recording.experiment.model)
+    if card is None or card.explored is None or card.weights != recording.experiment.weights:
+        return None
+    return _novelty(str(recording.path), recording.read_tokens, card.weights, recording)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _novelty(path: str, tokens: int, weights: str, _recording: Recording) -> np.ndarray | None:
+    from model.diagnostics.explored import novelty
+
+    reference = session.explored(_recording.experiment.model)
+    return None if reference is None else novelty(reference, _recording.array("sketch"))
+
+
+def _first(values: np.ndarray) -> float:
+    return float(values[np.isfinite(values)][0]) if np.isfinite(values).any() else float("nan")
+
+
+def _last(values: np.ndarray) -> float:
+    return float(values[np.isfinite(values)][-1]) if np.isfinite(values).any() else float("nan")

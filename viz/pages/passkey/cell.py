@@ -1,0 +1,76 @@
+"""What does the model say in this cell, how sure is it of each digit, and what did its memory do on the way?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from model.errors import UserError
+from model.studies.passkey import PasskeyResult
+from viz.app.language import plain, show_error, t
+from viz.app.theme import is_dark
+from viz.pages.passkey import cell_figures as figures
+from viz.pages.passkey import cell_job as passkey_cells
+from viz.pages.passkey.cell_job import Cell
+from viz.ui.chart import chart
+
+
+def render(
+    results: Sequence[PasskeyResult], titles: Sequence[str], cell: Cell, trial: int, texts: Sequence[str]
+) -> None:
+    """Draw the answers of all trials of ``cell`` and the way of one ``trial``, or the button that asks for them."""
+    job = passkey_cells.collect()
+    if job is not None and job.active:
+        from viz.jobs.progress import panel
+
+        panel(job, t("passkey_cell.running"))
+    failed = passkey_cells.failure()
+    if failed is not None:
+        show_error(failed)
+    looked = [passkey_cells.found(result, cell) for result in results]
+    if None in looked:
+        tokens = sum(cell[0] * result.task.trials for result, known in zip(results, looked, strict=True) if not known)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            clicked = st.button(
+                t("passkey_cell.look"),
+                key="pk_look",
+                icon=":material/search:",
+                disabled=job is not None and job.active,
+            )
+            st.caption(t("passkey_cell.cost", tokens=tokens))
+        if clicked:
+            try:
+                passkey_cells.start(results, cell, texts)
+            except UserError as error:
+                show_error(error)
+            else:
+                st.rerun()
+    known = [(title, explained) for title, explained in zip(titles, looked, strict=True) if explained is not None]
+    if not known:
+        return
+    if not all(passkey_cells.same_weights(result.reader) for result in results):
+        st.caption(t("passkey_cell.other_weights"))
+    counted = "; ".join(
+        t("passkey_cell.right", who=title, right=sum(explained.correct), trials=len(explained.keys))
+        for title, explained in known
+    )
+    st.markdown(plain(counted))
+    dark = is_dark()
+    chart(
+        figures.digits(known, dark=dark),
+        key="passkey_digits",
+        title=t("passkey_cell.digits_title"),
+        explanation=t("passkey_cell.digits_explanation", most=figures.ROWS),
+        alt=t("passkey_cell.digits_alt", counts=counted),
+        data=figures.digits_table(known),
+    )
+    ends = ", ".join(f"{title} {figures.total(explained, trial)[-1]:.1f}" for title, explained in known)
+    chart(
+        figures.norms(known, trial, dark=dark),
+        key="passkey_norms",
+        title=t("passkey_cell.norms_title", trial=trial + 1),
+        explanation=t("passkey_cell.norms_explanation"),
+        alt=t("passkey_cell.norms_alt", ends=ends),
+        data=figures.norms_table(known, trial),
+    )

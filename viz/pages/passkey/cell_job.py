@@ -1,0 +1,90 @@
+"""A cell of the passkey map looked at closely: a short job that reads its trials, and what that found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from model.checkpoints.catalogue import model_card
+from model.errors import UserError
+from model.studies.passkey import PasskeyResult, PasskeyTask, Reader
+from viz.app import session
+from viz.app.language import t
+from viz.jobs import registry as jobs
+
+if TYPE_CHECKING:
+    from model.studies.passkey.explain import Explained
+
+KIND = "passkey_cell"
+KEPT = 8
+"""Looked-at cells that a session holds; the oldest goes when there is one more."""
+_FOUND = session.STATE_PREFIX + "passkey_cells"
+_ERROR = session.STATE_PREFIX + "passkey_cell_error"
+
+Cell = tuple[int, float]
+Name = tuple[PasskeyTask, Reader]
+
+
+def name_of(result: PasskeyResult, cell: Cell) -> Name:
+    """What tells a looked-at cell from others: the task with nothing but this cell, and who answers."""
+    length, depth = cell
+    return replace(result.task, lengths=(length,), depths=(depth,)), result.reader
+
+
+def found(result: PasskeyResult, cell: Cell) -> Explained | None:
+    """What is known of ``cell``; None if nobody has looked."""
+    return st.session_state.get(_FOUND, {}).get(name_of(result, cell))
+
+
+def start(results: Sequence[PasskeyResult], cell: Cell, texts: Sequence[str]) -> jobs.Job:
+    """Queue a look at ``cell`` of all ``results`` that were not looked at; ``texts`` are their documents."""
+    lacking = [(name_of(result, cell), text) for result, text in zip(results, texts, strict=True)]
+    lacking = [(name, text) for name, text in lacking if name not in st.session_state.get(_FOUND, {})]
+    wanted = [name for name, _ in lacking]
+    recordings = session.visible_recordings()
+    sources = [recordings[reader.source].path if reader.source in recordings else None for _, reader in wanted]
+    total = sum(task.tokens for task, _ in wanted)
+
+    def work(job: jobs.Job) -> dict[Name, Explained]:
+        from model.studies.passkey.explain import explain
+
+        looked: dict[Name, Explained] = {}
+        before = 0
+        for ((task, reader), text), source in zip(lacking, sources, strict=True):
+
+            def passed(tokens: int, before: int = before) -> bool:
+                job.progress(before + tokens, total, "passkey.reading")
+                return job.stopped()
+
+            explained = explain(task, reader, cell, text=text, source=source, passed=passed)
+            if explained is None:
+                break
+            looked[task, reader] = explained
+            before += task.tokens
+        return looked
+
+    st.session_state[_ERROR] = None
+    return jobs.submit(session.session_id(), KIND, work, title=t("passkey_cell.running"))
+
+
+def collect() -> jobs.Job | None:
+    """The running look of this session; what one that has ended found is kept, and its error for :func:`failure`."""
+    ended = jobs.take(session.session_id(), KIND)
+    if ended is not None:
+        known = {**st.session_state.get(_FOUND, {}), **(ended.result or {})}
+        st.session_state[_FOUND] = dict(list(known.items())[-KEPT:])
+        st.session_state[_ERROR] = ended.error
+    return jobs.latest(session.session_id(), KIND)
+
+
+def failure() -> UserError | None:
+    """Why the last look failed, until another one starts."""
+    return st.session_state.get(_ERROR)
+
+
+def same_weights(reader: Reader) -> bool:
+    """Whether the model that is here is the one that was tested; UserError if there is none of that name."""
+    return model_card(reader.model).weights == reader.weights

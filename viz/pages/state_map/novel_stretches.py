@@ -1,0 +1,128 @@
+"""Which stretches of the document led the memory farthest from what it knows, and what stood there?"""
+
+from __future__ import annotations
+
+import html
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from model.diagnostics.novel_stretches import PICKED, NovelStretch, novel_stretches
+from model.recording.recording import Recording
+from viz.app.language import t
+from viz.app.session import text_of
+from viz.jobs.state_map import States, scores
+from viz.ui.stretches import document_of, pick
+
+SNIPPET, PASSAGE = 80, 1200
+"""Characters of a stretch that stand in the table, and below it once its row is ticked."""
+LAYERS = 2
+"""Layers that are named in the table, those with the largest shares."""
+
+
+def render(states: States) -> None:
+    """Draw the list for a recording and its model's explored states, if these are enough to measure against."""
+    recording = states.recording
+    if np.isnan(scores(states).novelty).all():
+        return
+    found = _found(states.identity, states)
+    with st.container(border=True, key="novel-stretches"):
+        st.markdown(f"**{t('stretches.title')}**", help=t("stretches.explanation"))
+        if not found:
+            st.caption(t("stretches.none"))
+            return
+        text = text_of(recording)
+        passages = [None if text is None else passage(recording, stretch, text) for stretch in found]
+        event = st.dataframe(
+            table(found, passages),
+            hide_index=True,
+            column_config={
+                t("stretches.column_novelty"): st.column_config.NumberColumn(format="%.2f"),
+                t("stretches.column_loss"): st.column_config.NumberColumn(format="%.2f"),
+                t("stretches.column_control"): st.column_config.NumberColumn(format="%.2f"),
+                t("stretches.column_cost"): st.column_config.NumberColumn(format="%+.2f"),
+            },
+            key=f"stretches_{recording.key}",
+            on_select="rerun",
+            selection_mode="multi-row",
+            alt=t("stretches.table_alt", count=len(found), novelty=found[0].novelty),
+        )
+        rows = [row for row in event.selection.rows if row < len(found)]
+        for row in rows:
+            if passages[row]:
+                _quote(found[row], passages[row] or "")
+        _cure(recording, [found[row] for row in rows] or found[:PICKED])
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _found(identity: tuple[object, ...], _states: States) -> list[NovelStretch]:
+    return novel_stretches(_states.explored, _states.recording)
+
+
+def table(found: list[NovelStretch], passages: list[str | None]) -> pd.DataFrame:
+    """One row per stretch; losses in nats per token."""
+    rows = []
+    for stretch, words in zip(found, passages, strict=True):
+        layer, head = stretch.grown
+        rows.append(
+            {
+                t("stretches.column_tokens"): span(stretch.first, stretch.last),
+                t("stretches.column_novelty"): stretch.novelty,
+                t("stretches.column_loss"): stretch.loss,
+                t("stretches.column_control"): stretch.control,
+                t("stretches.column_cost"): stretch.loss - stretch.control,
+                t("stretches.column_layers"): layers_in_words(stretch.layers),
+                t("stretches.column_head"): t("stretches.head", layer=layer, head=head, growth=stretch.growth),
+                t("stretches.column_text"): " ".join((words or "")[-2 * SNIPPET :].split())[-SNIPPET:],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def span(first: int, last: int) -> str:
+    """“1,024–2,048”."""
+    return t("stretches.span", first=first, last=last)
+
+
+def layers_in_words(shares: np.ndarray) -> str:
+    """The layers with the largest ``shares`` (layers,) of the squared distance."""
+    if not np.isfinite(shares).all():
+        return ""
+    largest = np.argsort(-shares, kind="stable")[:LAYERS]
+    return " · ".join(t("stretches.layer_share", layer=layer, share=shares[layer]) for layer in largest)
+
+
+def passage(recording: Recording, stretch: NovelStretch, text: str) -> str:
+    """What the memory read of ``stretch`` before its most novel state, the end of it where it is long."""
+    rows = np.searchsorted(recording.array("position"), [stretch.first, stretch.at])
+    first, here = (int(recording.array("character")[row]) for row in rows)
+    return text[max(first, here - PASSAGE) : here]
+
+
+def _quote(stretch: NovelStretch, words: str) -> None:
+    st.caption(span(stretch.first, stretch.last))
+    st.html(f'<div style="white-space: pre-wrap; overflow-wrap: anywhere">…{html.escape(words)}</div>')
+
+
+def _cure(recording: Recording, chosen: list[NovelStretch]) -> None:
+    """The way to the lab, or in a sentence why there is none."""
+    if not recording.experiment.plain:
+        st.caption(t("stretches.not_plain"))
+        return
+    document = document_of(recording)
+    if document is None:
+        st.caption(t("stretches.no_document"))
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        clicked = st.button(
+            t("stretches.cure"),
+            key="stretches_cure",
+            icon=":material/science:",
+            help=t("stretches.cure_help"),
+            on_click=pick,
+            args=(recording, document, chosen),
+        )
+        st.caption(t("stretches.choose_hint", count=PICKED))
+    if clicked:
+        st.switch_page("viz/pages/lab/page.py")

@@ -1,0 +1,74 @@
+"""How every chart stands on a page: a title that says what it shows, the picture, why it matters, its data.
+
+No chart sends more than a megabyte to the browser, however long the document: series are thinned before they are
+drawn, keeping their peaks, and the full numbers come with the download.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from viz.app.language import t
+
+MAX_POINTS = 2000
+"""Points of one drawn series; a screen has no more columns than that."""
+
+CONFIG = {"displaylogo": False, "showSendToCloud": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
+"""Plotly's toolbar without its logo and without the button that would upload the figure."""
+
+
+def chart(
+    figure: go.Figure,
+    *,
+    key: str,
+    title: str,
+    explanation: str,
+    alt: str,
+    data: pd.DataFrame | None = None,
+    selectable: bool = False,
+) -> Any:
+    """Draw ``figure`` under ``title`` with its explanation, alt text and a CSV of ``data``.
+
+    Returns Streamlit's selection event if ``selectable``, else None.
+    """
+    with st.container(border=True, gap="xsmall", height="stretch"):
+        with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+            st.markdown(f"**{title}**", help=explanation, width="stretch")
+            if data is not None:
+                st.download_button(
+                    "",
+                    data=lambda: data.to_csv(index=False).encode("utf-8-sig"),
+                    file_name=f"{key}.csv",
+                    mime="text/csv",
+                    icon=":material/download:",
+                    help=t("chart.download"),
+                    type="tertiary",
+                    key=f"{key}-csv",
+                    on_click="ignore",
+                )
+        options: dict[str, Any] = {"on_select": "rerun", "selection_mode": "points"} if selectable else {}
+        return st.plotly_chart(figure, key=key, theme=None, config=CONFIG, alt=alt, width="stretch", **options)
+
+
+def thin(values: np.ndarray, points: int = MAX_POINTS) -> np.ndarray:
+    """Indices that keep the shape of a series: first, last, and the extremes of each of ``points / 2`` stretches.
+
+    ``values`` (n,) or (n, series): with several series the extremes are those of their mean. NaN is skipped.
+    """
+    count = len(values)
+    if count <= points:
+        return np.arange(count)
+    curve = values if values.ndim == 1 else np.nanmean(values.reshape(count, -1), axis=1)
+    edges = np.linspace(0, count, points // 2 + 1).astype(int)
+    kept = {0, count - 1}
+    for start, stop in itertools.pairwise(edges):
+        stretch = curve[start:stop]
+        if stop > start and not np.isnan(stretch).all():
+            kept |= {start + int(np.nanargmin(stretch)), start + int(np.nanargmax(stretch))}
+    return np.array(sorted(kept))

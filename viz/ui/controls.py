@@ -1,0 +1,72 @@
+"""Choices that live in the URL and mean the same in every language, and clicks that move them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import streamlit as st
+
+from model.messages import LANGUAGES, message
+from viz.app.language import language, t
+
+
+def choice(
+    label: str,
+    options: Sequence[str],
+    *,
+    key: str,
+    words: Callable[[str, str], str],
+    help: str | None = None,
+    width: int | Literal["stretch"] = "stretch",
+) -> str:
+    """A select box bound to the URL; ``words(option, language)`` is what an option is called.
+
+    Streamlit writes the visible name into the URL, so a link made in one language is translated when it is opened.
+    """
+    wanted = st.query_params.get(key)
+    spoken = f"{key}_language"
+    if key in st.session_state and st.session_state.get(spoken) != language():
+        st.session_state[key] = st.session_state[key]  # the browser would go on showing the name in the old language
+    st.session_state[spoken] = language()
+    if wanted is not None and key not in st.session_state:
+        for option in options:
+            if any(words(option, tongue) == wanted for tongue in LANGUAGES):
+                st.session_state[key] = option
+                break
+    names = {option: words(option, language()) for option in options}
+    return st.selectbox(
+        label,
+        options,
+        key=key,
+        format_func=names.__getitem__,
+        help=help,
+        width=width,
+        bind="query-params",
+    )
+
+
+def layer_choice(layers: int, *, key: str) -> int | None:
+    """A layer, or None for all of them."""
+
+    def words(option: str, tongue: str) -> str:
+        if option == "all":
+            return message("curves.all_layers", tongue)
+        return message("curves.layer", tongue, layer=option)
+
+    chosen = choice(t("curves.which_layer"), ["all", *map(str, range(layers))], key=key, words=words)
+    return None if chosen == "all" else int(chosen)
+
+
+def newly_clicked(event: Any, memory: str) -> dict[str, Any] | None:
+    """The point that was clicked in a chart since the last call with this ``memory``, else None.
+
+    A selection stays in the session until another replaces it, so without the memory an old click would overrule
+    whatever was chosen by other means since.
+    """
+    points = event.selection.points if event is not None else []
+    point = dict(points[0]) if points else None
+    if point == st.session_state.get(memory):
+        return None
+    st.session_state[memory] = point
+    return point

@@ -1,0 +1,58 @@
+"""Picked stretches on their way from the state map to the lab: of which document and model, and which they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from model.checkpoints.catalogue import model_card
+from model.diagnostics.novel_stretches import NovelStretch
+from model.recording.recording import Recording
+from model.training.trial import Pick
+from viz.app import session, uploads
+from viz.app.choices import Choices
+
+_PICKED = session.STATE_PREFIX + "stretches"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picked:
+    """``picks`` of the document with the hash ``document``, in the tokens and states of the model ``weights``."""
+
+    document: str
+    weights: str
+    picks: tuple[Pick, ...]
+
+
+def document_of(recording: Recording) -> str | None:
+    """The key of the document of ``recording`` in this session, as an upload or a sample; None if it is not at hand."""
+    wanted = recording.experiment.document
+    keys = session.document_keys()
+    return next((key for key in keys if session.document(key).sha256 == wanted), None)
+
+
+def pick(recording: Recording, document: str, stretches: list[NovelStretch]) -> None:
+    """Pick ``stretches`` and set the sidebar and the lab to cure on them; a callback may call it."""
+    picks = tuple(
+        Pick(first=stretch.first, last=stretch.last, at=stretch.at)
+        for stretch in sorted(stretches, key=lambda stretch: stretch.first)
+    )
+    experiment = recording.experiment
+    st.session_state[_PICKED] = Picked(document=experiment.document, weights=experiment.weights, picks=picks)
+    st.session_state[uploads.FRESH] = document
+    st.session_state["model"] = experiment.model
+    st.session_state["lab_how"] = "stretches"
+
+
+def picked(chosen: Choices) -> tuple[Pick, ...]:
+    """The picked stretches, if they are of the chosen document and model."""
+    found: Picked | None = st.session_state.get(_PICKED)
+    if found is None or found.weights != model_card(chosen.model).weights:
+        return ()
+    return found.picks if found.document == session.document(chosen.document).sha256 else ()
+
+
+def drop() -> None:
+    """Forget what was picked; a callback may call it."""
+    st.session_state.pop(_PICKED, None)
