@@ -18,6 +18,7 @@ from types import ModuleType
 import torch
 
 from kernels.cpu.chunked import chunked_scan
+from kernels.cpu.windowed import windowed_scan
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
 
 VARIABLE = "MEMORY_EXPLORER_KERNEL"
@@ -89,8 +90,6 @@ def windowed(
                 raise
             log.warning("PyTorch runs instead of the Triton kernels of %s: %s", name, error)
             broken.add(name)
-    from kernels.cpu.windowed import windowed_scan
-
     return windowed_scan(inputs, memory, window, token_norms)
 
 

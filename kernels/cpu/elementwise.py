@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from kernels.cpu import fused
+
 TAPS = 4
 """Of the compiled convolution; one of fewer has zeros before them."""
 
@@ -19,8 +21,6 @@ def rms_norm(u: Tensor, weight: Tensor, eps: float) -> Tensor:
     """u / sqrt(mean u^2 + eps) * weight (Zhang & Sennrich 2019, arXiv 1910.07467): (..., width), (width,)."""
     if not compiled(u, weight):
         return F.rms_norm(u, weight.shape, weight, eps)
-    from kernels.cpu import fused
-
     u = u.contiguous()
     out = torch.empty_like(u)
     fused.rms_norm(_numpy(u.view(-1, len(weight))), _numpy(weight), eps, _numpy(out.view(-1, len(weight))))
@@ -40,8 +40,6 @@ def gated_norm(y: Tensor, x: Tensor, skip: Tensor, gate: Tensor, weight: Tensor,
         gated = torch.addcmul(y, skipped, skip[:, None]).flatten(-2) * gate
         parts = gated.unflatten(-1, weight.shape)
         return (F.rms_norm(parts, parts.shape[-1:], eps=eps) * weight).flatten(-2)
-    from kernels.cpu import fused
-
     y = y.flatten(-2).contiguous()
     out = torch.empty_like(y)
     wide = skip.repeat_interleave(headdim).view(weight.shape)
@@ -63,8 +61,6 @@ def short_convolution(window: Tensor, inputs: Tensor, first: int, weight: Tensor
         for tap in range(1, taps):
             convolved.addcmul_(stretch[:, tap : tap + seqlen], weight[tap])
         return F.silu(convolved, inplace=not torch.is_grad_enabled())
-    from kernels.cpu import fused
-
     out = window.new_empty(len(inputs), seqlen, channels)
     window, weight = (F.pad(given, (0, 0, TAPS - taps, 0)).contiguous() for given in (window, weight))
     inputs, bias = inputs.to(window.dtype).contiguous(), bias.contiguous()

@@ -15,10 +15,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
+from kernels.cpu.heap import keep_freed_memory
 from model.checkpoints.card import ModelCard, home
 from model.config import PRESETS, ModelConfig
 from model.errors import UserError
+from model.published.config import PublishedConfig
 from model.published.registry import find, known
+from model.published.tokens import load_published_tokenizer
+from model.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -85,10 +91,8 @@ def load_model(name: str, precision: str = "float32") -> LanguageModel:
     A preset without weights (``random:mamba2-130m``) gives random ones, for measuring speed.
     """
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from kernels.cpu.heap import keep_freed_memory
     from model.arch.lm import LanguageModel
 
     keep_freed_memory()
@@ -98,7 +102,6 @@ def load_model(name: str, precision: str = "float32") -> LanguageModel:
     else:
         card = model_card(name)
         if card.published:
-            from model.published.config import PublishedConfig
             from model.published.load import load_published
 
             assert isinstance(card.config, PublishedConfig)
@@ -117,9 +120,6 @@ def load_model(name: str, precision: str = "float32") -> LanguageModel:
 @lru_cache(maxsize=4)
 def load_tokenizer_of(name: str) -> Tokenizer:
     """The tokenizer of the model ``name``."""
-    from model.published.tokens import load_published_tokenizer
-    from model.tokenizer import load_tokenizer
-
     card = model_card(name)
     if card.published:
         return load_published_tokenizer(card.path, card.name)

@@ -22,6 +22,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from kernels.cpu.heap import keep_freed_memory
+from model.checkpoints.catalogue import DEFAULT, load_model, load_tokenizer_of, model_card
+from model.config import PRESETS
+from model.errors import UserError
+from model.interventions.mitigations import MITIGATIONS, mitigated
+from model.tokenizer import encode
+from sample_data import sample_text
+
 if TYPE_CHECKING:
     from model.arch.lm import LanguageModel
 
@@ -43,8 +51,6 @@ class Row:
 
 def run_bench(what: str, seconds: float, echo: Callable[[str], None]) -> list[dict[str, Any]]:
     """Run the comparisons called ``what`` ("all" or a name of SUITES), ``seconds`` each; returns the rows."""
-    from model.errors import UserError
-
     if what != "all" and what not in SUITES:
         raise UserError("bench.unknown", name=what, known=", ".join(["all", *SUITES]))
     echo(f"{'comparison':58s} {'ours':>10s} {'against':>10s} {'':7s} {'ratio':>6s}  bar")
@@ -86,8 +92,6 @@ def bench_read(seconds: float) -> list[Row]:
     ):
         import torch
 
-        from model.checkpoints.catalogue import load_model
-
         model = load_model(name, precision)
         ids = np.random.default_rng(0).integers(0, model.config.vocab_size, tokens).astype(np.int32)
         theirs = to_transformers(load_model(name))
@@ -114,8 +118,6 @@ def bench_read(seconds: float) -> list[Row]:
 
 def bench_telemetry(seconds: float) -> list[Row]:
     """What telemetry costs: chunk statistics, and exact norms at every token, against the same read without."""
-    from model.checkpoints.catalogue import load_model
-
     rows = []
     for name, tokens in (("mamba2-base", 65536), ("random:mamba2-130m", 4096)):
         model = load_model(name)
@@ -139,11 +141,7 @@ def bench_mitigations(seconds: float) -> list[Row]:
     import torch
 
     from kernels.cpu.chunked import chunked_scan
-    from kernels.cpu.heap import keep_freed_memory
     from kernels.types import Memory, Scan, ScanInputs
-    from model.checkpoints.catalogue import model_card
-    from model.config import PRESETS
-    from model.interventions.mitigations import MITIGATIONS, mitigated
     from model.reading.stream import segment_of
 
     keep_freed_memory()  # as whoever reads does
@@ -337,10 +335,6 @@ def to_transformers(model: LanguageModel) -> Any:
 
 def long_text(tokens: int) -> str:
     """Varied text that gives about ``tokens`` tokens of the shipped tokenizer: the samples' sentences, shuffled."""
-    from model.checkpoints.catalogue import DEFAULT, load_tokenizer_of
-    from model.tokenizer import encode
-    from sample_data import sample_text
-
     lines = [line for key in ("equipment_spec_en", "plant_log_ja") for line in sample_text(key).splitlines() if line]
     per_line = len(encode(load_tokenizer_of(DEFAULT), "\n".join(lines))[0]) / len(lines)
     return "\n".join(random.Random(0).choices(lines, k=round(tokens / per_line)))

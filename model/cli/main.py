@@ -9,13 +9,32 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from model.checkpoints.card import home
+from model.checkpoints.catalogue import available, load_model, load_tokenizer_of, model_card
+from model.cli.bench import run_bench
 from model.cli.passkey import passkey
+from model.diagnostics.summary import verdict
+from model.documents.document import read_path
 from model.errors import UserError
+from model.experiment import parse_mitigations
+from model.messages import message
+from model.published import hub
+from model.published.reference import SAMPLE, WINDOWS, record_explored
+from model.published.room import gigabytes
+from model.recording.recording import Recording
+from model.studies.evidence import EvidenceResult, begin, run_evidence
+from model.studies.evidence.report import printed, table
+from model.studies.evidence.run import samples, taken_over
+from model.tokenizer import encode
+from model.training.interventions import described, parse_interventions
+from model.training.post_config import PostTrainConfig
+from sample_data import SAMPLES, sample_text
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
 
@@ -57,8 +76,6 @@ def read(
     as_json: Annotated[bool, typer.Option("--json", help="Print the key figures as JSON, and nothing else.")] = False,
 ) -> None:
     """Read a document and record what the memory does; running it again resumes, or returns what is there."""
-    from model.documents.document import read_path
-    from model.experiment import parse_mitigations
     from model.reading.runner import Progress, prepare, run
 
     set_threads(threads)
@@ -89,9 +106,6 @@ def read(
     if as_json:
         typer.echo(json.dumps(figures))
         return
-    from model.diagnostics.summary import verdict
-    from model.messages import message
-
     key, values = verdict(recording.summary)
     typer.echo(f"\n{message(key, 'en', **values)}\n")
     for figure, value in figures.items():
@@ -104,8 +118,6 @@ def read(
 @app.command()
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
     """List the models that can be read with."""
-    from model.checkpoints.catalogue import available
-
     rows = [
         {
             "name": card.name,
@@ -135,9 +147,6 @@ def download(
     ask: Annotated[bool, typer.Option("--ask", help="Only say what would be downloaded.")] = False,
 ) -> None:
     """Download a published model from the hub, or go on with a download that was interrupted."""
-    from model.published import hub
-    from model.published.room import gigabytes
-
     offer = hub.ask(name)
     for file, size in offer.files.items():
         typer.echo(f"{gigabytes(size):>10s}  {file}")
@@ -164,12 +173,7 @@ def explore(
     precision: Annotated[str, typer.Option(help="float32, or bfloat16, of a published model.")] = "float32",
 ) -> None:
     """Record which states a model explores within its training length, from a reference text."""
-    from model.checkpoints.catalogue import load_model, load_tokenizer_of, model_card
-    from model.documents.document import read_path
-    from model.published.reference import SAMPLE, WINDOWS, record_explored
     from model.reading.explore import explore as explore_model
-    from model.tokenizer import encode
-    from sample_data import SAMPLES, sample_text
 
     card = model_card(model)
     named = [(path.name, read_path(path).text) for path in texts or []] or [(SAMPLES[SAMPLE].file, sample_text(SAMPLE))]
@@ -221,12 +225,8 @@ def post_train(
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
     """Train a model further from other initial states; run again after an interruption, it goes on where it was."""
-    from model.checkpoints.catalogue import model_card
-    from model.recording.recording import Recording
     from model.training.checkpoint import post_train_checkpoint, training_streams, typed_command
-    from model.training.interventions import described, parse_interventions
     from model.training.loop import StepReport
-    from model.training.post_config import PostTrainConfig
     from model.training.stretches import starts_of
 
     set_threads(threads)
@@ -286,12 +286,6 @@ def evidence(
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON, and nothing else.")] = False,
 ) -> None:
     """Measure what papers report about long memories on the installed models, with a verdict for every claim."""
-    from model.checkpoints.card import home
-    from model.documents.document import read_path
-    from model.studies.evidence import EvidenceResult, begin, run_evidence
-    from model.studies.evidence.report import printed, table
-    from model.studies.evidence.run import samples, taken_over
-
     set_threads(threads)
     documents = [(path.name, read_path(path).text) for path in text] if text else samples()
     begun, texts = begin(documents, tokens=tokens, base=model)
@@ -318,12 +312,8 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Measure speed as ratios within one run, interleaved."""
-    from model.cli.bench import run_bench
-
     set_threads(threads)
     if what == "passkey" and as_json:
-        from dataclasses import asdict
-
         from model.cli.bench_passkey import Grid, compare
 
         typer.echo(json.dumps(asdict(compare(Grid()))))

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from model.diagnostics.neighbours import as_points, nearest
 from model.errors import UserError
@@ -48,8 +50,6 @@ class Explored:
         Sketches are written with the three digits of float16, where its range allows: they only ever serve distances
         between a sample of states, and they are most of a checkpoint's files.
         """
-        from safetensors.numpy import save_file
-
         tensors = {name: np.ascontiguousarray(value) for name, value in asdict(self).items()}
         if len(self.sketch) and np.abs(self.sketch).max() < np.finfo(np.float16).max:
             tensors["sketch"] = tensors["sketch"].astype(np.float16)
@@ -58,9 +58,6 @@ class Explored:
     @staticmethod
     def load(path: Path) -> Explored:
         """Read what :meth:`save` wrote; UserError if ``path`` is not such a file."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         try:
             tensors = load_file(path)
             arrays = {name: tensors[name] for name in Explored.__dataclass_fields__ if name != "train_length"}

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.diagnostics.neighbours import as_points, nearest
+from model.diagnostics.umap_layout import layout
 
 COMPONENTS = 50
 FEWEST_FOR_UMAP = 20
@@ -73,8 +74,6 @@ def project(
     used = PCA if reason else method
     coordinates: np.ndarray | None = components[:, :2]
     if used == UMAP:
-        from model.diagnostics.umap_layout import layout
-
         coordinates = layout(components, seed, progress=lambda part: progress(0.4 + 0.6 * part), stop=stop)
     if coordinates is None:
         return None

@@ -15,6 +15,7 @@ from model.checkpoints.card import ModelCard
 from model.checkpoints.catalogue import load_model, load_tokenizer_of
 from model.errors import UserError
 from model.recording.recording import write_json
+from model.tokenizer import encode
 
 WINDOWS = 24
 """Windows by default: of a large model each takes a while, and states of one window count as one."""
@@ -60,7 +61,6 @@ def record_explored(
     UserError if no text is as long as a training sequence of the model.
     """
     from model.reading.explore import explore
-    from model.tokenizer import encode
 
     tokenizer = load_tokenizer_of(card.name)
     streams = [(name, encode(tokenizer, text, whole=True)[0]) for name, text in texts]

@@ -7,6 +7,7 @@ last safe one, with the same numbers as if nothing had happened.
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from kernels.dispatch import scan
 from model.checkpoints.card import ModelCard
 from model.checkpoints.catalogue import PRECISIONS, load_model, load_tokenizer_of, model_card
 from model.diagnostics.explored import Explored
@@ -24,6 +27,9 @@ from model.errors import UserError
 from model.experiment import Experiment
 from model.interventions.initial_states import Origin, initial_state, row_of
 from model.interventions.mitigations import MITIGATIONS, active, check_fits, mitigated
+from model.published.tokens import beginning
+from model.reading.stream import control_border, control_losses, read
+from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
 from model.recording.recording import (
     BLOCK,
     CANCELLED,
@@ -35,6 +41,8 @@ from model.recording.recording import (
     read_progress,
     read_state,
 )
+from model.state import flatten_state, unflatten_state
+from model.tokenizer import encode
 
 if TYPE_CHECKING:
     from kernels.types import Scan
@@ -88,11 +96,6 @@ def prepare(
 
     ``source`` is the folder of the recording whose final state is carried over.
     """
-    import hashlib
-
-    from model.published.tokens import beginning
-    from model.tokenizer import encode
-
     card = model_card(model_name)
     settings = active(mitigations or {})
     check_fits(settings, card.config)
@@ -149,10 +152,6 @@ def layer_scans(
     model: LanguageModel, settings: Mapping[str, float], explored: Explored | None, kernel: Scan | None = None
 ) -> list[Scan]:
     """The mitigated scan of every layer of ``model``, over ``kernel`` (that of the device)."""
-    import torch
-
-    from kernels.dispatch import scan
-
     check_fits(settings, model.config)
     scans = []
     for layer in range(len(model.config.layers)):
@@ -174,12 +173,6 @@ def run(
 
     A recording of the same experiment that is complete is returned as it is; one that is not goes on where it was.
     """
-    import torch
-
-    from model.reading.stream import read
-    from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
-    from model.state import flatten_state, unflatten_state
-
     experiment = prepared.experiment
     path = folder / experiment.key
     if (path / "recording.json").exists() and Recording(path).complete:
@@ -279,8 +272,6 @@ class Block:
 
         The last few do not wait for ``stopped``: a document that is read to its end has its control.
         """
-        from model.reading.stream import control_border, control_losses
-
         experiment = self.prepared.experiment
         end = stop == experiment.tokens
         while experiment.control and self.controlled < stop and (end or not stopped()):
@@ -311,9 +302,6 @@ class Block:
 
 def compile_once(model: LanguageModel, prepared: Prepared, scans: Sequence[Scan], sketcher: Sketcher) -> None:
     """Read a few tokens for nothing, so that what is compiled for this machine is at hand, and no speed counts it."""
-    from model.reading.stream import read
-    from model.reading.telemetry import Recorder
-
     tokens = prepared.tokens[: CHUNK + 1]
     recorder = Recorder(len(model.config.layers), np.array([CHUNK]), sketcher, model.config.recorded_heads)
     for segment in read(model, tokens, model.zero_state(), recorder.scans(scans, prepared.experiment.token_norms)):

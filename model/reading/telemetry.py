@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kernels.cpu.summary import chunk_means, count_sketch, summarise
 from kernels.types import Memory, Scan, ScanInputs, ScanOutput, Telemetry
 from model.recording.recording import CHUNK, SKETCH
 
@@ -70,8 +71,6 @@ class Sketcher:
 
     def __call__(self, layer: int, state: Tensor) -> Tensor:
         """(nheads, headdim, d_state) -> (SKETCH,)."""
-        from kernels.cpu.summary import count_sketch
-
         # As the scan of the CPU lays it out it need not be moved, nor need any state that lies in its own order.
         order = (2, 0, 1) if state.permute(2, 0, 1).is_contiguous() else (0, 1, 2)
         place, weight = self._in_order(order, state.shape)
@@ -179,8 +178,6 @@ def reduce_states(states: Tensor) -> np.ndarray:
     """The STATISTICS of every state and head: (n, nheads, headdim, d_state) -> (4, n, nheads)."""
     lying = states.permute(0, 3, 1, 2)  # as the scan of the CPU lays them out
     if lying.dtype == torch.float32 and lying.device.type == "cpu" and lying.is_contiguous():
-        from kernels.cpu.summary import summarise
-
         values, found = lying.numpy(), np.empty((len(STATISTICS), *states.shape[:2]), np.float32)
         summarise(values, values.view(np.int32), found)
         return found
@@ -195,8 +192,6 @@ def reduce_states(states: Tensor) -> np.ndarray:
 def mean_decay(log_decay: Tensor) -> np.ndarray:
     """The DECAYS of every chunk: (seqlen, nheads, channels) -> (2, nchunks, nheads)."""
     if log_decay.shape[-1] == 1 and log_decay.device.type == "cpu" and log_decay.dtype == torch.float32:
-        from kernels.cpu.summary import chunk_means
-
         values = log_decay[..., 0].contiguous().numpy()
         found = np.empty((len(DECAYS), -(-len(values) // CHUNK), values.shape[1]), np.float32)
         chunk_means(values, CHUNK, found[0])

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from model.errors import UserError
 from model.interventions.initial_states import INITIAL_STATES
@@ -154,8 +155,6 @@ def _plain(value: Any) -> bool:
 
 def _check_state(path: Path, progress: dict[str, Any]) -> None:
     """The memory to go on from: named like ours, finite, plain arrays."""
-    from safetensors.numpy import load_file
-
     name = str(progress.get("state"))
     _require(re.fullmatch(STATE, name) is not None, "state")
     for array in load_file(path / name).values():

@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from model.errors import UserError
 from model.experiment import Experiment
@@ -234,8 +235,6 @@ class RecordingWriter:
 
     def commit(self, progress: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> None:
         """Make everything put so far safe, together with the memory from which to go on."""
-        from safetensors.numpy import save_file
-
         name = f"state-{progress['tokens']}.safetensors"
         save_file(dict(state), self.path / name)
         write_json(self.path / "progress.json", {**progress, "state": name})
@@ -262,8 +261,6 @@ def read_progress(path: Path) -> dict[str, Any]:
 
 def read_state(path: Path) -> dict[str, np.ndarray]:
     """The memory after the last safe token of the recording at ``path``, by tensor name."""
-    from safetensors.numpy import load_file
-
     progress = read_progress(path)
     if "state" not in progress:
         raise UserError("recordings.no_state", name=path.name)

@@ -6,6 +6,7 @@ and is shared by everyone who uses this server. ``session`` is a folder of the s
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ import streamlit as st
 
 from model.checkpoints.card import home
 from model.checkpoints.catalogue import available
+from model.diagnostics.explored import Explored
 from model.documents.document import Document
 from model.errors import UserError
+from model.published.reference import reference_of
 from model.recording.recording import RUNNING, Recording, recordings
+from sample_data import SAMPLES, sample_text
 from viz.app.choices import describe
 from viz.app.language import plain, t
 from viz.app.links import publish, restore
@@ -158,8 +162,6 @@ def current_recording() -> Recording:
 
 def document_keys() -> list[str]:
     """Keys of the documents that can be chosen: uploads, newest first, then samples."""
-    from sample_data import SAMPLES
-
     return [f"upload:{key}" for key in reversed(workspace().uploads)] + [f"sample:{key}" for key in SAMPLES]
 
 
@@ -173,8 +175,6 @@ def document_title(key: str) -> str:
 
 def sample_titles() -> dict[str, str]:
     """Titles of the samples by the names of their files."""
-    from sample_data import SAMPLES
-
     return {sample.file: t(f"samples.{key}") for key, sample in SAMPLES.items()}
 
 
@@ -196,10 +196,6 @@ def document(key: str) -> Document:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def sample_document(name: str) -> Document:
     """The sample ``name`` as a document."""
-    import hashlib
-
-    from sample_data import SAMPLES, sample_text
-
     if name not in SAMPLES:
         raise UserError("app.document_gone")
     text = sample_text(name)
@@ -222,8 +218,6 @@ def text_of(recording: Recording) -> str | None:
     for upload in workspace().uploads.values():
         if upload.document.sha256 == wanted:
             return upload.document.text
-    from sample_data import SAMPLES
-
     for name in SAMPLES:
         if SAMPLES[name].file == recording.meta.document_name and sample_document(name).sha256 == wanted:
             return sample_document(name).text
@@ -239,8 +233,6 @@ def explored(model_name: str) -> Explored | None:
 
 def explored_origin(model_name: str) -> str | None:
     """Which text the explored states of a published model come from, in a sentence; None for a model of our own."""
-    from model.published.reference import reference_of
-
     card = available().get(model_name)
     known = reference_of(card) if card else None
     if known is None:
@@ -250,8 +242,6 @@ def explored_origin(model_name: str) -> str | None:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _explored(file: Path, _changed: int) -> Explored:
-    from model.diagnostics.explored import Explored
-
     return Explored.load(file)
 
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from model.documents.document import MAX_BYTES, SUFFIXES, read_document
+from model.recording.archive import unpack
 from viz.app import session
 from viz.app.language import plain, show_error, t
 from viz.app.workspace import STATE_PREFIX, Upload, session_id, workspace
 from viz.jobs import registry as jobs
+from viz.jobs.progress import panel
 
 if TYPE_CHECKING:
     from model.recording.recording import Recording
@@ -83,8 +85,6 @@ def take_in(data: bytes, name: str) -> None:
     folder = workspace().recordings
 
     def work(job: jobs.Job) -> Recording:
-        from model.recording.archive import unpack
-
         return unpack(io.BytesIO(data), name, folder)
 
     _wait(jobs.submit(session_id(), "import", work, title=name, device="documents"))
@@ -115,8 +115,6 @@ def outcome(kind: str) -> None:
     """What became of the file that was dropped last: still being read, or refused with a sentence."""
     job = jobs.latest(session_id(), kind)
     if job is not None and job.active:
-        from viz.jobs.progress import panel
-
         panel(job, t("uploads.reading", name=plain(job.title)))
     error = st.session_state.get(_ERROR + kind)
     if error is not None:

@@ -9,11 +9,13 @@ import streamlit as st
 
 from model.checkpoints.card import home
 from model.errors import UserError
+from model.recording.recording import recordings
 from viz.app import session
 from viz.app.choices import Choices, describe
 from viz.app.language import plain, show_error, t
 from viz.app.workspace import STATE_PREFIX, session_id, workspace
 from viz.jobs import registry as jobs
+from viz.jobs.progress import panel
 
 if TYPE_CHECKING:
     from model.reading.runner import Progress
@@ -74,8 +76,6 @@ def start(chosen: Choices) -> jobs.Job:
 
 def finished(key: str, folders: list[Path]) -> Recording | None:
     """The complete recording ``key`` in one of ``folders``: the same experiment is not run twice."""
-    from model.recording.recording import recordings
-
     return next((found for found in recordings(*folders) if found.key == key and found.complete), None)
 
 
@@ -111,6 +111,4 @@ def live_panel() -> None:
     """The progress of this session's reading, if there is one."""
     job = jobs.latest(session_id(), KIND)
     if job is not None and job.active:
-        from viz.jobs.progress import panel
-
         panel(job, t("jobs.reading_title", title=plain(job.title)))

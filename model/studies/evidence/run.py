@@ -25,6 +25,7 @@ from model.studies.passkey.prompts import least_length
 from model.studies.passkey.task import PasskeyTask
 from model.studies.recall import PASSKEYS
 from model.tokenizer import encode
+from sample_data import SAMPLES, sample_text
 
 LONGEST = 16
 """Training lengths of the longest passkey text."""
@@ -79,8 +80,6 @@ def begin(
 
 def samples() -> list[tuple[str, str]]:
     """Name and text of the shipped samples that have words: what is measured where nobody names documents."""
-    from sample_data import SAMPLES, sample_text
-
     return [(sample.file, sample_text(key)) for key, sample in SAMPLES.items() if sample.language is not None]
 
 

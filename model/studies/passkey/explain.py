@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from model.checkpoints.catalogue import load_tokenizer_of
+from model.reading.stream import SEGMENT
+from model.reading.telemetry import recorded
+from model.recording.recording import CHUNK
 from model.studies.passkey.prompts import Prompt, Prompts
 from model.studies.passkey.run import WORK, open_reader, read_to_answers, scores
 from model.studies.passkey.task import PasskeyTask, Reader
@@ -56,7 +59,6 @@ class NormRecorder:
 
     def scans(self, scans: Sequence[Scan]) -> list[Scan]:
         """``scans``, one per layer, each looked at."""
-        from model.reading.telemetry import recorded
 
         def observer(layer: int) -> Callable[[ScanOutput], None]:
             return lambda output: self._observe(layer, output)
@@ -64,8 +66,6 @@ class NormRecorder:
         return [recorded(scan, observer(layer)) for layer, scan in enumerate(scans)]
 
     def _observe(self, layer: int, output: ScanOutput) -> None:
-        from model.recording.recording import CHUNK
-
         norms = output.boundary_states.square().sum((-1, -2, -3)).sqrt().float().cpu().numpy()  # (rows, boundaries)
         begun = bool(self.norms[layer])  # the first boundary of every later segment is the last of the one before
         self.norms[layer].append(norms[:, 1:] if begun else norms)
@@ -92,8 +92,6 @@ def explain(
     ``text`` and ``source`` are as for :func:`.run.measure`. None if ``passed(tokens read so far)`` turned
     true. UserError for whatever does not fit.
     """
-    from model.reading.stream import SEGMENT
-
     tokenizer = load_tokenizer_of(reader.model)
     prompts = Prompts(task, tokenizer, text)
     model, scans, state = open_reader(reader, source)

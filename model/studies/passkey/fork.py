@@ -32,6 +32,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 
 from model.errors import UserError
 from model.machine import free_memory
@@ -164,8 +165,6 @@ def run_forked(
     threads take one each, on a CPU as many as torch would use: two cores on two branches get more done than both on
     one. ``report`` and ``stop`` are called by those threads, one at a time.
     """
-    import torch
-
     state = model.zero_state() if state is None else state
     if workers is None:
         workers = torch.get_num_threads() if state[0].memory.state.device.type == "cpu" else 1

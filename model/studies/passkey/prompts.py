@@ -20,11 +20,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from tokenizers.pre_tokenizers import ByteLevel
 
 from model.errors import UserError
 from model.studies.passkey.questions import QUESTIONS, check_question
 from model.studies.passkey.task import PasskeyTask
 from model.studies.passkey.words import Item, Words
+from model.tokenizer import encode
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -105,8 +107,6 @@ class Prompts:
             raise UserError("passkey.too_short", length=length, least=self.least)
 
     def _filler_ids(self, text: str) -> np.ndarray:
-        from model.tokenizer import encode
-
         if self.task.filler == "newlines":
             return self.words.newline
         if self.task.filler == "sentence":
@@ -175,8 +175,6 @@ class Prompts:
     @cached_property
     def _inside_character(self) -> np.ndarray:
         """For every token id, whether it begins within a character of UTF-8: (vocab_size,) bool."""
-        from tokenizers.pre_tokenizers import ByteLevel
-
         spelling = ByteLevel(add_prefix_space=False, use_regex=False)
         # Byte-level tokens spell a byte as one letter; U+0080 to U+00BF end in the 64 bytes that continue a character.
         continuing = {spelling.pre_tokenize_str(chr(code))[0][0][-1] for code in range(0x80, 0xC0)}

@@ -8,7 +8,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from model.reading.stream import SEGMENT
+from model.state import join_rows, map_state, some_rows
 from model.studies.passkey.run import Scans, said
 
 if TYPE_CHECKING:
@@ -45,8 +48,6 @@ class Reading:
 
     def ids(self, *rows: np.ndarray) -> Tensor:
         """Token ids (rows, n) on the model's device."""
-        import torch
-
         return torch.from_numpy(np.stack(rows)).to(self.model.embedding.weight.device)
 
     def on(
@@ -92,9 +93,6 @@ class Reading:
         What comes after the first scan is each row's own, and with a few rows at a time the caches hold it. Segments
         end where those of all others end that read this filler, so that they are the same.
         """
-        from model.reading.stream import SEGMENT
-        from model.state import join_rows, some_rows
-
         read, start = 0, place or 0
         stop = start + ids.shape[1]
         edges = [start, *range(start - start % SEGMENT + SEGMENT, stop, SEGMENT), stop]
@@ -140,8 +138,6 @@ class Reading:
         return shared
 
     def _segments(self, state: State, ids: Tensor, tick: Callable[[int], None]) -> State:
-        from model.reading.stream import SEGMENT
-
         rows = len(state[0].memory.state)
         size = min(SEGMENT, max(16, WORK // (self.channels * rows)))
         for first in range(0, ids.shape[1], size):
@@ -158,6 +154,4 @@ def shared_columns(ids: Tensor) -> int:
 
 def each(state: State, rows: int) -> State:
     """``state`` with a row of its own for each of ``rows``, in every tensor that had one for all of them."""
-    from model.state import map_state
-
     return map_state(state, lambda tensor: tensor if len(tensor) == rows else tensor.expand(rows, *tensor.shape[1:]))

@@ -12,12 +12,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from model.checkpoints.catalogue import load_model, load_tokenizer_of, model_card
+from model.diagnostics.explored import Explored
+from model.interventions.initial_states import Origin, initial_state, row_of
+from model.interventions.mitigations import active
+from model.recording.recording import read_state
 from model.studies.passkey.prompts import Prompt, Prompts, least_length
 from model.studies.passkey.result import Cell, PasskeyResult
 from model.studies.passkey.task import PasskeyTask, Reader, doubling_lengths, even_depths
@@ -61,9 +66,6 @@ def reader_of(
     seed: int = 0,
 ) -> Reader:
     """The reader that these choices name; ``source`` is the key of the recording that a state is carried from."""
-    from model.interventions.initial_states import row_of
-    from model.interventions.mitigations import active
-
     card = model_card(model)
     return Reader(
         model=model,
@@ -81,13 +83,8 @@ def open_reader(reader: Reader, source: Path | None) -> tuple[LanguageModel, Sca
 
     ``source`` is the folder of the recording of a carried state. UserError for whatever is not there.
     """
-    from functools import partial
-
     from kernels.cpu.forked import shared_scan, state_scan
-    from model.diagnostics.explored import Explored
-    from model.interventions.initial_states import Origin, initial_state
     from model.reading.runner import layer_scans
-    from model.recording.recording import read_state
 
     card = model_card(reader.model)
     explored = Explored.load(card.explored) if card.explored else None

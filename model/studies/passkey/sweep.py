@@ -36,11 +36,15 @@ from pathlib import Path
 from typing import Any
 
 from model.checkpoints.catalogue import load_tokenizer_of, model_card
+from model.documents.document import read_path
 from model.errors import UserError
+from model.interventions.initial_states import row_of
+from model.interventions.mitigations import MITIGATIONS
 from model.studies.passkey.prompts import Prompts
 from model.studies.passkey.result import PasskeyResult
 from model.studies.passkey.run import measure, reader_of
 from model.studies.passkey.task import FILLERS, PasskeyTask, Reader, doubling_lengths, even_depths, result_key
+from sample_data import SAMPLES, sample_text
 
 ATTEMPTS = 5
 """How often a local pool is opened anew after it lost a worker."""
@@ -101,9 +105,6 @@ def _check_names(values: Mapping[str, Any], known: set[str]) -> None:
 
 def strategy_reader(model: str, entry: Mapping[str, Any], seed: int) -> Reader:
     """The reader of one ``[[strategy]]``; UserError for what its model has not got."""
-    from model.interventions.initial_states import row_of
-    from model.interventions.mitigations import MITIGATIONS
-
     _check_names(entry, STRATEGY)
     name, mitigations = entry.get("initial_state", "zeros"), entry.get("mitigate", {})
     reader = reader_of(model, initial_state=name, mitigations=mitigations, seed=seed)
@@ -153,9 +154,6 @@ def filler_text(name: str, folder: Path = Path()) -> tuple[str, str]:
 
     UserError if it is none of them, or the file cannot be read.
     """
-    from model.documents.document import read_path
-    from sample_data import SAMPLES, sample_text
-
     if name in FILLERS and name != "text":
         return name, ""
     if name in SAMPLES:

@@ -18,6 +18,7 @@ from viz.app.choices import Choices
 from viz.app.language import t
 from viz.jobs import measurements
 from viz.jobs import registry as jobs
+from viz.jobs.progress import duration
 
 KIND = "remembrance"
 SHIPPED = Path(__file__).parents[3] / "sample_data" / "remembrance"
@@ -114,8 +115,6 @@ def failure() -> UserError | None:
 
 def estimate(begun: Sequence[RemembranceResult], known: Sequence[RemembranceResult]) -> str:
     """How much there is to read, and how long that takes once a measurement of this session has told the speed."""
-    from viz.jobs.progress import duration
-
     tokens = tokens_left(begun)
     if tokens == 0:
         return t("remembrance.estimate_nothing")

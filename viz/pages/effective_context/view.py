@@ -19,6 +19,7 @@ from viz.app import links, session
 from viz.app.choices import Choices, describe
 from viz.app.language import plain, show_error, t
 from viz.app.theme import is_dark
+from viz.jobs.progress import panel
 from viz.pages.effective_context import job as remembrances
 from viz.pages.effective_context.figures import figure, table
 from viz.ui.chart import chart
@@ -44,8 +45,6 @@ def render(chosen: Choices) -> None:
     known = remembrances.stored()
     _run([remembrances.result_of(task, reader, known) for reader in wanted], known, document.text, chosen, active)
     if active:
-        from viz.jobs.progress import panel
-
         assert running is not None
         panel(running, t("remembrance.running"))
     shown = remembrances.running() if active else remembrances.task_to_show(task, wanted, known)

@@ -22,6 +22,7 @@ from viz.app import links
 from viz.app.language import language, plain, show_error, t
 from viz.app.theme import is_dark
 from viz.jobs import evidence as evidences
+from viz.jobs.progress import panel
 from viz.pages.evidence import figures as figures
 from viz.ui.chart import chart
 
@@ -47,8 +48,6 @@ def render() -> None:
     else:
         st.info(t("evidence.no_base", name=DEFAULT), icon=":material/deployed_code_alert:")
     if active:
-        from viz.jobs.progress import panel
-
         assert job is not None
         panel(job, t("evidence.running"))
     shown = evidences.running() if active else _to_show(task, known)

@@ -18,6 +18,7 @@ from viz.app import session
 from viz.app.choices import Choices
 from viz.app.language import t
 from viz.jobs import registry as jobs
+from viz.jobs.progress import duration
 from viz.pages.lab.texts import TrainingText, streams_of, watched_part
 
 KIND = "lab"
@@ -207,8 +208,6 @@ def can_be_kept(result: TrialResult) -> bool:
 
 def estimate(trial: Trial) -> str:
     """How long ``trial`` takes, from steps that were timed in this session; what is not known is said to be unknown."""
-    from viz.jobs.progress import duration
-
     result = result_of(trial)
     if result.complete:
         return t("lab.estimate_done")

@@ -11,7 +11,10 @@ import numpy as np
 from model.checkpoints.catalogue import load_tokenizer_of
 from model.documents.document import Document
 from model.errors import UserError
+from model.tokenizer import encode
+from model.training.data import split_held_out
 from model.training.trial import Pick, watched_tokens
+from sample_data import SAMPLES
 from viz.app import session
 
 SAMPLES_TEXT, OWN_TEXT = "samples", "own"
@@ -34,9 +37,6 @@ class TrainingText:
 
 def samples_text(document: Document) -> TrainingText:
     """The samples that are prose or logs, by language, without ``document`` and without what is held out of each."""
-    from model.training.data import split_held_out
-    from sample_data import SAMPLES
-
     groups: dict[str, list[str]] = {}
     used, left_out = [], ""
     for key, sample in SAMPLES.items():
@@ -76,8 +76,6 @@ def watched_part(
 
     UserError if there are fewer than two.
     """
-    from model.tokenizer import encode
-
     wanted = watched_tokens(train_length, picks)
     # A token of running text is a few characters long; where it is much longer, a little less is watched.
     tokens, offsets = encode(load_tokenizer_of(base), document.text[: 16 * wanted])
@@ -94,8 +92,6 @@ def streams_of(
 
     ``rest`` of the watched document follows the watched tokens; it is trained on if that document was chosen too.
     """
-    from model.tokenizer import encode
-
     tokenizer = load_tokenizer_of(base)
     streams: dict[str, list[np.ndarray]] = {}
     for group, texts in text.groups.items():

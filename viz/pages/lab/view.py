@@ -14,6 +14,7 @@ from viz.app import session
 from viz.app.choices import Choices
 from viz.app.language import plain, show_error, t
 from viz.app.theme import is_dark
+from viz.jobs.progress import panel
 from viz.pages.lab import job as labs
 from viz.pages.lab import stretches as lab_stretches
 from viz.pages.lab.controls import controls
@@ -39,8 +40,6 @@ def render(chosen: Choices) -> None:
     trial = labs.trial_of(chosen, name, share, text, numbers, picks) if text is not None else None
     _run(trial, text, chosen, active)
     if active:
-        from viz.jobs.progress import panel
-
         assert job is not None
         panel(job, t("lab.running"))
     shown = labs.running() if active else labs.trial_to_show(trial, chosen)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from model.checkpoints.catalogue import model_card
 from model.errors import UserError
+from model.published.hub import ask, check_hub_name
+from model.published.hub import download as fetch
+from model.published.reference import record_explored
+from model.published.registry import add_folder
 from viz.app import session
 from viz.app.language import plain, t
 from viz.app.workspace import STATE_PREFIX, session_id
@@ -28,9 +33,6 @@ def look(written: str) -> str | None:
 
     UserError if it is a folder without a checkpoint that can be read, or no name at all.
     """
-    from model.published.hub import ask, check_hub_name
-    from model.published.registry import add_folder
-
     st.session_state[_ERROR] = st.session_state[_OFFER] = None
     written = written.strip()
     if written.startswith(("/", "~", ".")) or Path(written).expanduser().is_dir():
@@ -44,7 +46,6 @@ def look(written: str) -> str | None:
 
 def download(offer: Offer) -> None:
     """Queue the download of ``offer``: it goes on when the page is left, and ends when the session does."""
-    from model.published.hub import download as fetch
 
     def work(job: jobs.Job) -> None:
         def report(done: int, total: int) -> None:
@@ -59,9 +60,6 @@ def download(offer: Offer) -> None:
 
 def record(name: str, document: str, windows: int) -> None:
     """Queue the recording of explored states of the model ``name`` from the document with the key ``document``."""
-    from model.checkpoints.catalogue import model_card
-    from model.published.reference import record_explored
-
     card, text = model_card(name), session.document(document)
     told = session.document_title(document)
 

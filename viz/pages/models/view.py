@@ -21,6 +21,7 @@ from model.published.room import gigabytes
 from viz.app import session
 from viz.app.language import language, plain, show_error, t
 from viz.app.links import choice
+from viz.jobs.progress import panel
 from viz.pages.models import job as model_jobs
 
 MEGABYTE = model_jobs.MEGABYTE
@@ -35,8 +36,6 @@ def render() -> None:
     st.subheader(t("models_page.here"), anchor=False)
     _table(cards)
     for job in running:
-        from viz.jobs.progress import panel
-
         panel(job, job.title)
     if model_jobs.failure() is not None:
         show_error(model_jobs.failure())  # type: ignore[arg-type]

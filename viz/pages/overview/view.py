@@ -16,6 +16,8 @@ import streamlit as st
 
 from model.checkpoints.catalogue import available
 from model.diagnostics.collapse import ExcessCurve, excess_curve
+from model.diagnostics.explored import novelty
+from model.diagnostics.summary import summarise, verdict
 from model.recording.recording import Recording
 from viz.app import session
 from viz.app.choices import describe
@@ -139,15 +141,11 @@ def summary_of(recording: Recording) -> dict[str, Any]:
     """The key figures, worked out anew if the program ended just before they were written."""
     if recording.summary:
         return recording.summary
-    from model.diagnostics.summary import summarise
-
     explored = session.explored(recording.experiment.model)
     return summarise(recording, explored, tokens_per_second=math.nan, peak_rss_mb=math.nan)
 
 
 def _verdict(recording: Recording, summary: dict[str, Any]) -> None:
-    from model.diagnostics.summary import verdict
-
     key, values = verdict(summary)
     case = key.removeprefix("verdict.")
     colour, icon = next(looks for start, looks in LOOKS.items() if case.startswith(start))
@@ -285,8 +283,6 @@ def novelty_of(recording: Recording) -> np.ndarray | None:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _novelty(path: str, tokens: int, weights: str, _recording: Recording) -> np.ndarray | None:
-    from model.diagnostics.explored import novelty
-
     reference = session.explored(_recording.experiment.model)
     return None if reference is None else novelty(reference, _recording.array("sketch"))
 

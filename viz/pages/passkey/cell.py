@@ -10,6 +10,7 @@ from model.errors import UserError
 from model.studies.passkey import PasskeyResult
 from viz.app.language import plain, show_error, t
 from viz.app.theme import is_dark
+from viz.jobs.progress import panel
 from viz.pages.passkey import cell_figures as figures
 from viz.pages.passkey import cell_job as passkey_cells
 from viz.pages.passkey.cell_job import Cell
@@ -22,8 +23,6 @@ def render(
     """Draw the answers of all trials of ``cell`` and the way of one ``trial``, or the button that asks for them."""
     job = passkey_cells.collect()
     if job is not None and job.active:
-        from viz.jobs.progress import panel
-
         panel(job, t("passkey_cell.running"))
     failed = passkey_cells.failure()
     if failed is not None:

@@ -20,6 +20,7 @@ from viz.app.choices import Choices
 from viz.app.language import t
 from viz.jobs import measurements
 from viz.jobs import registry as jobs
+from viz.jobs.progress import duration
 
 KIND = "passkey"
 SHIPPED = Path(__file__).parents[3] / "sample_data" / "passkey"
@@ -147,8 +148,6 @@ def failure() -> UserError | None:
 
 def estimate(begun: Sequence[PasskeyResult], known: Sequence[PasskeyResult]) -> str:
     """How much there is to read and how long that takes, with where the speed is known from."""
-    from viz.jobs.progress import duration
-
     tokens = tokens_left(begun)
     if tokens == 0:
         return t("passkey.estimate_nothing")

@@ -17,6 +17,7 @@ from viz.app import session
 from viz.app.choices import Choices
 from viz.app.language import plain, show_error, t
 from viz.app.theme import is_dark
+from viz.jobs.progress import panel
 from viz.pages.passkey import (
     capacity,
 )
@@ -56,8 +57,6 @@ def render(chosen: Choices) -> None:
     begun = [passkeys.result_of(task, reader, known) for reader in wanted]
     _run(begun, known, text, chosen, active)
     if active:
-        from viz.jobs.progress import panel
-
         assert running is not None
         panel(running, t("passkey.running"))
     keys = passkey_results.choose(known)
