@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from kernels.types import Memory
@@ -47,15 +45,9 @@ def map_state(state: State, function) -> State:  # type: ignore[no-untyped-def]
     )
 
 
-def some_rows(state: State, rows: slice) -> State:
-    """Those ``rows`` of ``state``."""
-    return map_state(state, lambda tensor: tensor[rows])
-
-
-def join_rows(states: Sequence[State]) -> State:
-    """One state of all rows of ``states``, in their order."""
-    flat = [flatten_state(state) for state in states]
-    return unflatten_state({name: torch.cat([state[name] for state in flat]) for name in flat[0]})
+def expand_rows(state: State, rows: int) -> State:
+    """``state`` of one row, seen by each of ``rows``: nothing is copied until it is read on."""
+    return map_state(state, lambda tensor: tensor.expand(rows, *tensor.shape[1:]))
 
 
 def flatten_state(state: State) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -10,17 +11,19 @@ import pytest
 import torch
 
 from kernels.cpu.chunked import chunked_scan
-from kernels.cpu.forked import shared_scan, state_scan
 from kernels.types import Memory, ScanInputs
 from model.config import ModelConfig
 from model.interventions.initial_states import INITIAL_STATES, Origin, initial_state
 from model.interventions.mitigations import mitigated
 from model.mixers.mamba2 import Mamba2
 from model.state import LayerState, flatten_state
-from model.studies.passkey import Prompts, even_depths, run_passkey
+from model.studies.passkey import Prompts, even_depths, shared_prefix
+from model.studies.passkey.cell_by_cell import run_passkey
+from model.studies.passkey.continuation import Continuation
 from model.studies.passkey.fork import plan, run_forked
-from model.studies.passkey.reading import Reading
-from model.studies.passkey.run import Scans
+from model.studies.passkey.shared_mamba2 import advance, write
+from model.studies.passkey.shared_prefix import SharedContinuation
+from model.studies.passkey.shared_scans import shared_scan, state_scan
 from tests.test_passkey import DOCUMENT, a_task, empty, model, tokenizer  # noqa: F401
 
 STRATEGIES = [
@@ -75,12 +78,12 @@ def test_what_is_forgotten_by_the_end_need_not_be_written(ngroups, lengths, deca
         state = mixer.zero_state(3)
         state = LayerState(Memory(torch.randn_like(state.memory.state)), torch.randn_like(state.window))
         parts = [torch.randn(3, length, 24).double() for length in lengths]
-        right = mixer.advance(torch.cat(parts, dim=1), state, state_scan)
+        right = advance(mixer, torch.cat(parts, dim=1), state, state_scan)
         products = mixer.in_proj.products
         asked = []
         linear = products.linear
         products.linear = lambda u, weight, bias, *rows: asked.append(rows) or linear(u, weight, bias, *rows)
-        found = mixer.write(parts, state)
+        found = write(mixer, parts, state)
     torch.testing.assert_close(found.memory.state, right.memory.state, rtol=1e-11, atol=1e-11)
     torch.testing.assert_close(found.window, right.window)
     width = {sum(part.stop - part.start for part in rows) for rows in asked if len(rows) > 1}
@@ -88,14 +91,10 @@ def test_what_is_forgotten_by_the_end_need_not_be_written(ngroups, lengths, deca
         assert (min(width) < max(width)) == (len(lengths) > 1 and (ngroups == 1 or max(lengths) > 5))
 
 
-def scans_of(model, settings) -> Scans:  # noqa: F811
+def scans_of(model, settings):  # noqa: F811
     """As ``open_reader`` makes them, with made-up norms."""
     norms = torch.full((model.config.nheads,), 0.05)
-    layers = len(model.config.layers)
-    said, shared, state = (
-        [mitigated(kernel, settings, norms)] * layers for kernel in (chunked_scan, shared_scan, state_scan)
-    )
-    return Scans(said, [*shared[:-1], state[-1]])
+    return lambda kernel=chunked_scan: [mitigated(kernel, settings, norms)] * len(model.config.layers)
 
 
 class Statistics(NamedTuple):
@@ -118,14 +117,25 @@ def started(model, kind: str):  # noqa: F811
 
 @pytest.mark.parametrize("settings", STRATEGIES)
 @pytest.mark.parametrize("start", INITIAL_STATES)
-@pytest.mark.parametrize("filler", ["sentence", "text"])
-def test_every_cell_is_that_of_a_run_from_scratch(model, tokenizer, settings, start, filler, monkeypatch):  # noqa: F811
+@pytest.mark.parametrize(("filler", "quick"), [("sentence", True), ("text", True), ("sentence", False)])
+def test_every_cell_is_that_of_a_run_from_scratch(
+    model,  # noqa: F811
+    tokenizer,  # noqa: F811
+    settings,
+    start,
+    filler,
+    quick,
+    monkeypatch,
+):
+    """With the file that only makes it quicker, and as if that file had been deleted."""
+    if not quick:
+        monkeypatch.setitem(sys.modules, "model.studies.passkey.shared_prefix", None)
     monkeypatch.setattr("model.reading.stream.SEGMENT", 90)
     task = a_task(lengths=(100, 150, 200, 400), depths=even_depths(4), trials=3, filler=filler)
     prompts = Prompts(task, tokenizer, DOCUMENT)
     scans, state = scans_of(model, settings), started(model, start)
-    right = run_passkey(model, prompts, empty(task), scans=scans.said, state=state)
-    found = run_forked(model, prompts, empty(task), scans=scans, state=state, workers=2)
+    right = run_passkey(model, prompts, empty(task), scans=scans(), state=state)
+    found = run_forked(model, prompts, empty(task), scans_over=scans, state=state, workers=2)
     assert list(found.cells) == task.cells == list(right.cells)
     for place, cell in right.cells.items():
         assert found.cells[place][:2] == cell[:2], place
@@ -141,8 +151,8 @@ def test_in_float32_within_rounding(model, tokenizer, settings):  # noqa: F811
     task = a_task(lengths=(150, 600), depths=even_depths(4), trials=3)
     prompts = Prompts(task, tokenizer)
     scans = scans_of(single, settings)
-    right = run_passkey(single, prompts, empty(task), scans=scans.said)
-    found = run_forked(single, prompts, empty(task), scans=scans)
+    right = run_passkey(single, prompts, empty(task), scans=scans())
+    found = run_forked(single, prompts, empty(task), scans_over=scans)
     for place, cell in right.cells.items():
         assert found.cells[place].probability == pytest.approx(cell.probability, rel=1e-3), place
 
@@ -180,8 +190,8 @@ def test_what_follows_a_told_sentence_at_once_is_not_shared(model, tokenizer, mo
     lengths = (least + 40, least + 42, least + 84)  # at depths 1, 20/21 and 10/21 all told after 40 tokens
     task = a_task(lengths=lengths, depths=(0.0, 10 / 21, 20 / 21, 1.0), trials=2)
     prompts, scans = Prompts(task, tokenizer), scans_of(model, {})
-    right = run_passkey(model, prompts, empty(task), scans=scans.said)
-    found = run_forked(model, prompts, empty(task), scans=scans, watched=False, workers=1)
+    right = run_passkey(model, prompts, empty(task), scans=scans())
+    found = run_forked(model, prompts, empty(task), scans_over=scans, watched=False, workers=1)
     for place, cell in right.cells.items():
         assert found.cells[place].probability == pytest.approx(cell.probability, rel=1e-8), place
 
@@ -198,12 +208,12 @@ def test_branches_share_what_comes_before_the_first_scan(model, tokenizer, monke
     monkeypatch.setattr("model.reading.stream.SEGMENT", 30)
     task = a_task(lengths=(150, 600), depths=even_depths(4), trials=3)
     prompts, scans, shared = Prompts(task, tokenizer), scans_of(model, {}), []
-    share = type(model).share
-    monkeypatch.setattr(type(model), "share", lambda *given: shared.append(given[1].shape[1]) or share(*given))
-    found = run_forked(model, prompts, empty(task), scans=scans, watched=False, workers=1)
+    share = shared_prefix.share
+    monkeypatch.setattr(shared_prefix, "share", lambda *given: shared.append(given[1].shape[1]) or share(*given))
+    found = run_forked(model, prompts, empty(task), scans_over=scans, watched=False, workers=1)
     kept = sum(shared)
-    monkeypatch.setattr("model.studies.passkey.reading.KEPT", 0)
-    again = run_forked(model, prompts, empty(task), scans=scans, watched=False, workers=1)
+    monkeypatch.setattr("model.studies.passkey.shared_prefix.KEPT", 0)
+    again = run_forked(model, prompts, empty(task), scans_over=scans, watched=False, workers=1)
     assert 2 * kept < sum(shared)
     for place, cell in found.cells.items():
         assert again.cells[place].probability == pytest.approx(cell.probability, rel=1e-12)
@@ -214,8 +224,8 @@ def test_a_forked_run_reads_far_fewer_tokens(model, tokenizer, monkeypatch):  # 
     prompts = Prompts(task, tokenizer)
     read = []
     for way in ("_segments", "_shared"):
-        monkeypatch.setattr(Reading, way, lambda self, state, ids, *more: read.append(ids.shape[1]) or state)
-    monkeypatch.setattr(Reading, "said", lambda self, state, ids, scored: np.zeros((2, 2, 5)))
+        monkeypatch.setattr(SharedContinuation, way, lambda self, state, ids, *more: read.append(ids.shape[1]) or state)
+    monkeypatch.setattr(Continuation, "said", lambda self, state, ids, scored: np.zeros((2, 2, 5)))
     run_forked(model, prompts, empty(task), workers=1)
     assert sum(read) * task.trials < 0.55 * task.tokens  # the trunk counted as if every trial read it
     row = sum(layer.memory.state.nbytes for layer in model.zero_state())
@@ -252,7 +262,7 @@ def test_what_fails_in_a_thread_is_raised_and_ends_the_others(model, tokenizer, 
     def said(self, state, ids, scored):
         raise MemoryError
 
-    monkeypatch.setattr(Reading, "said", said)
+    monkeypatch.setattr(Continuation, "said", said)
     with pytest.raises(MemoryError):
         run_forked(model, Prompts(a_task(), tokenizer), empty(a_task()), workers=workers)
 
@@ -268,9 +278,9 @@ def test_few_rows_at_a_time_change_nothing(model, tokenizer, monkeypatch):  # no
     prompts = Prompts(task, tokenizer)
     whole = run_forked(model, prompts, empty(task))
     monkeypatch.setattr("model.studies.passkey.fork.STATES", 1)
-    monkeypatch.setattr("model.studies.passkey.reading.WORK", 1)
-    monkeypatch.setattr("model.studies.passkey.reading.SIDE_BY_SIDE", 1)
-    monkeypatch.setattr("model.studies.passkey.reading.TURN", 1)
+    monkeypatch.setattr("model.studies.passkey.shared_prefix.WORK", 1)
+    monkeypatch.setattr("model.studies.passkey.shared_prefix.SIDE_BY_SIDE", 1)
+    monkeypatch.setattr("model.studies.passkey.shared_prefix.TURN", 1)
     alone = run_forked(model, prompts, empty(task))
     for place, cell in whole.cells.items():
         assert alone.cells[place] == pytest.approx(cell, rel=1e-9)

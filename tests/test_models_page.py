@@ -15,7 +15,7 @@ from model.errors import UserError
 from model.messages import message
 from model.published import hub, registry
 from model.published.config import read_published
-from model.published.reference import reference_of
+from model.reading.reference import reference_of
 from tests.published import random_model, save
 from viz.app.language import plain
 from viz.jobs import registry as jobs
@@ -134,8 +134,8 @@ def test_the_hub_is_asked_and_then_downloaded_from(
             time.sleep(0.05)
         return False
 
-    monkeypatch.setattr(hub, "ask", ask)
-    monkeypatch.setattr(hub, "download", download)
+    monkeypatch.setattr("viz.pages.models.job.ask", ask)
+    monkeypatch.setattr("viz.pages.models.job.fetch", download)
     app = page()
     for name, expected in (("someone/else", "cannot be reached"), ("someone/tiny", "4,000 kB")):
         app.text_input(key="add_written").set_value(name)

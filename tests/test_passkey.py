@@ -21,9 +21,9 @@ from model.studies.passkey import (
     Reader,
     doubling_lengths,
     even_depths,
-    run_passkey,
     wilson,
 )
+from model.studies.passkey.cell_by_cell import run_passkey
 from model.studies.passkey.prompts import SENTENCES
 from model.studies.recall import PASSKEYS
 from model.tokenizer import train_tokenizer
@@ -103,12 +103,12 @@ def test_keys_differ_between_trials_and_seeds_and_not_between_runs(tokenizer):
 
 
 def test_answers_do_not_depend_on_the_batch(model, tokenizer, monkeypatch):
-    from model.studies.passkey import run
+    from model.studies.passkey import cell_by_cell
 
     monkeypatch.setattr("model.reading.stream.SEGMENT", 50)
     prompts = Prompts(a_task(), tokenizer)
     together = run_passkey(model, prompts, empty(prompts.task))
-    monkeypatch.setattr(run, "WORK", 1)
+    monkeypatch.setattr(cell_by_cell, "WORK", 1)
     alone = run_passkey(model, prompts, empty(prompts.task))
     assert together.complete and together.cells.keys() == alone.cells.keys()
     for place, cell in together.cells.items():
@@ -119,7 +119,7 @@ def test_answers_do_not_depend_on_the_batch(model, tokenizer, monkeypatch):
 def test_answers_are_those_of_greedy_decoding_token_by_token(model, tokenizer, monkeypatch):
     import torch
 
-    from model.studies.passkey.run import answer
+    from model.studies.passkey.answer import answer
 
     monkeypatch.setattr("model.reading.stream.SEGMENT", 50)
     task = a_task(digits=1, trials=8, lengths=(120,))
@@ -154,9 +154,9 @@ def test_scans_and_initial_state_reach_every_row(model, tokenizer):
 
 
 def test_cancel_keeps_finished_cells_and_a_second_run_does_only_the_rest(model, tokenizer, monkeypatch):
-    from model.studies.passkey import run
+    from model.studies.passkey import cell_by_cell
 
-    monkeypatch.setattr(run, "WORK", 64 * 240)  # two rows of 120 tokens at once
+    monkeypatch.setattr(cell_by_cell, "WORK", 64 * 240)  # two rows of 120 tokens at once
     task = a_task(trials=3)
     prompts = Prompts(task, tokenizer)
     whole = run_passkey(model, prompts, empty(task))

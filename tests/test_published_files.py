@@ -22,11 +22,11 @@ from model.errors import UserError
 from model.interventions.mitigations import MITIGATIONS
 from model.published import hub, load, registry, room
 from model.published.config import read_published
-from model.published.facts import facts_of, reported_lengths
-from model.published.reference import record_explored, reference_of
 from model.published.tokens import beginning
 from model.reading import stream
+from model.reading.reference import record_explored, reference_of
 from model.reading.runner import prepare, run
+from model.studies.facts import facts_of, reported_lengths
 from model.tokenizer import PIECE
 from tests.published import VOCAB, mamba2, random_model, save
 from tests.tiny import tiny_text

@@ -7,7 +7,8 @@ import pytest
 
 from model.errors import UserError
 from model.messages import LANGUAGES, message
-from model.studies.passkey import Prompts, run_passkey
+from model.studies.passkey import Prompts
+from model.studies.passkey.cell_by_cell import run_passkey
 from model.studies.passkey.fork import run_forked
 from model.studies.passkey.questions import QUESTIONS
 from model.studies.passkey.words import SHAPES

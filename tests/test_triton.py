@@ -95,7 +95,7 @@ def test_a_benchmark_without_a_gpu_says_so() -> None:
 def test_what_the_benchmark_does_runs_under_the_interpreter() -> None:
     script = (
         "import torch\n"
-        "from kernels import timing\n"
+        "from kernels.bench import timing\n"
         "shape = timing.model_shape('130M', 70, 'cpu')\n"
         "import dataclasses\n"
         "shape = dataclasses.replace(shape, nheads=2, headdim=16, d_state=16)\n"
@@ -115,7 +115,7 @@ def test_on_a_cpu_the_chunked_scan_runs_and_triton_is_not_imported() -> None:
     script = (
         "import sys, torch\n"
         "from kernels.dispatch import scan\n"
-        "from kernels.cpu.chunked_scalar import chunked_scan\n"
+        "from kernels.cpu.chunked import chunked_scan\n"
         "from tests.test_kernels import case\n"
         "inputs, memory = case(70)\n"
         "assert torch.equal(scan(inputs, memory).y, chunked_scan(inputs, memory).y)\n"
@@ -198,7 +198,7 @@ def test_a_window_runs_on_triton_and_falls_back_to_the_same() -> None:
 def test_a_recorder_takes_from_the_kernel_what_it_would_find_itself(heads: str) -> None:
     script = (
         "import numpy, torch\n"
-        "from kernels.cpu.chunked_scalar import chunked_scan\n"
+        "from kernels.cpu.chunked import chunked_scan\n"
         "from kernels.bench.checks import Shape, scalar_case\n"
         "from kernels.dispatch import scan\n"
         "from model.reading.telemetry import Recorder, Sketcher\n"

@@ -25,7 +25,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kernels.cpu.chunked_scalar import pack_state, unpack_states
-from kernels.cpu.clip_recursion import clip_chunk
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
 
 SMALL = 1 << 16
@@ -41,6 +40,8 @@ def clipped_scan(
     dtype of ``inputs.x``, and bfloat16 products make the norms as coarse as themselves. No gradient passes.
     Raises ValueError for a decay per channel, or if a gradient is asked for.
     """
+    from kernels.cpu.clip_recursion import clip_chunk
+
     inputs = inputs.for_rows(memory.state.shape[0])
     batch, seqlen, nheads, headdim = inputs.x.shape
     ngroups, d_state = inputs.B.shape[2:]

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from kernels.cpu.elementwise import rms_norm
-from kernels.cpu.forked import state_scan
 from kernels.cpu.products import Products
 from kernels.types import Scan
 from model.state import LayerState
@@ -38,9 +34,9 @@ class Linear(nn.Linear):
         super().__init__(wide_in, wide_out, bias=bias)
         self.products = Products()
 
-    def forward(self, u: Tensor, *rows: slice) -> Tensor:
-        """(..., in) -> (..., out), in the dtype of the weight; or only the ``rows`` of it, one after another."""
-        return self.products.linear(u.to(self.weight.dtype), self.weight, self.bias, *rows)
+    def forward(self, u: Tensor) -> Tensor:
+        """(..., in) -> (..., out), in the dtype of the weight."""
+        return self.products.linear(u.to(self.weight.dtype), self.weight, self.bias)
 
 
 class Block(nn.Module):
@@ -55,13 +51,3 @@ class Block(nn.Module):
         """(batch, seqlen, d_model) from ``state`` -> the same shape and the state after the last token."""
         mixed, state = self.mixer(self.norm(u), state, scan)
         return u + mixed, state
-
-    def advance(self, parts: Iterable[Tensor], state: LayerState, scan: Scan) -> LayerState:
-        """The state after the ``parts`` of a stretch, without the output; quicker where the mixer knows how."""
-        mixer: Any = self.mixer
-        if scan is state_scan and hasattr(mixer, "write"):
-            return mixer.write([self.norm(u) for u in parts], state)  # type: ignore[no-any-return]
-        for u in parts:
-            read = self.norm(u)
-            state = mixer.advance(read, state, scan) if hasattr(mixer, "advance") else mixer(read, state, scan)[1]
-        return state

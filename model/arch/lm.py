@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from kernels.cpu.forked import SharedInputs
 from kernels.cpu.products import Products
 from kernels.dispatch import scan as kernel_scan
 from kernels.types import Scan
 from model.arch.layers import Block, Linear, RMSNorm
 from model.config import ModelConfig
 from model.mixers import MIXERS
-from model.state import LayerState, State
-
-
-class Shared(NamedTuple):
-    """Tokens that many rows read, up to the first scan, which is as far as they are the same for all of them.
-
-    ``u`` (1, seqlen, d_model), what the first mixer has ``prepared`` of it, and the ``size`` of both in bytes.
-    """
-
-    u: Tensor
-    prepared: Any
-    size: int
+from model.state import State
 
 
 class LanguageModel(nn.Module):
@@ -81,55 +69,6 @@ class LanguageModel(nn.Module):
             u, layer_state = block(u, layer_state, scan)
             after.append(layer_state)
         return self.norm(u), tuple(after)
-
-    def advance(self, tokens: Tensor, state: State, scans: Sequence[Scan]) -> State:
-        """The state after ``tokens`` (batch, seqlen), for reading on: nothing is said, nor by the last block."""
-        u = self.embedding(tokens).to(state[0].memory.state.dtype)
-        after, u = self._through(0, u, state, scans)
-        last: Any = self.blocks[-1]
-        return (*after, last.advance([u], state[-1], scans[-1]))
-
-    def share(self, tokens: Tensor, window: Tensor) -> Shared:
-        """Read ``tokens`` (1, seqlen), after what the first layer's ``window`` of one row holds, up to the first scan.
-
-        For a first mixer whose state is a memory and a window.
-        """
-        first: Any = self.blocks[0]
-        u = self.embedding(tokens).to(window.dtype)
-        prepared = first.mixer.prepare(first.norm(u), window)
-        inputs = SharedInputs(*prepared.inputs)
-        # What an empty memory gives, which comes later, is as large as what is written.
-        size = sum(part.nbytes for part in (u, prepared.convolved, prepared.gate, inputs.x, inputs.x))
-        return Shared(u, prepared._replace(inputs=inputs), size)
-
-    def advance_shared(self, parts: Iterable[Shared], state: State, scans: Sequence[Scan]) -> State:
-        """Like :meth:`advance` for every row of ``state``, over the ``parts`` of a stretch.
-
-        The first layer's window stays of one row.
-        """
-        first: Any = self.blocks[0]
-        last: Any = self.blocks[-1]
-        before = state[:-1]
-
-        def reads() -> Iterator[Tensor]:
-            nonlocal before
-            for u, prepared, _ in parts:
-                output = scans[0](prepared.inputs, before[0].memory)
-                mixed = first.mixer.finish(prepared, output.y)
-                more, read = self._through(1, mixed.to(u.dtype).add_(u), before, scans)
-                before = (LayerState(output.memory, prepared.window), *more)
-                yield read
-
-        after = last.advance(reads(), state[-1], scans[-1])
-        return (*before, after)
-
-    def _through(self, first: int, u: Tensor, state: State, scans: Sequence[Scan]) -> tuple[State, Tensor]:
-        """The states of the layers from ``first`` on but for the last, and what that one reads."""
-        after = []
-        for index in range(first, len(self.blocks) - 1):
-            u, here = self.blocks[index](u, state[index], scans[index])
-            after.append(here)
-        return tuple(after), u
 
     def use_bfloat16(self) -> LanguageModel:
         """Keep the matrices of products in bfloat16: about twice as fast on a recent CPU, states stay float32."""

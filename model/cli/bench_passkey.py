@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from model.checkpoints.catalogue import DEFAULT, load_tokenizer_of
+from model.studies.passkey.cell_by_cell import run_passkey
 from model.studies.passkey.fork import run_forked
 from model.studies.passkey.prompts import Prompts
 from model.studies.passkey.result import PasskeyResult
-from model.studies.passkey.run import open_reader, reader_of, run_passkey
+from model.studies.passkey.run import open_reader, reader_of
 from model.studies.passkey.task import PasskeyTask, doubling_lengths, even_depths
 
 ROUNDING = 1e-3
@@ -59,14 +60,20 @@ def compare(grid: Grid, echo: Callable[[str], None] = lambda line: None) -> Comp
         trials=grid.trials,
     )
     prompts = Prompts(task, load_tokenizer_of(grid.model))
-    model, scans, state = open_reader(reader, None)
+    model, scans_over, state = open_reader(reader, None)
     begun = PasskeyResult(task=task, reader=reader)
 
     few = replace(task, depths=(0.0, 0.5))
-    run_forked(model, Prompts(few, prompts.tokenizer), PasskeyResult(task=few, reader=reader), scans=scans, state=state)
+    run_forked(
+        model,
+        Prompts(few, prompts.tokenizer),
+        PasskeyResult(task=few, reader=reader),
+        scans_over=scans_over,
+        state=state,
+    )
     few = replace(task, lengths=task.lengths[:4], depths=(0.0, 0.5))
     small, none = Prompts(few, prompts.tokenizer), PasskeyResult(task=few, reader=reader)
-    run_passkey(model, small, none, scans=scans.said, state=state, rows=grid.trials)
+    run_passkey(model, small, none, scans=scans_over(), state=state, rows=grid.trials)
 
     def timed(name: str, run: Callable[[], PasskeyResult]) -> tuple[PasskeyResult, float]:
         begin = time.perf_counter()
@@ -76,10 +83,10 @@ def compare(grid: Grid, echo: Callable[[str], None] = lambda line: None) -> Comp
         return found, spent
 
     def forked() -> PasskeyResult:
-        return run_forked(model, prompts, begun, scans=scans, state=state, watched=False)
+        return run_forked(model, prompts, begun, scans_over=scans_over, state=state, watched=False)
 
     def by_cell() -> PasskeyResult:
-        return run_passkey(model, prompts, begun, scans=scans.said, state=state, rows=grid.trials)
+        return run_passkey(model, prompts, begun, scans=scans_over(), state=state, rows=grid.trials)
 
     found, first = timed("forked", forked)
     right, spent = timed("cell by cell", by_cell)

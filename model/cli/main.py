@@ -25,8 +25,8 @@ from model.errors import UserError
 from model.experiment import parse_mitigations
 from model.messages import message
 from model.published import hub
-from model.published.reference import SAMPLE, WINDOWS, record_explored
 from model.published.room import gigabytes
+from model.reading.reference import SAMPLE, WINDOWS, record_explored
 from model.recording.recording import Recording
 from model.studies.evidence import EvidenceResult, begin, run_evidence
 from model.studies.evidence.report import printed, table

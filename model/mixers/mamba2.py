@@ -14,32 +14,16 @@ memory retention alpha_t is exp(delta_t A), and its insertion is delta_t x_t B_t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from kernels.cpu.elementwise import gated_norm, short_convolution
-from kernels.cpu.forked import decay_to_end, written
-from kernels.types import Memory, Scan, ScanInputs
+from kernels.types import Scan, ScanInputs
 from model.arch.layers import Linear, RMSNorm
 from model.config import ModelConfig
 from model.state import LayerState, empty_layer
-
-
-class Prepared(NamedTuple):
-    """Some tokens before the scan: its ``inputs``, and beside them
-
-    ``convolved`` (batch, seqlen, channels), of which x is the first, ``gate`` (batch, seqlen, d_inner), and the
-    ``window`` (batch, d_conv - 1, channels) after the last token.
-    """
-
-    inputs: ScanInputs
-    convolved: Tensor
-    gate: Tensor
-    window: Tensor
 
 
 class Mamba2(nn.Module):
@@ -78,117 +62,30 @@ class Mamba2(nn.Module):
 
     def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
         """(batch, seqlen, d_model) from ``state`` -> (batch, seqlen, d_model) and the state after the last token."""
-        prepared = self.prepare(u, state.window)
-        output = scan(prepared.inputs, state.memory)
-        return self.finish(prepared, output.y).to(u.dtype), LayerState(output.memory, prepared.window)
-
-    def prepare(self, u: Tensor, window: Tensor) -> Prepared:
-        """All that comes before the scan: of the tokens, and of the ``window`` before them, whatever is remembered."""
-        projected = self.in_proj(u)
-        convolved, inputs, window = self._inputs(projected, self.config.d_inner, window)
-        gate = F.silu(projected[..., : self.config.d_inner].to(window.dtype))
-        return Prepared(inputs, convolved, gate, window)
-
-    def finish(self, prepared: Prepared, y: Tensor) -> Tensor:
-        """All that comes after it: ``y`` (batch, seqlen, nheads, headdim) -> (batch, seqlen, d_model)."""
-        weight = self.norm.weight.view(self.config.ngroups, -1)
-        return self.out_proj(gated_norm(y, prepared.convolved, self.D, prepared.gate, weight, self.norm.eps))
-
-    def advance(self, u: Tensor, state: LayerState, scan: Scan) -> LayerState:
-        """The state that :meth:`forward` leaves, for a last layer whose output nobody reads.
-
-        No gate and no projection; and C, with which the state would be read, is only worked out for the window.
-        """
         config = self.config
-        width = config.d_inner + config.ngroups * config.d_state  # of x and B
-        xB, dt = slice(config.d_inner, config.d_inner + width), slice(-config.nheads, None)
-        _, inputs, _ = self._inputs(self.in_proj(u, xB, dt), 0, state.window[..., :width])
-        return LayerState(scan(inputs, state.memory).memory, self._window_after(state.window, u))
-
-    def write(self, parts: Sequence[Tensor], state: LayerState) -> LayerState:
-        """What :meth:`advance` leaves with a plain scan after ``parts`` of a stretch, (batch, seqlen, d_model) each.
-
-        Quicker where heads forget: the steps alone tell for how long they remember, and what a head will have
-        forgotten by the end of the stretch, to a 256th of its rounding, is not worked out.
-        """
-        config, dtype = self.config, state.window.dtype
-        steps = [self._step(self.in_proj(u, slice(-config.nheads, None)), dtype) for u in parts]
-        decays = [self._log_decay(step) for step in steps]
-        lost = torch.stack([decay.sum((1, 3)).amax(0) for decay in decays])  # (parts, nheads); the row that keeps most
-        later = lost.flip(0).cumsum(0).flip(0) - lost
-        needed = (later > math.log(torch.finfo(dtype).eps / 256)).view(len(parts), config.ngroups, -1)
-        needed = needed.any(1).repeat(1, config.ngroups)  # as many heads of every group
-        memory, window = state.memory.state, state.window
-        for u, step, decay, kept in zip(parts, steps, decays, needed.tolist(), strict=True):
-            if any(kept):
-                to_end, whole = decay_to_end(decay[:, :, kept], dtype)
-                added = self._written(u, window, step[:, :, kept] * to_end, kept)
-                if all(kept):
-                    memory = torch.addcmul(added, memory, whole)
-                else:  # what a head remembered from before it is left out for is forgotten as well
-                    memory = memory.clone()
-                    memory[:, kept] = torch.addcmul(added, memory[:, kept], whole)
-            window = self._window_after(window, u)
-        return LayerState(Memory(memory), window)
-
-    def _window_after(self, window: Tensor, u: Tensor) -> Tensor:
-        """The window after ``u``, whose last tokens are projected for it alone."""
-        last = self.in_proj(u[:, -window.shape[1] :], slice(self.config.d_inner, -self.config.nheads)).to(window.dtype)
-        return torch.cat([window, last], dim=1)[:, last.shape[1] :]
-
-    def _written(self, u: Tensor, window: Tensor, weight: Tensor, heads: Sequence[bool]) -> Tensor:
-        """What ``u`` writes, each token with its ``weight``: (batch, chosen ``heads``, headdim, d_state)."""
-        config = self.config
-        headdim, d_inner, keys = config.headdim, config.d_inner, config.ngroups * config.d_state
-        channels = [slice(part.start * headdim, part.stop * headdim) for part in _stretches(heads)]
-        channels.append(slice(d_inner, d_inner + keys))
-        projected = self.in_proj(u, *(slice(d_inner + part.start, d_inner + part.stop) for part in channels))
-        before, kernel, bias = (_only(given, channels) for given in (window, self.conv_weight, self.conv_bias))
-        convolved = short_convolution(before, projected, 0, kernel, bias)
-        x = convolved[..., :-keys].unflatten(-1, (-1, headdim)).mul_(weight)
-        B = convolved[..., -keys:].unflatten(-1, (config.ngroups, -1))
-        return written(x.to(projected.dtype), B.to(projected.dtype)).to(window.dtype)
-
-    def _inputs(self, projected: Tensor, first: int, window: Tensor) -> tuple[Tensor, ScanInputs, Tensor]:
-        """What the scan takes: the convolved channels, the inputs made of them, and the window after these tokens.
-
-        ``projected`` (batch, seqlen, ...) has xBC from ``first`` on, and dt after it; ``window`` (batch, d_conv - 1,
-        channels) the xBC before. Without the channels of C nobody reads the state, and B stands in for it.
-        """
-        config, channels = self.config, window.shape[-1]
         keys = config.ngroups * config.d_state
-        weight, bias = self.conv_weight[:, :channels], self.conv_bias[:channels]
-        convolved = short_convolution(window, projected, first, weight, bias)
-        latest = projected[:, -window.shape[1] :, first : first + channels].to(window.dtype)
-        after = torch.cat([window, latest], dim=1)[:, latest.shape[1] :]
+        projected = self.in_proj(u)  # gate (d_inner), xBC (channels), dt (nheads)
+        compute, dtype = projected.dtype, state.window.dtype
+        gate = F.silu(projected[..., : config.d_inner].to(dtype))
+        latest = projected[:, -state.window.shape[1] :, config.d_inner : -config.nheads].to(dtype)
+        window = torch.cat([state.window, latest], dim=1)[:, latest.shape[1] :]
 
-        x = convolved[..., : config.d_inner].unflatten(-1, (config.nheads, config.headdim))
-        B, C = convolved[..., config.d_inner : config.d_inner + keys], convolved[..., -keys:]
-        step = self._step(projected[..., first + channels :], window.dtype)
-        compute = projected.dtype
+        convolved = short_convolution(state.window, projected, config.d_inner, self.conv_weight, self.conv_bias)
+        x, B, C = convolved.split([config.d_inner, keys, keys], dim=-1)
+        step = self._step(projected[..., -config.nheads :], dtype)
         inputs = ScanInputs(
-            x=(x * step).to(compute),
+            x=(x.unflatten(-1, (config.nheads, config.headdim)) * step).to(compute),
             B=B.unflatten(-1, (config.ngroups, config.d_state)).to(compute),
             C=C.unflatten(-1, (config.ngroups, config.d_state)).to(compute),
-            log_decay=self._log_decay(step),
+            log_decay=-step * self.A_log.exp()[:, None],
         )
-        return convolved, inputs, after
+        output = scan(inputs, state.memory)
+
+        weight = self.norm.weight.view(config.ngroups, -1)
+        normed = gated_norm(output.y, convolved, self.D, gate, weight, self.norm.eps)
+        return self.out_proj(normed).to(u.dtype), LayerState(output.memory, window)
 
     def _step(self, dt: Tensor, dtype: torch.dtype) -> Tensor:
         """The step sizes (batch, seqlen, nheads, 1), from what is projected for them."""
         step = F.softplus(dt.to(dtype) + self.dt_bias)
         return (step if self.config.step_limit is None else step.clamp(*self.config.step_limit))[..., None]
-
-    def _log_decay(self, step: Tensor) -> Tensor:
-        return -step * self.A_log.exp()[:, None]
-
-
-def _stretches(kept: Sequence[bool]) -> list[slice]:
-    """Where ``kept`` is true, as slices."""
-    edges = [place for place in range(len(kept) + 1) if any(kept[place - 1 : place]) != any(kept[place : place + 1])]
-    return [slice(first, stop) for first, stop in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def _only(tensor: Tensor, channels: Sequence[slice]) -> Tensor:
-    """Those ``channels`` of the last axis, one after another."""
-    return torch.cat([tensor[..., part] for part in channels], dim=-1)

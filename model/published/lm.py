@@ -94,10 +94,6 @@ class PublishedModel(LanguageModel):
             after.append(layer_state)
         return self.norm(u), tuple(after)
 
-    def advance(self, tokens: Tensor, state: State, scans: Sequence[Scan]) -> State:
-        """The state after ``tokens``; every part is run, because attention remembers what it saw."""
-        return self.hidden(tokens, state, scans)[1]
-
     def use_bfloat16(self) -> PublishedModel:
         """The model itself: a published one is loaded in the precision that it is used in."""
         return self

@@ -18,9 +18,9 @@ from typing import Any
 
 from model.checkpoints.card import ModelCard, home
 from model.errors import UserError
+from model.json_file import write_json
 from model.published.config import read_published
 from model.published.files import digest, stamp, weight_files
-from model.recording.recording import write_json
 
 ABOUT = "about.json"
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")

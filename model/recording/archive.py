@@ -22,7 +22,8 @@ from safetensors.numpy import load_file
 from model.errors import UserError
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS
-from model.recording.recording import CANCELLED, CHUNK, COMPLETE, SKETCH, Meta, Recording, read_progress, write_json
+from model.json_file import write_json
+from model.recording.recording import CANCELLED, CHUNK, COMPLETE, SKETCH, Meta, Recording, read_progress
 
 MAX_FILES = 20_000
 MAX_BYTES = 1 << 30

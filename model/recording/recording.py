@@ -39,6 +39,7 @@ from safetensors.numpy import load_file, save_file
 
 from model.errors import UserError
 from model.experiment import Experiment
+from model.json_file import write_json
 
 FORMAT = 1
 BLOCK = 32_768
@@ -277,21 +278,6 @@ def recordings(*folders: Path) -> Iterator[Recording]:
             except UserError:
                 continue  # a half-written or foreign directory is not a recording
         yield from sorted(found, key=lambda recording: recording.meta.created, reverse=True)
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Write JSON under a temporary name and rename it into place. Infinity and NaN become null."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(_finite(values), ensure_ascii=False, indent=1), "utf-8")
-    partial.replace(path)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def versions() -> dict[str, str]:

@@ -12,6 +12,7 @@ from model.recording.recording import Recording
 from model.training.trial import Pick
 from viz.app import session, uploads
 from viz.app.choices import Choices
+from viz.app.language import t
 
 _PICKED = session.STATE_PREFIX + "stretches"
 
@@ -56,3 +57,8 @@ def picked(chosen: Choices) -> tuple[Pick, ...]:
 def drop() -> None:
     """Forget what was picked; a callback may call it."""
     st.session_state.pop(_PICKED, None)
+
+
+def span(first: int, last: int) -> str:
+    """“1,024–2,048”."""
+    return t("stretches.span", first=first, last=last)

@@ -16,7 +16,7 @@ import numpy as np
 
 from model.diagnostics.collapse import STUDENT_T
 from model.errors import UserError
-from model.recording.recording import write_json
+from model.json_file import write_json
 from model.studies.passkey import Reader
 from model.studies.passkey.task import result_key
 

@@ -21,7 +21,8 @@ from model.checkpoints.card import fingerprint
 from model.checkpoints.catalogue import available, model_card
 from model.recording.recording import CHUNK
 from model.studies.effective_context.result import RemembranceResult
-from model.studies.passkey.run import WORK, open_reader
+from model.studies.passkey.cell_by_cell import WORK
+from model.studies.passkey.run import open_reader
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,8 +60,8 @@ def measure(
     """
     begun.task.check()
     begun.task.end_points(len(tokens))
-    model, scans, state = open_reader(begun.reader, source)
-    return run_remembrance(model, tokens, begun, scans=scans.said, state=state, report=report, stop=stop)
+    model, scans_over, state = open_reader(begun.reader, source)
+    return run_remembrance(model, tokens, begun, scans=scans_over(), state=state, report=report, stop=stop)
 
 
 def run_remembrance(

@@ -17,8 +17,10 @@ from model.checkpoints.catalogue import load_tokenizer_of
 from model.reading.stream import SEGMENT
 from model.reading.telemetry import recorded
 from model.recording.recording import CHUNK
+from model.studies.passkey.answer import read_to_answers, scores
+from model.studies.passkey.cell_by_cell import WORK
 from model.studies.passkey.prompts import Prompt, Prompts
-from model.studies.passkey.run import WORK, open_reader, read_to_answers, scores
+from model.studies.passkey.run import open_reader
 from model.studies.passkey.task import PasskeyTask, Reader
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ def explain(
     """
     tokenizer = load_tokenizer_of(reader.model)
     prompts = Prompts(task, tokenizer, text)
-    model, scans, state = open_reader(reader, source)
+    model, scans_over, state = open_reader(reader, source)
     written = [prompts.prompt(*cell, trial) for trial in range(task.trials)]
     layers = len(model.config.layers)
     rows = max(1, WORK // (layers * model.config.d_inner * SEGMENT))
@@ -108,7 +110,7 @@ def explain(
         def on_the_way(tokens: int, before: int = before) -> bool:
             return passed(before + tokens)
 
-        reached = read_to_answers(model, batch, recorder.scans(scans.said), state, on_the_way)
+        reached = read_to_answers(model, batch, recorder.scans(scans_over()), state, on_the_way)
         if reached is None:
             return None
         found.append(scores(model, *reached))

@@ -1,23 +1,18 @@
-"""The same cells as :mod:`model.studies.passkey.run`, from far fewer tokens: what prompts have in common is read once.
+"""The cells of :mod:`.cell_by_cell` from far fewer tokens: what prompts have in common is read once.
 
-Prompts of a trial share their filler up to where the sentence is told, and from there on up to where the shorter of
-them ends. So the trunk, the plain filler, is read once. At every place a branch leaves it: one row for each key reads
-the told sentence and goes on through the filler, and at the end of every length it passes, a copy of its state reads
-the question. States are never changed in place, so a copy costs nothing until it is read on.
+Prompts of a trial share their filler up to where the needle is inserted, and from there on up to where the shorter of
+them ends. So the prefix, the plain filler, is read once with one row. At every place where a continuation leaves it,
+its state is copied along the batch: one row for each key reads the needle and the filler after it, and at the end of
+every length that it passes, a copy of its state reads the query. States are never changed in place, so a copy costs
+nothing until it is read on.
 
 What that saves, in tokens per key, for 10 even depths from 0 to 1 and 8 lengths that double up to L. Cell by cell it
-is 10 (L + L/2 + ...) = 20 L. A branch at depth d is read for (1 - d) L, over all depths 5 L for the longest length;
-of every shorter one, the even places are those of the next length (see :mod:`.prompts`) and cost nothing,
-the odd ones 20/9 of it, 2.2 L in all. That is 7.2 L, 2.8 times less. The rest comes from what these tokens cost:
+is 10 (L + L/2 + ...) = 20 L. A continuation at depth d is read for (1 - d) L, over all depths 5 L for the longest
+length; of every shorter one, the even places are those of the next length (see :mod:`.prompts`) and cost nothing, the
+odd ones 20/9 of it, 2.2 L in all. That is 7.2 L, 2.8 times less.
 
-    1. Rows that read the same tokens share all that stands before the first scan, whose inputs depend on no memory
-       (:func:`kernels.cpu.forked.shared_scan`), and so do branches; only reading from a memory is each row's own.
-    2. While nothing is asked nobody reads the last layer's output, so it only writes, and not even what its heads
-       will have forgotten when something is asked (:meth:`model.mixers.mamba2.Mamba2.write`).
-
-With two layers that makes a row's token 3 to 5 times cheaper; with many layers it matters little. Where every
-trial has a filler of its own, as in a document, rows share no tokens and a branch is one row: only tokens are saved.
-A mitigation that replaces the operator (a window, a bounded norm) runs as it is, with its carried past copied along.
+Everything goes through ``model.hidden`` (:mod:`.continuation`), so it works for any model and mitigation. Where all
+layers are Mamba-2, :mod:`.shared_prefix` makes the tokens cheaper, too.
 """
 
 from __future__ import annotations
@@ -29,28 +24,27 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from kernels.dispatch import scan
+from model.arch.lm import LanguageModel
 from model.errors import UserError
 from model.machine import free_memory
+from model.state import State
+from model.studies.passkey.answer import cell_of
+from model.studies.passkey.continuation import Continuation, ScansOver
 from model.studies.passkey.prompts import Prompts
-from model.studies.passkey.reading import Reading
-from model.studies.passkey.result import PasskeyResult
-from model.studies.passkey.run import Report, Scans, cell_of
-
-if TYPE_CHECKING:
-    from model.arch.lm import LanguageModel
-    from model.state import State
+from model.studies.passkey.result import PasskeyResult, Report
 
 STATES = 1 << 29
-"""Bytes of states that are read on side by side; more rows than fit in take turns. As many are kept of the trunk."""
+"""Bytes of states that are read on side by side; more rows than fit in take turns. As many are kept of the prefix."""
 
 
 class Ask(NamedTuple):
-    """A question on a branch's way: after ``end`` tokens of the filler and ``after`` line breaks, for these cells."""
+    """A query on a branch's way: after ``end`` tokens of the filler and ``after`` line breaks, for these cells."""
 
     end: int
     after: int
@@ -59,7 +53,7 @@ class Ask(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
-    """Where trials leave the trunk: after ``cut`` tokens of the filler and ``before`` line breaks; whom they answer."""
+    """Where trials leave the prefix: after ``cut`` filler tokens and ``before`` line breaks, and its queries."""
 
     trials: tuple[int, ...]
     cut: int
@@ -122,7 +116,7 @@ class Tally:
 
 
 def plan(prompts: Prompts, cells: Sequence[tuple[int, float]], rows: int) -> list[Branch]:
-    """The branches that answer ``cells``, those that leave the trunk first in front; at most ``rows`` trials in one."""
+    """The branches that answer ``cells``, early ones first; at most ``rows`` trials in one."""
     trials, found = range(prompts.task.trials), dict[tuple[int, int, int], Branch]()
     rows = rows if prompts.shared else 1
     for first in range(0, len(trials), rows):
@@ -150,7 +144,7 @@ def run_forked(
     prompts: Prompts,
     begun: PasskeyResult,
     *,
-    scans: Scans | None = None,
+    scans_over: ScansOver | None = None,
     state: State | None = None,
     report: Report = lambda result, done: None,
     stop: Callable[[], bool] = lambda: False,
@@ -159,7 +153,7 @@ def run_forked(
 ) -> PasskeyResult:
     """Run the cells of ``begun.task`` that ``begun`` lacks: the results of ``run_passkey``, within rounding.
 
-    Arguments are those of :func:`model.studies.passkey.run.run_passkey`. When ``stop()`` turns true, the cells that are
+    Arguments are those of :func:`.cell_by_cell.run_passkey`. When ``stop()`` turns true, the cells that are
     finished are returned, at most one segment later. Short prompts come before long ones; where somebody watches,
     every second depth comes first, which costs a seventh more. Branches know nothing of each other, so ``workers``
     threads take one each, on a CPU as many as torch would use: two cores on two branches get more done than both on
@@ -172,20 +166,20 @@ def run_forked(
     check_memory(prompts, bytes_of_row, workers)
     tally = Tally(begun, report, stop)
     missing = [cell for cell in begun.task.cells if cell not in begun.cells]
-    reading = Reading(model, scans or Scans.plain(len(model.config.layers)))
+    reading = continuation(model, scans_over or plain_scans(model))
     branches = (coarse_to_fine if watched else plan)(prompts, missing, max(1, STATES // (bytes_of_row * workers)))
-    trunks = Trunks(reading, prompts, state, branches if len(branches) * bytes_of_row <= STATES else [])
+    prefixes = Prefixes(reading, prompts, state, branches if len(branches) * bytes_of_row <= STATES else [])
     waiting, turn = iter(branches), threading.Lock()
 
     def work() -> None:
         try:
             with torch.inference_mode():
                 while True:
-                    with turn:  # the trunk is read on from branch to branch
+                    with turn:  # the prefix is read on from branch to branch
                         branch = next(waiting, None)
                         if branch is None:
                             return
-                        at = trunks.at(branch, lambda: tally.reached(0))
+                        at = prefixes.at(branch, lambda: tally.reached(0))
                     follow(reading, prompts, branch, at, tally)
         except BaseException:
             tally.failed = True
@@ -205,8 +199,22 @@ def run_forked(
     return tally.result
 
 
-def follow(reading: Reading, prompts: Prompts, branch: Branch, state: State, tally: Tally) -> None:
-    """Answer all that ``branch`` is asked, from ``state`` where it leaves the trunk."""
+def continuation(model: LanguageModel, scans_over: ScansOver) -> Continuation:
+    """The quickest way for ``model`` to continue from copied states."""
+    try:
+        from model.studies.passkey.shared_prefix import SharedContinuation
+    except ImportError:  # speed is in files that can be deleted
+        return Continuation(model, scans_over)
+    return (SharedContinuation if SharedContinuation.takes(model) else Continuation)(model, scans_over)
+
+
+def plain_scans(model: LanguageModel) -> ScansOver:
+    """No mitigation in any layer."""
+    return lambda kernel=scan: [kernel] * len(model.config.layers)
+
+
+def follow(reading: Continuation, prompts: Prompts, branch: Branch, state: State, tally: Tally) -> None:
+    """Answer all that ``branch`` is asked, from ``state`` where it leaves the prefix."""
     credited = 0
 
     def tick(read: int) -> None:
@@ -222,7 +230,7 @@ def follow(reading: Reading, prompts: Prompts, branch: Branch, state: State, tal
 def check_memory(prompts: Prompts, bytes_of_row: int, workers: int) -> None:
     """UserError if the states that are kept at once do not fit in memory.
 
-    Rows take turns, but trials that each have a filler of their own keep a trunk each.
+    Rows take turns, but trials that each have a filler of their own keep a prefix each.
     """
     trials = prompts.task.trials
     rows = workers * min(trials, max(1, STATES // (bytes_of_row * workers)))
@@ -232,39 +240,39 @@ def check_memory(prompts: Prompts, bytes_of_row: int, workers: int) -> None:
 
 
 def answers_of(
-    reading: Reading, prompts: Prompts, branch: Branch, state: State, tick: Callable[[int], None]
+    reading: Continuation, prompts: Prompts, branch: Branch, state: State, tick: Callable[[int], None]
 ) -> Iterator[tuple[Ask, np.ndarray]]:
-    """Leave the trunk, whose memory at ``branch.cut`` is ``state``, and answer every question on the way.
+    """Leave the prefix, whose state at ``branch.cut`` is ``state``, and answer every query on the way.
 
-    Gives for every ask, as soon as it is reached, (trials, 2, digits) as :func:`model.studies.passkey.run.answer` does.
+    Gives for every ask, as soon as it is reached, (trials, 2, digits) as :func:`.answer.answer` does.
     """
     items = [prompts.item(trial, branch.cut + branch.before) for trial in branch.trials]
     breaks = prompts.breaks(branch.before)
     position = min(branch.cut + reading.reach, min(branch.asks).end)
     follows = prompts.filler(branch.trials[0], branch.cut, position)
-    tells = reading.ids(*(np.concatenate([breaks, item.tell, follows]) for item in items))
-    state = reading.on(state, tells, lambda read: tick(0))
+    needles = reading.ids(*(np.concatenate([breaks, item.tell, follows]) for item in items))
+    state = reading.on(state, needles, lambda read: tick(0))
     if position == branch.cut + reading.reach:
         state = reading.alike(state)
     read = (position - branch.cut) * len(items)
     for ask in sorted(branch.asks):
-        stretch = reading.ids(prompts.filler(branch.trials[0], position, ask.end))
-        place = position if position >= branch.cut + reading.reach else None  # the told sentence is out of the window
-        state = reading.on(state, stretch, partial(add, tick, read), rows=len(items), place=place)
-        position, read = ask.end, read + stretch.shape[1] * len(items)
+        filler = reading.ids(prompts.filler(branch.trials[0], position, ask.end))
+        place = position if position >= branch.cut + reading.reach else None  # the needle has left the window
+        state = reading.on(state, filler, partial(add, tick, read), rows=len(items), place=place)
+        position, read = ask.end, read + filler.shape[1] * len(items)
         breaks = prompts.breaks(ask.after)
-        tails = reading.ids(*(np.concatenate([breaks, item.ask]) for item in items))
-        yield ask, reading.said(state, tails, ask.after + items[0].scored)
+        queries = reading.ids(*(np.concatenate([breaks, item.ask]) for item in items))
+        yield ask, reading.said(state, queries, ask.after + items[0].scored)
 
 
-class Trunks:
+class Prefixes:
     """The plain filler of all trials, or of each, read once up to every place where a branch leaves it.
 
-    ``expected`` are the branches whose places are remembered when they are passed; for others, a trunk that is
+    ``expected`` are the branches whose places are remembered when they are passed; for others, a prefix that is
     already past them is read anew.
     """
 
-    def __init__(self, reading: Reading, prompts: Prompts, state: State, expected: Sequence[Branch]) -> None:
+    def __init__(self, reading: Continuation, prompts: Prompts, state: State, expected: Sequence[Branch]) -> None:
         self.reading, self.prompts, self.state = reading, prompts, state
         self.cuts: dict[int, set[int]] = {}
         for branch in expected:
@@ -276,7 +284,7 @@ class Trunks:
         return 0 if self.prompts.shared else branch.trials[0]
 
     def at(self, branch: Branch, tick: Callable[[], None]) -> State:
-        """The memory where ``branch`` leaves its trunk; ``tick()`` is called after every segment on the way."""
+        """The memory where ``branch`` leaves its prefix; ``tick()`` is called after every segment on the way."""
         name = self._name(branch)
         if (name, branch.cut) in self._passed:
             return self._passed[name, branch.cut]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from model.errors import UserError
-from model.recording.recording import write_json
+from model.json_file import write_json
 from model.studies.passkey.task import PasskeyTask, Reader, result_key
 
 FORMAT = 1
@@ -131,3 +132,7 @@ class PasskeyResult:
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError("passkey.unreadable", name=path.name) from error
+
+
+Report = Callable[[PasskeyResult, int], None]
+"""``report(what there is so far, tokens read)``"""

@@ -15,10 +15,9 @@ from model.training.trial import Figures, Pick, Trial, TrialResult
 from viz.app.choices import Choices
 from viz.app.language import t
 from viz.app.theme import BLUE, GREY, VERMILLION, is_dark, template
-from viz.pages.state_map.novel_stretches import span
 from viz.ui.chart import chart
 from viz.ui.curves import ink, translucent
-from viz.ui.stretches import drop, picked
+from viz.ui.stretches import drop, picked, span
 
 
 def note(chosen: Choices) -> tuple[Pick, ...]:

@@ -11,8 +11,8 @@ from model.checkpoints.catalogue import model_card
 from model.errors import UserError
 from model.published.hub import ask, check_hub_name
 from model.published.hub import download as fetch
-from model.published.reference import record_explored
 from model.published.registry import add_folder
+from model.reading.reference import record_explored
 from viz.app import session
 from viz.app.language import plain, t
 from viz.app.workspace import STATE_PREFIX, session_id

@@ -13,11 +13,11 @@ from model.errors import UserError
 from model.machine import free_memory
 from model.published import FAMILIES, titles
 from model.published.config import PublishedConfig
-from model.published.facts import UNSURE, Facts, facts, facts_of
 from model.published.files import stamp
-from model.published.reference import WINDOWS, reference_of
 from model.published.registry import candidates, card_of, forget_folder, note
 from model.published.room import gigabytes
+from model.reading.reference import WINDOWS, reference_of
+from model.studies.facts import UNSURE, Facts, facts, facts_of
 from viz.app import session
 from viz.app.language import language, plain, show_error, t
 from viz.app.links import choice

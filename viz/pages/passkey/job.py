@@ -14,7 +14,7 @@ from model.checkpoints.catalogue import load_tokenizer_of
 from model.errors import UserError
 from model.studies.passkey import PasskeyResult, PasskeyTask, Reader, doubling_lengths, measure, reader_of
 from model.studies.passkey.prompts import Prompts
-from model.studies.passkey.run import Report
+from model.studies.passkey.result import Report
 from viz.app import session
 from viz.app.choices import Choices
 from viz.app.language import t

@@ -13,7 +13,7 @@ from model.recording.recording import Recording
 from viz.app.language import t
 from viz.app.session import text_of
 from viz.jobs.state_map import States, scores
-from viz.ui.stretches import document_of, pick
+from viz.ui.stretches import document_of, pick, span
 
 SNIPPET, PASSAGE = 80, 1200
 """Characters of a stretch that stand in the table, and below it once its row is ticked."""
@@ -78,11 +78,6 @@ def table(found: list[NovelStretch], passages: list[str | None]) -> pd.DataFrame
             }
         )
     return pd.DataFrame(rows)
-
-
-def span(first: int, last: int) -> str:
-    """“1,024–2,048”."""
-    return t("stretches.span", first=first, last=last)
 
 
 def layers_in_words(shares: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""Scans for reading on from many memories at once: over tokens that all of them share, and for a state alone.
+"""Scans for continuing from many states at once, behind :mod:`.shared_prefix`: shared tokens, or a state alone.
 
 The recurrence is linear, so over the same inputs a memory h_0 adds to what an empty one gives, and decays:
 

@@ -1,27 +1,26 @@
-"""A model that reads on from states, of many rows at once, and says what it is asked: what forked prompts stand on."""
+"""Speed alone, behind :mod:`.fork`: rows of a stack of Mamba-2 share what stands before the first scan.
+
+Delete this file (and the two that only it imports, :mod:`.shared_mamba2` and :mod:`.shared_scans`) and the answers are
+the same, two to four times later. Rows that read the same tokens share all that precedes the first scan, whose inputs
+depend on no state, and so do branches; the last layer only updates its state, and not even with what its heads will
+have forgotten when something is queried.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
+from torch import Tensor
 
+from model.arch.lm import LanguageModel
+from model.mixers.mamba2 import Mamba2
 from model.reading.stream import SEGMENT
-from model.state import join_rows, map_state, some_rows
-from model.studies.passkey.run import Scans, said
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from model.arch.lm import LanguageModel, Shared
-    from model.state import State
-
-WORK = 1 << 21
-"""Tokens times channels of all layers that are read at once, over all rows: measured fastest on CPUs."""
+from model.state import State
+from model.studies.passkey.continuation import WORK, Continuation, ScansOver, each
+from model.studies.passkey.shared_mamba2 import Shared, advance_model, advance_shared, join_rows, share, some_rows
+from model.studies.passkey.shared_scans import shared_scan, state_scan
 
 SIDE_BY_SIDE = 1 << 22
 """Tokens of all rows, times channels of a layer, that go through the layers at once where rows share what they read."""
@@ -33,22 +32,20 @@ TURN = 8
 """Segments that rows go through before those that wait for their turn: few enough to be held at once."""
 
 
-class Reading:
-    """A model that reads on from states, and says what it is asked."""
+class SharedContinuation(Continuation):
+    """A stack of Mamba-2 that continues from copied states; rows share what they read alike."""
 
-    def __init__(self, model: LanguageModel, scans: Scans) -> None:
-        self.model, self.scans = model, scans
-        self.channels = len(model.config.layers) * model.config.d_inner
-        first: Any = model.blocks[0]
-        # Another layer comes after the first, whose state is a memory and a window, and nothing else.
-        self.shares = len(model.blocks) > 1 and hasattr(first.mixer, "prepare")
-        self.reach = model.config.d_conv - 1 if self.shares else 0  # tokens that the window holds
+    def __init__(self, model: LanguageModel, scans_over: ScansOver) -> None:
+        super().__init__(model, scans_over)
+        self.reading = [*scans_over(shared_scan)[:-1], scans_over(state_scan)[-1]]
+        self.reach = model.config.d_conv - 1  # tokens that the window holds
         self._kept: dict[tuple[int, int] | None, Shared] = {}
         self._room, self._lock = KEPT, threading.Lock()
 
-    def ids(self, *rows: np.ndarray) -> Tensor:
-        """Token ids (rows, n) on the model's device."""
-        return torch.from_numpy(np.stack(rows)).to(self.model.embedding.weight.device)
+    @staticmethod
+    def takes(model: LanguageModel) -> bool:
+        """Whether ``model`` is one whose rows can share: a layer comes after the first, and all are Mamba-2."""
+        return len(model.blocks) > 1 and all(isinstance(block.mixer, Mamba2) for block in model.blocks)
 
     def on(
         self, state: State, ids: Tensor, tick: Callable[[int], None], rows: int = 1, place: int | None = None
@@ -64,20 +61,15 @@ class Reading:
             state = self._segments(each(state, len(ids)), ids[:, same:], tick)
         return state
 
-    def said(self, state: State, ids: Tensor, scored: np.ndarray) -> np.ndarray:
-        """What a copy of ``state`` says at ``scored``, places in ``ids`` (rows, n): (rows, 2, digits)."""
-        hidden, _ = self.model.hidden(ids[:, :-1], each(state, len(ids)), self.scans.said)
-        return said(self.model, hidden[:, scored - 1], ids[:, scored])
-
     def alike(self, state: State) -> State:
         """``state`` of rows that have read the same tokens for so long that the first layer's windows agree."""
-        return (state[0]._replace(window=state[0].window[:1]), *state[1:]) if self.shares else state
+        return (state[0]._replace(window=state[0].window[:1]), *state[1:])
 
     def _together(
         self, state: State, ids: Tensor, tick: Callable[[int], None], rows: int, place: int | None = None
     ) -> State:
         """Read ``ids`` (1, n) with every row: once they agree in what the first layer's window holds, as one."""
-        if not self.shares or (rows == 1 and len(state[0].memory.state) == 1):
+        if rows == 1 and len(state[0].memory.state) == 1:
             return self._segments(each(state, rows), ids.expand(rows, -1), tick)
         if len(state[0].window) > 1:
             state = self._segments(each(state, rows), ids[:, : self.reach].expand(rows, -1), tick)
@@ -120,7 +112,7 @@ class Reading:
             for row in range(0, rows, together):
                 some = some_rows(state, slice(row, row + together))
                 read_by = passing(len(some[0].memory.state))
-                after.append(self.model.advance_shared(read_by, some, self.scans.reading))
+                after.append(advance_shared(self.model, read_by, some, self.reading))
             joined = join_rows(after)
             state = (joined[0]._replace(window=window), *joined[1:])
         return state
@@ -129,7 +121,7 @@ class Reading:
         """``ids`` (1, n) up to the first scan; those of a ``name`` are kept, as long as there is room."""
         if name in self._kept:
             return self._kept[name]
-        shared = self.model.share(ids, window)
+        shared = share(self.model, ids, window)
         if name is not None:
             with self._lock:
                 if self._room >= shared.size and name not in self._kept:
@@ -139,9 +131,9 @@ class Reading:
 
     def _segments(self, state: State, ids: Tensor, tick: Callable[[int], None]) -> State:
         rows = len(state[0].memory.state)
-        size = min(SEGMENT, max(16, WORK // (self.channels * rows)))
+        size = min(SEGMENT, max(16, WORK // (self._channels * rows)))
         for first in range(0, ids.shape[1], size):
-            state = self.model.advance(ids[:, first : first + size], state, self.scans.reading)
+            state = advance_model(self.model, ids[:, first : first + size], state, self.reading)
             tick(rows * min(first + size, ids.shape[1]))
         return state
 
@@ -150,8 +142,3 @@ def shared_columns(ids: Tensor) -> int:
     """How many tokens at the start of ``ids`` (rows, n) are the same in every row."""
     differ = (ids != ids[:1]).any(0).nonzero()
     return int(differ[0, 0]) if len(differ) else ids.shape[1]
-
-
-def each(state: State, rows: int) -> State:
-    """``state`` with a row of its own for each of ``rows``, in every tensor that had one for all of them."""
-    return map_state(state, lambda tensor: tensor if len(tensor) == rows else tensor.expand(rows, *tensor.shape[1:]))

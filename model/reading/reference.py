@@ -14,7 +14,7 @@ from typing import NamedTuple
 from model.checkpoints.card import ModelCard
 from model.checkpoints.catalogue import load_model, load_tokenizer_of
 from model.errors import UserError
-from model.recording.recording import write_json
+from model.json_file import write_json
 from model.tokenizer import encode
 
 WINDOWS = 24
