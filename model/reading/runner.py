@@ -148,13 +148,15 @@ def prepare(
     )
 
 
-def layer_scans(model: LanguageModel, settings: Mapping[str, float], explored: Explored | None) -> list[Scan]:
-    """The mitigated scan of every layer of ``model``, over the kernel of the device."""
+def layer_scans(
+    model: LanguageModel, settings: Mapping[str, float], explored: Explored | None, kernel: Scan | None = None
+) -> list[Scan]:
+    """The mitigated scan of every layer of ``model``, over ``kernel`` (that of the device)."""
     check_fits(settings, model.config)
     scans = []
     for layer in range(len(model.config.layers)):
         norms = torch.as_tensor(explored.norm_at_train_length[layer]) if explored is not None else None
-        scans.append(mitigated(scan, settings, norms))
+        scans.append(mitigated(kernel or scan, settings, norms))
     return scans
 
 
