@@ -60,13 +60,9 @@ class Experiment:
         """The same reading with an empty initial state and no mitigation."""
         return replace(self, initial_state="zeros", source="", mitigations=())
 
-    def to_json(self) -> dict[str, object]:
-        """A dictionary for JSON; :meth:`from_json` reads it back."""
-        return asdict(self)
-
     @staticmethod
     def from_json(values: Mapping[str, object]) -> Experiment:
-        """The experiment that :meth:`to_json` wrote; fields of later versions are ignored."""
+        """The experiment whose fields are ``values``; fields of later versions are ignored."""
         known = {name: values[name] for name in Experiment.__dataclass_fields__ if name in values}
         known["mitigations"] = tuple((str(name), float(value)) for name, value in values["mitigations"])  # type: ignore[attr-defined]
         return Experiment(**known)  # type: ignore[arg-type]

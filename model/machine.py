@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 
-def free_memory(device: str = "cpu") -> int | None:
-    """Bytes that can still be taken; None where the system does not tell."""
+
+def free_memory(device: str = "cpu") -> int:
+    """Bytes that can still be taken."""
     if device != "cpu":
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0])
-    found = [count for count in (_available(), _left_in_group()) if count is not None]
-    return min(found) if found else None
-
-
-def _available() -> int | None:
-    """What the kernel thinks a new process could have."""
-    try:
-        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    except (OSError, ValueError, StopIteration):
-        return None
+    available, left = psutil.virtual_memory().available, _left_in_group()
+    return available if left is None else min(available, left)
 
 
 def _left_in_group() -> int | None:
-    """What the limit of a container leaves."""
+    """What the limit of a container leaves; psutil knows only the whole machine."""
     group = Path("/sys/fs/cgroup")
     try:
         return int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())

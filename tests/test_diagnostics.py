@@ -96,9 +96,9 @@ def test_the_interval_covers_the_mean_of_autocorrelated_noise(tokens: int) -> No
 
 
 def test_student_t_is_students() -> None:
-    special = pytest.importorskip("scipy.special")
-    degrees = np.arange(1, collapse.MOST_BATCHES)
-    np.testing.assert_allclose(collapse.STUDENT_T, special.stdtrit(degrees, 0.975), atol=6e-4)
+    for count, quantile in ((2, 12.706), (3, 4.303), (11, 2.228), (32, 2.040), (61, 2.000)):  # of any printed table
+        values = np.linspace(-1, 1, count)
+        assert collapse.half_width(values) == pytest.approx(quantile * values.std(ddof=1) / count**0.5, rel=3e-4)
 
 
 @pytest.mark.parametrize("tokens", [1, 100, T, 3 * T + 1, 201 * T, 1000 * T + 77])
@@ -140,7 +140,7 @@ def test_the_published_criterion_is_a_factor_of_two() -> None:
     assert collapse.published_criterion(loss, T) == collapse.Published(True, 12 * T, 2.25)
 
 
-def test_half_lives_and_retention_follow_the_decay() -> None:
+def test_half_lives_follow_the_decay() -> None:
     position = np.array([0, 64, 128, 138])  # the last chunk is short
     decay = np.broadcast_to(np.log([[0.5, 0.999], [1.0, 0.9]]), (4, 2, 2)).copy()
     decay[0] = np.nan
@@ -149,9 +149,6 @@ def test_half_lives_and_retention_follow_the_decay() -> None:
     )
     decay[3, 0, 0] = math.log(0.25)
     assert memory.half_lives(decay, position)[0, 0] == pytest.approx(138 / (128 + 2 * 10))
-    retention = memory.first_token_retention(decay, position)
-    np.testing.assert_allclose(retention[:, 0, 1], 0.999**position)
-    assert (retention[0] == 1).all() and (retention[:, 1, 0] == 1).all()
 
 
 def test_norm_growth_is_relative_to_the_training_length() -> None:

@@ -185,13 +185,6 @@ def test_coverage_counts_explored_states_near_the_document() -> None:
     assert state_map.coverage(explored, explored[:0], 1.0) is None
 
 
-def test_warming_up_twice_at_once_does_no_harm() -> None:
-    threads = [state_map.warm_up(), state_map.warm_up()]
-    for thread in threads:
-        thread.join(timeout=120)
-        assert not thread.is_alive()
-
-
 def test_a_broken_sample_is_said_in_a_sentence(tmp_path) -> None:
     file = tmp_path / "explored.safetensors"
     for content in (b"", b"no such format", b"\x08\0\0\0\0\0\0\0{}      "):

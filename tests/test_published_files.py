@@ -38,6 +38,7 @@ TEXT = tiny_text(900, seed=3)
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     torch.set_num_threads(1)
     yield
     load_model.cache_clear()

@@ -39,9 +39,11 @@ class Row(NamedTuple):
     roof: float | None = None
 
 
-def model_shape(model: str, tokens: int, device: str, dtype: torch.dtype = torch.bfloat16) -> Shape:
+def model_shape(model: str, tokens: int, device: str) -> Shape:
     """The scan of one layer of ``model``."""
-    return Shape(seqlen=tokens, nheads=MODELS[model], headdim=64, ngroups=1, d_state=128, dtype=dtype, device=device)
+    return Shape(
+        seqlen=tokens, nheads=MODELS[model], headdim=64, ngroups=1, d_state=128, dtype=torch.bfloat16, device=device
+    )
 
 
 def median_seconds(contestants: dict[str, Callable[[], Any]], rounds: int = 10) -> dict[str, float]:
@@ -126,10 +128,10 @@ def contestants(case: Case) -> dict[str, Callable[[], Any]]:
     return found
 
 
-def time_models(device: str, tokens: tuple[int, ...], models: tuple[str, ...] = tuple(MODELS)) -> Iterator[Row]:
+def time_models(device: str, tokens: tuple[int, ...]) -> Iterator[Row]:
     """Every model at every length; a length that does not fit into the memory is left out."""
     bandwidth, rate = roofs(device)
-    for model in models:
+    for model in MODELS:
         for length in tokens:
             shape = model_shape(model, length, device)
             try:

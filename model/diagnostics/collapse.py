@@ -26,12 +26,6 @@ MATERIAL = 0.05
 BATCH = 64
 """Tokens of the shortest batch whose mean counts as one observation."""
 MOST_BATCHES = 32
-STUDENT_T = (
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
-    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
-    2.052, 2.048, 2.045, 2.042, 2.040,
-)  # fmt: skip
-"""97.5% quantiles for 1 to 31 degrees of freedom. A table: importing scipy for them takes longer than a chart."""
 LEAST_BALANCE = 4
 """Training lengths that must cost, less those that do not, before there is an onset."""
 STRETCH = 5
@@ -80,6 +74,14 @@ def tokens_needed(train_length: int, multiple: int = BEYOND) -> int:
     return (multiple + 1) * train_length
 
 
+def half_width(values: np.ndarray) -> np.ndarray:
+    """Half of Student's 95% interval of the mean of ``values`` (two or more, ...), over the first axis."""
+    from scipy.special import stdtrit  # slow to import: the app starts without it
+
+    count = len(values)
+    return np.asarray(stdtrit(count - 1, 0.975) * values.std(axis=0, ddof=1) / math.sqrt(count))
+
+
 def batch_interval(values: np.ndarray) -> Interval:
     """Mean of a stretch of autocorrelated ``values`` (tokens,) with its 95% interval; missing values are skipped.
 
@@ -96,7 +98,7 @@ def batch_interval(values: np.ndarray) -> Interval:
     count = min(len(values), max(4, min(MOST_BATCHES, len(values) // BATCH)))
     means = np.array([batch.mean() for batch in np.array_split(values, count)])
     mean = float(values.mean())
-    half = float(STUDENT_T[count - 2] * means.std(ddof=1) / math.sqrt(count))
+    half = float(half_width(means))
     return Interval(mean, mean - half, mean + half, len(values))
 
 

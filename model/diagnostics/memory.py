@@ -4,10 +4,9 @@ What is written at token s and not read over fades as exp(sum of log a_t for t =
 
     half-life = ln 2 / -mean(log a_t)                                       tokens
 
-The retention of the first token is the same product from the start of the document: Stuffed Mamba (arXiv 2410.07145,
-section 3.3) finds heads that still keep 99.7% of it at the training length, and those are the heads whose states
-explode. Families with one decay per channel are recorded as the mean over their channels, so their half-life is that
-of the geometric mean.
+Stuffed Mamba (arXiv 2410.07145, section 3.3) finds heads that still keep 99.7% of the first token at the training
+length, and those are the heads whose states explode. Families with one decay per channel are recorded as the mean
+over their channels, so their half-life is that of the geometric mean.
 
 ``position`` (boundary,) counts the tokens read; ``log_decay`` and ``norm`` (boundary, layer, head). The first row is
 the state before the first token: no chunk ends there, and its decay is ignored.
@@ -33,13 +32,6 @@ def half_lives(log_decay: np.ndarray, position: np.ndarray) -> np.ndarray:
     lives = np.where(tokens > 0, np.inf, np.nan)
     lives[faded] = math.log(2) * tokens[faded] / -total[faded]
     return lives
-
-
-def first_token_retention(log_decay: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """What is left of the first token's writing at every boundary, 1 to 0, (boundary, layer, head)."""
-    faded = np.zeros(log_decay.shape, np.float64)
-    faded[1:] = np.nan_to_num(log_decay[1:].astype(np.float64)) * np.diff(position)[:, None, None]
-    return np.exp(np.cumsum(faded, axis=0))
 
 
 def norm_growth(norm: np.ndarray, position: np.ndarray, train_length: int, multiple: int = BEYOND) -> np.ndarray:

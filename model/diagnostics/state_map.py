@@ -11,7 +11,6 @@ than another and noise counts for less.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -100,21 +99,6 @@ def coverage(explored_sketch: np.ndarray, document_sketch: np.ndarray, distance:
         return None
     distances, _ = nearest(document, explored, 1)
     return float((distances[:, 0] <= distance).mean())
-
-
-def warm_up() -> threading.Thread:
-    """Import and compile what a UMAP needs in a background thread, so that the first map need not wait for it.
-
-    May be called any number of times, from any thread: a second one finds the work done. Returns the thread.
-    """
-
-    def compile_once() -> None:
-        values = np.random.default_rng(0).standard_normal((64, 8)).astype(np.float32)
-        project(values[:32], values[32:], UMAP)
-
-    thread = threading.Thread(target=compile_once, name="umap-warm-up", daemon=True)
-    thread.start()
-    return thread
 
 
 def _standardised(values: np.ndarray) -> tuple[np.ndarray, int]:

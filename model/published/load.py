@@ -49,8 +49,7 @@ def load_published(
     entries = tensors_in(folder, name)
     check_tensors(model, entries, name)
     room = room_of(config, sum(entry.size for entry in entries.values()), precision)
-    free = free_memory(device)
-    if free is not None and room.needed > free:
+    if room.needed > free_memory(device):
         make_room()
         gc.collect()
     check_room(room, name, device)

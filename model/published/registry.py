@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from huggingface_hub import constants
 
 from model.checkpoints.card import ModelCard, home
 from model.errors import UserError
@@ -80,10 +81,8 @@ def note(name: str, **values: Any) -> None:
 
 
 def hub_cache() -> Path:
-    """Where downloads from the hub lie: HF_HUB_CACHE, HF_HOME/hub, or the usual place; other programs share it."""
-    named = os.environ.get("HF_HUB_CACHE")
-    base = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    return Path(named) if named else Path(base) / "hub"
+    """Where downloads from the hub lie, by the hub's own rules; other programs share it."""
+    return Path(constants.HF_HUB_CACHE)
 
 
 def downloaded(name: str) -> Path | None:

@@ -56,7 +56,7 @@ def room_of(config: ModelConfig, parameters: int, precision: str) -> Room:
 def check_room(room: Room, name: str, device: str = "cpu") -> None:
     """UserError if ``device`` has not the memory for ``room``."""
     free = free_memory(device)
-    if free is not None and room.needed > free:
+    if room.needed > free:
         raise UserError("published.no_room", name=name, needed=gigabytes(room.needed), free=gigabytes(free))
 
 

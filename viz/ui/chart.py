@@ -6,10 +6,8 @@ drawn, keeping their peaks, and the full numbers come with the download.
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
@@ -54,21 +52,3 @@ def chart(
                 )
         options: dict[str, Any] = {"on_select": "rerun", "selection_mode": "points"} if selectable else {}
         return st.plotly_chart(figure, key=key, theme=None, config=CONFIG, alt=alt, width="stretch", **options)
-
-
-def thin(values: np.ndarray, points: int = MAX_POINTS) -> np.ndarray:
-    """Indices that keep the shape of a series: first, last, and the extremes of each of ``points / 2`` stretches.
-
-    ``values`` (n,) or (n, series): with several series the extremes are those of their mean. NaN is skipped.
-    """
-    count = len(values)
-    if count <= points:
-        return np.arange(count)
-    curve = values if values.ndim == 1 else np.nanmean(values.reshape(count, -1), axis=1)
-    edges = np.linspace(0, count, points // 2 + 1).astype(int)
-    kept = {0, count - 1}
-    for start, stop in itertools.pairwise(edges):
-        stretch = curve[start:stop]
-        if stop > start and not np.isnan(stretch).all():
-            kept |= {start + int(np.nanargmin(stretch)), start + int(np.nanargmax(stretch))}
-    return np.array(sorted(kept))

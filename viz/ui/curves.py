@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import plotly.colors
 import plotly.graph_objects as go
+from tsdownsample import MinMaxLTTBDownsampler
 
 from model.diagnostics.collapse import BEYOND
 from viz.app.language import t
@@ -48,20 +48,15 @@ def binned(values: np.ndarray, *, parts: int = 240, log: bool = False) -> tuple[
 
 
 def kept_rows(position: np.ndarray, values: np.ndarray, *, points: int = MAX_POINTS, log: bool = False) -> np.ndarray:
-    """Rows that keep the shape of ``values`` (n,) against ``position`` (n,): the extremes of each stretch.
+    """At most ``points`` rows, first and last too, that keep the shape of ``values`` over ``position``, both (n,).
 
-    Like :func:`viz.ui.chart.thin`, for either kind of axis; on a logarithmic one, position 0 has no place.
+    Rows without a finite value are left out, and on a logarithmic axis position 0, which has no place there.
     """
     usable = np.flatnonzero(np.isfinite(values) & (position > 0)) if log else np.flatnonzero(np.isfinite(values))
     if len(usable) <= points:
         return usable
-    curve = values[usable]
-    kept = {0, len(usable) - 1}
-    borders = edges(len(usable), points // 2, log)
-    for start, stop in itertools.pairwise(borders):
-        stretch = curve[start:stop]
-        kept |= {int(start + stretch.argmin()), int(start + stretch.argmax())}
-    return usable[np.array(sorted(kept))]
+    x = position[usable].astype(np.float64)
+    return usable[MinMaxLTTBDownsampler().downsample(np.log(x) if log else x, values[usable], n_out=points)]
 
 
 def points_for(series: int) -> int:

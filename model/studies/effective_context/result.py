@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from model.diagnostics.collapse import STUDENT_T
+from model.diagnostics.collapse import half_width
 from model.errors import UserError
 from model.json_file import write_json
 from model.studies.passkey import Reader
@@ -136,8 +136,7 @@ class RemembranceResult:
         mean = values.mean(axis=0)
         if count == 1:
             return Curve(mean, np.zeros(points), np.ones(points))
-        quantile = STUDENT_T[min(count - 1, len(STUDENT_T)) - 1]
-        half = quantile * values.std(axis=0, ddof=1) / math.sqrt(count)
+        half = half_width(values)
         return Curve(mean, np.maximum(mean - half, 0), np.minimum(mean + half, 1))
 
     def reach(self, share: float = NOTICEABLE) -> float:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from model.diagnostics.collapse import STUDENT_T
+from model.diagnostics.collapse import half_width
 from model.errors import UserError
 from model.json_file import write_json
 from model.studies.evidence.family import EvidenceTask, Member
@@ -140,17 +140,12 @@ class EvidenceResult:
             raise UserError("evidence.unreadable", name=path.name) from error
 
 
-def _quantile(count: int) -> float:
-    """The 97.5% quantile of Student's t for the mean of ``count`` values."""
-    return STUDENT_T[min(count - 1, len(STUDENT_T)) - 1]
-
-
 def mean_of(values: Iterable[float]) -> Estimate | None:
     """The mean of one value per document; None if fewer than two are finite."""
     kept = np.array([value for value in values if math.isfinite(value)], np.float64)
     if len(kept) < 2:
         return None
-    half = _quantile(len(kept)) * float(kept.std(ddof=1)) / math.sqrt(len(kept))
+    half = float(half_width(kept))
     mean = float(kept.mean())
     return Estimate(mean, mean - half, mean + half, len(kept))
 
@@ -164,7 +159,7 @@ def ratio_of(above: Sequence[float], below: Sequence[float]) -> Estimate | None:
     if base is None or base.low <= 0:
         return None
     ratio = float(x.sum() / y.sum())
-    half = _quantile(len(x)) * float((x - ratio * y).std(ddof=1)) / math.sqrt(len(x)) / base.mean
+    half = float(half_width(x - ratio * y)) / base.mean
     return Estimate(ratio, ratio - half, ratio + half, len(x))
 
 
@@ -184,7 +179,9 @@ def slope_of(x: Sequence[float], curves: Iterable[Sequence[float]]) -> Estimate 
 
 def surely_failed(correct: int, trials: int) -> bool:
     """Whether an accuracy above 95% has become improbable: less than 2.5% of the posterior lies there."""
-    return float((_accuracies(correct, trials, 0) > RECALLED).mean()) < 0.025
+    from scipy.special import betaincc
+
+    return bool(betaincc(correct + 0.5, trials - correct + 0.5, RECALLED) < 0.025)
 
 
 def recall_draws(answers: Mapping[int, tuple[int, int]], seed: int = 0) -> np.ndarray:

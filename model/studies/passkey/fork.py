@@ -235,7 +235,7 @@ def check_memory(prompts: Prompts, bytes_of_row: int, workers: int) -> None:
     trials = prompts.task.trials
     rows = workers * min(trials, max(1, STATES // (bytes_of_row * workers)))
     needed, free = bytes_of_row * (4 * rows + (1 if prompts.shared else trials)), free_memory()
-    if free is not None and needed > free:
+    if needed > free:
         raise UserError("recall.memory", trials=trials, needed=needed >> 20, free=free >> 20)
 
 

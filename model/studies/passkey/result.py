@@ -20,11 +20,11 @@ RECALLED = 0.95
 """Accuracy above which a length counts as recalled (Stuffed Mamba, arXiv 2410.07145, appendix B)."""
 
 
-def wilson(correct: int, trials: int, z: float = 1.959963984540054) -> tuple[float, float]:
+def wilson(correct: int, trials: int) -> tuple[float, float]:
     """The interval that holds the true accuracy with 95 % confidence (Wilson 1927); (0, 1) without trials."""
     if trials == 0:
         return 0.0, 1.0
-    share = correct / trials
+    share, z = correct / trials, 1.959963984540054
     scale = 1 + z * z / trials
     centre = (share + z * z / (2 * trials)) / scale
     half = z * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials)) / scale

@@ -136,9 +136,9 @@ def _sizes(name: str, config: Any, known: Facts) -> None:
     state = t("models_page.state_value", count=f"{known.state_size:,}", size=gigabytes(known.state))
     needed = " / ".join(gigabytes(size) for size in known.needed.values())
     figures = {"state": state, "parameters": f"{known.parameters:,}" if known.parameters else unknown}
-    figures |= {"memory": needed, "free": unknown if free is None else gigabytes(free)}
+    figures |= {"memory": needed, "free": gigabytes(free)}
     st.markdown("  \n".join(f"{t(f'models_page.{key}_metric')}: **{value}**" for key, value in figures.items()))
-    if free is not None and known.needed["bfloat16"] > free:
+    if known.needed["bfloat16"] > free:
         show_error(
             UserError("published.no_room", name=name, needed=gigabytes(known.needed["bfloat16"]), free=gigabytes(free))
         )

@@ -13,7 +13,8 @@ from plotly.subplots import make_subplots
 
 from viz.app.language import t
 from viz.app.theme import COLOURS, DASHES, GREEN, GREY, SEQUENTIAL, VERMILLION, template
-from viz.ui.chart import MAX_POINTS, thin
+from viz.ui.chart import MAX_POINTS
+from viz.ui.curves import kept_rows
 
 if TYPE_CHECKING:
     from model.studies.passkey.explain import Explained
@@ -94,7 +95,7 @@ def norms(known: Known, trial: int, *, dark: bool) -> go.Figure:
     drawn = go.Figure()
     for index, (title, explained) in enumerate(known):
         for layer, (name, values) in enumerate(_curves(explained, trial).items()):
-            kept = thin(values, MAX_POINTS // LAYERS)
+            kept = kept_rows(explained.position, values, points=MAX_POINTS // LAYERS)
             drawn.add_scatter(
                 x=explained.position[kept],
                 y=values[kept].astype(float).round(4),

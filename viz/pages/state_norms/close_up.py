@@ -16,8 +16,8 @@ from model.recording.recording import CHUNK, Recording
 from viz.app.language import t
 from viz.app.theme import is_dark, template
 from viz.pages.state_norms.heads import draw_heads
-from viz.ui.chart import chart, thin
-from viz.ui.curves import hover_mode, ink, label_ends, position_axis
+from viz.ui.chart import chart
+from viz.ui.curves import hover_mode, ink, kept_rows, label_ends, position_axis
 
 ELEMENTS = 1 << 24
 """Numbers of exact norms that are read at once: 64 MB."""
@@ -69,7 +69,7 @@ def figure(position: np.ndarray, norm: np.ndarray, first: int, loss: np.ndarray,
     """The norm of each head, (n, head) at ``position`` (n,), over the loss (token) of the tokens from ``first`` on."""
     drawn = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.06, row_heights=[0.65, 0.35])
     ends = draw_heads(drawn, position, norm, head)
-    rows = thin(loss)
+    rows = kept_rows(np.arange(len(loss)), loss)
     x, line = (first + 1 + rows).astype(np.int32), {"color": ink(dark), "width": 1}
     drawn.add_scatter(x=x, y=loss[rows], mode="lines", name=t("curves.loss_name"), line=line, row=2, col=1)
     drawn.update_layout(
