@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CHANNEL_DECAY = frozenset({"mamba", "rg_lru", "gla", "hgrn2", "rwkv6"})
-"""Mixers that forget every channel at a rate of its own. The others have one rate per head."""
-
 RECORDED_CHANNELS = 64
 """Channels that are recorded as one head, at most, where heads are one channel wide: as many as Mamba-2 usually has."""
 
@@ -44,11 +41,6 @@ class ModelConfig:
     def nheads(self) -> int:
         """Heads of a mixer: d_inner / headdim."""
         return self.d_inner // self.headdim
-
-    @property
-    def decay_per_head(self) -> bool:
-        """Whether a head forgets at one rate, which some mitigations need."""
-        return not CHANNEL_DECAY.intersection(self.layers)
 
     @property
     def recorded_heads(self) -> int:

@@ -22,14 +22,48 @@ def key_of(values: Any, digits: int = 12) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Strategy:
+    """Where the memory starts and how it is mended.
+
+    ``initial_state`` is a name of the table of initial states, ``source`` what it starts from (for "carried", the key
+    of a recording) and ``seed`` that of its noise. ``mitigations`` holds active (name, value) pairs.
+    """
+
+    initial_state: str = "zeros"
+    source: str = ""
+    mitigations: tuple[tuple[str, float], ...] = ()
+    seed: int = 0
+
+    @property
+    def plain(self) -> bool:
+        """Whether memory starts empty and nothing is mended: the baseline of every comparison."""
+        return self.initial_state == "zeros" and not self.mitigations
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Strategy:
+        """The strategy among ``values``, as :func:`flat` wrote them; what else they hold is ignored."""
+        known = {name: values[name] for name in Strategy.__dataclass_fields__ if name in values}
+        known["mitigations"] = tuple((str(name), float(value)) for name, value in known.get("mitigations", ()))
+        return Strategy(**known)
+
+
+PLAIN = Strategy()
+
+
+def flat(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that has a strategy, for JSON and for keys: those of the strategy stand beside them."""
+    values = asdict(value)
+    return values.pop("strategy") | values
+
+
+@dataclass(frozen=True, kw_only=True)
 class Experiment:
     """One reading of one document.
 
     ``document`` is the SHA-256 of its text, ``tokens`` its length. ``model`` is a name of the model table and
-    ``weights`` the fingerprint of its files. ``initial_state`` is a name of the table of initial states and
-    ``source`` what it starts from (for "carried", the key of a recording). ``mitigations`` holds active (name, value)
-    pairs. ``precision`` is that of matrix products: "float32" or "bfloat16". ``control`` also reads the document with
-    a fresh memory of ``train_length`` tokens; ``token_norms`` records the exact norm at every token.
+    ``weights`` the fingerprint of its files. ``precision`` is that of matrix products: "float32" or "bfloat16".
+    ``control`` also reads the document with a fresh memory of ``train_length`` tokens; ``token_norms`` records the
+    exact norm at every token.
     """
 
     document: str
@@ -37,35 +71,35 @@ class Experiment:
     model: str
     weights: str
     train_length: int
-    initial_state: str = "zeros"
-    source: str = ""
-    mitigations: tuple[tuple[str, float], ...] = ()
+    strategy: Strategy = PLAIN
     precision: str = "float32"
     control: bool = True
     token_norms: bool = False
     snapshots: int = 1024
-    seed: int = 0
 
     @property
     def key(self) -> str:
         """Twelve hexadecimal digits that name this experiment and its recording."""
-        return key_of(asdict(self))
+        return key_of(flat(self))
 
     @property
     def plain(self) -> bool:
-        """Whether memory starts empty and nothing is mended: the baseline of every comparison."""
-        return self.initial_state == "zeros" and not self.mitigations
+        """Whether memory starts empty and nothing is mended."""
+        return self.strategy.plain
 
     def baseline(self) -> Experiment:
         """The same reading with an empty initial state and no mitigation."""
-        return replace(self, initial_state="zeros", source="", mitigations=())
+        return replace(self, strategy=Strategy(seed=self.strategy.seed))
+
+    def to_json(self) -> dict[str, object]:
+        """A dictionary for JSON; :meth:`from_json` reads it back."""
+        return flat(self)
 
     @staticmethod
     def from_json(values: Mapping[str, object]) -> Experiment:
-        """The experiment whose fields are ``values``; fields of later versions are ignored."""
+        """The experiment that :meth:`to_json` wrote; fields of later versions are ignored."""
         known = {name: values[name] for name in Experiment.__dataclass_fields__ if name in values}
-        known["mitigations"] = tuple((str(name), float(value)) for name, value in values["mitigations"])  # type: ignore[attr-defined]
-        return Experiment(**known)  # type: ignore[arg-type]
+        return Experiment(**known, strategy=Strategy.from_json(values))  # type: ignore[arg-type]
 
 
 def parse_mitigations(pairs: list[str]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.experiment import Experiment
+from model.experiment import Experiment, Strategy
 from model.recording.recording import BLOCK, CANCELLED, CHUNK, COMPLETE, SKETCH, Meta, Recording, RecordingWriter
 
 SENTENCE = "Pump {n} was checked at {n} hours; 圧力は {n} kPa で正常です。\n"
@@ -48,12 +48,9 @@ def synthetic_recording(
         model=model,
         weights="0123456789ab",
         train_length=train_length,
-        initial_state=initial_state,
-        source=source,
-        mitigations=mitigations,
+        strategy=Strategy(initial_state=initial_state, source=source, mitigations=mitigations, seed=seed),
         control=control,
         token_norms=token_norms,
-        seed=seed,
     )
     meta = Meta(
         title=title,

@@ -168,7 +168,7 @@ def test_upload_run_and_see_the_result(open_app: Callable[..., AppTest]) -> None
     assert "mine.txt" in shown.format_func(shown.value)
     recording = session.opened(app.session_state["_explorer_workspace"].recordings / shown.value)
     assert recording.complete
-    assert recording.experiment.mitigations == (("decay", 4.0),)
+    assert recording.experiment.strategy.mitigations == (("decay", 4.0),)
     assert recording.text is None
     for page in PAGES:
         sound(app.switch_page(f"viz/pages/{page}/page.py").run())

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from model.errors import UserError
+from model.experiment import Strategy
 from model.interventions.mitigations import MITIGATIONS
 from model.messages import LANGUAGES, message
 from model.studies.evidence import (
@@ -309,7 +310,7 @@ def test_readings_of_other_weights_or_documents_are_not_taken_over(whole: Eviden
     taken = taken_over(begun, whole)
     hashes = {sha for _, sha in begun.task.documents}
     assert taken.readings and {sha for _, sha in taken.readings} == hashes
-    assert all(not reader.source or reader.source in hashes for reader, _ in taken.readings)
+    assert all(not reader.strategy.source or reader.strategy.source in hashes for reader, _ in taken.readings)
     older = replace(whole, readings={(replace(who, weights="x"), sha): r for (who, sha), r in whole.readings.items()})
     assert not taken_over(begun, older).readings
     assert not taken_over(begin(DOCUMENTS, tokens=TOKENS + 1, base="tiny")[0], whole).readings
@@ -395,15 +396,18 @@ def made_up(train_lengths: bool = True) -> EvidenceResult:
         plain = Reader(model=one.name, weights=one.weights, train_length=one.train_length)
         readers = [(plain, left.get(one.role, one.d_state / 64 * 256 / one.train_length))]
         if one.role == "base":
-            readers += [(replace(plain, mitigations=tuple(given.items())), 0.3) for given in MITIGATED.values()]
+            readers += [
+                (replace(plain, strategy=Strategy(mitigations=tuple(given.items()))), 0.3)
+                for given in MITIGATED.values()
+            ]
         if one.role in ("base", "carried"):
-            readers.append((replace(plain, initial_state="carried", source="s"), 1.2))
+            readers.append((replace(plain, strategy=Strategy(initial_state="carried", source="s")), 1.2))
         for _, sha in documents:
             for reader, share in readers:
                 noise = rng.normal(0, 0.02)
                 grown = [1 + share * step for step in range(8)]
                 result.readings[reader, sha] = DocumentReading(
-                    within=4.0 + noise + (0.5 if reader.source and one.role == "base" else 0),
+                    within=4.0 + noise + (0.5 if reader.strategy.source and one.role == "base" else 0),
                     beyond=4.0 + share + noise,
                     control=4.0 if reader.plain else None,
                     largest=1.5 + noise if reader.plain else None,

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model.errors import UserError
+from model.mixers import decay_per_head
 from model.published.config import read_published
 from model.published.load import load_published
 from model.published.tokens import load_published_tokenizer
@@ -26,7 +27,7 @@ def test_flash_linear_attention_equals_the_plain_recurrence(kind: str, tmp_path:
     save_file(named, tmp_path / "model.safetensors")
     expected, states = plain.read(kind, named, TOKENS)
     ours = load_published(tmp_path, kind, read_published(tmp_path, kind))
-    assert ours.config.train_length == 64 and not ours.config.decay_per_head
+    assert ours.config.train_length == 64 and not decay_per_head(ours.config.layers)
     with torch.inference_mode():
         logits, after = ours(TOKENS)
         state, found = None, []

@@ -13,6 +13,7 @@ import pytest
 
 from model.config import ModelConfig
 from model.errors import UserError
+from model.experiment import Strategy
 from model.messages import LANGUAGES, message
 from model.studies.effective_context import (
     RemembranceResult,
@@ -166,7 +167,9 @@ def test_cancel_stops_within_a_batch_and_a_second_run_does_only_the_rest(model, 
 def a_result(rows: list[list[float]], **changes) -> RemembranceResult:
     task = a_task(length=1024, lengths=(1, 32, 64, 512, 1000)[: len(rows[0])], ends=len(rows))
     distances = {100 + place: tuple(row) for place, row in enumerate(rows)}
-    return RemembranceResult(task=task, reader=Reader(model="tiny", **changes), distances=distances, seconds=2.0)
+    return RemembranceResult(
+        task=task, reader=Reader(model="tiny", strategy=Strategy(**changes)), distances=distances, seconds=2.0
+    )
 
 
 def test_mean_interval_and_reach():

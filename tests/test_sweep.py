@@ -69,7 +69,7 @@ def cluster():
 
 def test_a_sweep_is_every_strategy_with_every_question(home):
     pieces = pieces_of(home)
-    assert [(piece.task.question, piece.reader.mitigations) for piece in pieces] == [
+    assert [(piece.task.question, piece.reader.strategy.mitigations) for piece in pieces] == [
         ("passkey", ()),
         ("passkey", (("decay", 4.0),)),
         ("pairs", ()),

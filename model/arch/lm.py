@@ -26,7 +26,7 @@ class LanguageModel(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         nn.init.normal_(self.embedding.weight, std=0.02)
         self.blocks = nn.ModuleList(
-            Block(MIXERS[name](config), config.d_model, config.norm_eps) for name in config.layers
+            Block(MIXERS[name].make(config), config.d_model, config.norm_eps) for name in config.layers
         )
         self.norm = RMSNorm(config.d_model, config.norm_eps)
         self.lm_head = None if config.tied else nn.Parameter(self.embedding.weight.detach().clone())

@@ -89,8 +89,10 @@ def prompt_of(piece: Piece, wanted: str) -> str:
 def summary(result: PasskeyResult) -> str:
     """One line about a finished test: who, what, and the share of right answers at every length."""
     reader, task = result.reader, result.task
-    mended = [f"{name}={value:g}" for name, value in reader.mitigations]
-    who = " ".join([reader.model, *([] if reader.initial_state == "zeros" else [reader.initial_state]), *mended])
+    mended = [f"{name}={value:g}" for name, value in reader.strategy.mitigations]
+    who = " ".join(
+        [reader.model, *([] if reader.strategy.initial_state == "zeros" else [reader.strategy.initial_state]), *mended]
+    )
     shares = "  ".join(f"{length:,}: {cell.accuracy:.2f}" for length, cell in result.by_length().items())
     return f"{who} | {task.question} {task.language} | {shares} | {result.key}"
 
@@ -101,7 +103,7 @@ def as_values(result: PasskeyResult) -> dict[str, object]:
     return {
         "key": result.key,
         "task": asdict(result.task),
-        "reader": asdict(result.reader),
+        "reader": result.reader.to_json(),
         "t_recall": result.t_recall,
         "seconds": result.seconds,
         "cells": cells,

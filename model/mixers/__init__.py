@@ -1,17 +1,47 @@
-"""The table of mixers: one file each, one row each."""
+"""The table of mixers: one file each, one row each.
 
-from model.mixers.gla import GLA
-from model.mixers.hgrn2 import HGRN2
-from model.mixers.mamba import Mamba
-from model.mixers.mamba2 import Mamba2
-from model.mixers.rg_lru import RGLRU
-from model.mixers.rwkv6 import RWKV6
+A row says where the class is, and what of it must be known before torch is wanted.
+"""
 
-MIXERS = {
-    "mamba2": Mamba2,
-    "mamba": Mamba,
-    "rg_lru": RGLRU,
-    "gla": GLA,
-    "hgrn2": HGRN2,
-    "rwkv6": RWKV6,
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from model.config import ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixer:
+    """One row: ``path`` is "module:class"; ``decay_per_head`` says that a head forgets at one rate.
+
+    Other mixers have a rate for every channel.
+    """
+
+    path: str
+    decay_per_head: bool
+
+    def make(self, config: ModelConfig) -> nn.Module:
+        """A mixer of the sizes of ``config``."""
+        mixer: nn.Module = resolve_name(self.path)(config)
+        return mixer
+
+
+MIXERS: dict[str, Mixer] = {
+    "mamba2": Mixer(path="model.mixers.mamba2:Mamba2", decay_per_head=True),
+    "mamba": Mixer(path="model.mixers.mamba:Mamba", decay_per_head=False),
+    "rg_lru": Mixer(path="model.mixers.rg_lru:RGLRU", decay_per_head=False),
+    "gla": Mixer(path="model.mixers.gla:GLA", decay_per_head=False),
+    "hgrn2": Mixer(path="model.mixers.hgrn2:HGRN2", decay_per_head=False),
+    "rwkv6": Mixer(path="model.mixers.rwkv6:RWKV6", decay_per_head=False),
 }
+
+
+def decay_per_head(layers: Iterable[str]) -> bool:
+    """Whether every one of ``layers``, names of mixers, forgets at one rate per head, which some mitigations need."""
+    return all(MIXERS[name].decay_per_head for name in layers)

@@ -24,7 +24,7 @@ from model.checkpoints.catalogue import PRECISIONS, load_model, load_tokenizer_o
 from model.diagnostics.explored import Explored
 from model.diagnostics.summary import summarise
 from model.errors import UserError
-from model.experiment import Experiment
+from model.experiment import Experiment, Strategy
 from model.interventions.initial_states import Origin, initial_state, row_of
 from model.interventions.mitigations import MITIGATIONS, active, check_fits, mitigated
 from model.published.tokens import beginning
@@ -128,13 +128,15 @@ def prepare(
         model=model_name,
         weights=card.weights,
         train_length=train_length,
-        initial_state=initial_state,
-        source=Recording(source).key if carried and source else "",
-        mitigations=tuple(settings.items()),
+        strategy=Strategy(
+            initial_state=initial_state,
+            source=Recording(source).key if carried and source else "",
+            mitigations=tuple(settings.items()),
+            seed=seed,
+        ),
         precision=precision,
         control=control,
         token_norms=token_norms,
-        seed=seed,
     )
     return Prepared(
         experiment=experiment,
@@ -201,8 +203,8 @@ def run(
         stored = {name: torch.from_numpy(array) for name, array in read_state(path).items()}
         state = unflatten_state({name: tensor.to(model.head.device) for name, tensor in stored.items()})
     else:
-        origin = Origin(explored=prepared.explored, source=prepared.source, seed=experiment.seed)
-        state = initial_state(experiment.initial_state, model.zero_state(), origin)
+        origin = Origin(explored=prepared.explored, source=prepared.source, seed=experiment.strategy.seed)
+        state = initial_state(experiment.strategy.initial_state, model.zero_state(), origin)
 
     spread = torch.ones(len(config.layers), config.recorded_heads)
     if prepared.explored is not None:
@@ -210,7 +212,7 @@ def run(
     sketcher = Sketcher(config.d_inner * config.d_state, spread)
     recorder = Recorder(len(config.layers), positions, sketcher, config.recorded_heads)
     recorder.position = start
-    unseen = layer_scans(model, dict(experiment.mitigations), prepared.explored)
+    unseen = layer_scans(model, dict(experiment.strategy.mitigations), prepared.explored)
     compile_once(model, prepared, unseen, sketcher)
     scans = recorder.scans(unseen, experiment.token_norms)
 

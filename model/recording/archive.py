@@ -121,10 +121,11 @@ def check(path: Path) -> None:
         _require(isinstance(text, str) and len(text) <= limit and text.isprintable(), "a text")
     _require(re.fullmatch(r"[0-9a-f]{64}", experiment.document) is not None, "hash")
     _require(re.fullmatch(r"[0-9a-f]{0,64}", experiment.weights) is not None, "weights")
-    _require(re.fullmatch(r"[0-9a-f]{12}|", experiment.source) is not None, "source")
-    _require(experiment.initial_state in INITIAL_STATES, "initial state")
+    _require(re.fullmatch(r"[0-9a-f]{12}|", experiment.strategy.source) is not None, "source")
+    _require(experiment.strategy.initial_state in INITIAL_STATES, "initial state")
     _require(
-        all(known in MITIGATIONS and math.isfinite(value) for known, value in experiment.mitigations), "mitigation"
+        all(known in MITIGATIONS and math.isfinite(value) for known, value in experiment.strategy.mitigations),
+        "mitigation",
     )
     for count, low, high in (
         (experiment.tokens, 2, MAX_TOKENS),

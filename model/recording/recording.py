@@ -85,7 +85,7 @@ class Meta:
 
     def write(self, path: Path) -> None:
         """Write ``recording.json`` whole or not at all."""
-        write_json(path / "recording.json", asdict(self))
+        write_json(path / "recording.json", {**asdict(self), "experiment": self.experiment.to_json()})
 
 
 class Recording:

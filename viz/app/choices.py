@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import streamlit as st
 
+from model.experiment import PLAIN, Strategy
 from model.interventions.mitigations import MITIGATIONS
 from viz.app.language import t
 
@@ -15,13 +15,11 @@ _NAME = "_explorer_choices"
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """The choices of the sidebar; ``train_length`` None is the model's own, ``source`` the key of a recording."""
+    """The choices of the sidebar; ``train_length`` None is the model's own."""
 
     document: str
     model: str
-    initial_state: str = "zeros"
-    source: str = ""
-    mitigations: tuple[tuple[str, float], ...] = ()
+    strategy: Strategy = PLAIN
     train_length: int | None = None
     precision: str = "float32"
     control: bool = True
@@ -40,10 +38,10 @@ def remember(chosen: Choices | None) -> None:
     st.session_state[_NAME] = chosen
 
 
-def describe(initial_state: str, mitigations: Iterable[tuple[str, float]]) -> str:
+def describe(strategy: Strategy) -> str:
     """Initial state and mitigations in a few words: “Empty memory · Forget faster 4”."""
-    parts = [] if initial_state == "zeros" else [t(f"initial_states.{initial_state}_title")]
-    parts += [f"{t(f'mitigations.{name}_title')} {number(name, value)}" for name, value in mitigations]
+    parts = [] if strategy.initial_state == "zeros" else [t(f"initial_states.{strategy.initial_state}_title")]
+    parts += [f"{t(f'mitigations.{name}_title')} {number(name, value)}" for name, value in strategy.mitigations]
     return " · ".join(parts) if parts else t("app.plain")
 
 

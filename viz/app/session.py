@@ -127,7 +127,7 @@ def title_of(recording: Recording) -> str:
         return recording.title
     experiment = recording.experiment
     document = sample_titles().get(recording.meta.document_name, recording.meta.document_name)
-    return f"{document} · {describe(experiment.initial_state, experiment.mitigations)}"
+    return f"{document} · {describe(experiment.strategy)}"
 
 
 def short_titles_of(chosen: Sequence[Recording]) -> list[str]:
@@ -137,8 +137,7 @@ def short_titles_of(chosen: Sequence[Recording]) -> list[str]:
         return [title_of(recording) for recording in chosen]
     models = len({recording.experiment.model for recording in chosen}) > 1
     return [
-        (f"{recording.experiment.model} · " if models else "")
-        + describe(recording.experiment.initial_state, recording.experiment.mitigations)
+        (f"{recording.experiment.model} · " if models else "") + describe(recording.experiment.strategy)
         for recording in chosen
     ]
 

@@ -13,6 +13,7 @@ import streamlit as st
 from model.checkpoints.card import ModelCard
 from model.checkpoints.catalogue import DEFAULT, PRECISIONS, available
 from model.errors import UserError
+from model.experiment import Strategy
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS, PRESETS, Mitigation
 from viz.app import session, uploads
@@ -43,9 +44,7 @@ def sidebar(with_uploader: bool) -> None:
     chosen = Choices(
         document=document,
         model=model.name,
-        initial_state=initial_state,
-        source=source,
-        mitigations=mitigations,
+        strategy=Strategy(initial_state=initial_state, source=source, mitigations=mitigations),
         **options,
     )
     remember(chosen)
@@ -213,7 +212,7 @@ def _options(model: ModelCard) -> dict[str, Any]:
 
 
 def _run(chosen: Choices) -> None:
-    ready = chosen.initial_state != "carried" or bool(chosen.source)
+    ready = chosen.strategy.initial_state != "carried" or bool(chosen.strategy.source)
     clicked = st.button(
         t("sidebar.run"),
         key="run",

@@ -28,11 +28,11 @@ _ERROR = STATE_PREFIX + "error"
 def start(chosen: Choices) -> jobs.Job:
     """Queue a reading of the chosen document; UserError if it is gone."""
     document = session.document(chosen.document)
-    source = session.visible_recordings().get(chosen.source)
+    source = session.visible_recordings().get(chosen.strategy.source)
     private, kept = workspace().recordings, home() / "recordings"
     folder = kept if chosen.keep else private
     elsewhere = [session.SHIPPED] if chosen.keep else [kept, session.SHIPPED]
-    title = f"{session.document_title(chosen.document)} · {describe(chosen.initial_state, chosen.mitigations)}"
+    title = f"{session.document_title(chosen.document)} · {describe(chosen.strategy)}"
     source_path = source.path if source is not None else None
 
     def work(job: jobs.Job) -> Recording | None:
@@ -42,9 +42,9 @@ def start(chosen: Choices) -> jobs.Job:
             document.text,
             document.name,
             chosen.model,
-            initial_state=chosen.initial_state,
+            initial_state=chosen.strategy.initial_state,
             source=source_path,
-            mitigations=dict(chosen.mitigations),
+            mitigations=dict(chosen.strategy.mitigations),
             precision=chosen.precision,
             control=chosen.control,
             token_norms=chosen.token_norms,

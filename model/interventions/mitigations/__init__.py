@@ -1,29 +1,41 @@
-"""The table of mitigations: each is a function from scan to scan, one file and one row each.
+"""The table of mitigations: each transforms the inputs of the scan or replaces its operator, one file and one row each.
 
-A mitigation acts from outside. It changes what enters the scan (decay, insertion) or which operator runs (clipped,
-windowed), and never touches a model that other sessions share. Titles and help are in ``messages/mitigations.toml``.
+A mitigation acts from outside and never touches a model that other sessions share. All of them, and the telemetry,
+compose in one line:
+
+    scan = recorded(transformed(operator or kernel, transforms), recorder)
+
+:func:`mitigated` is all of it but the telemetry, :func:`model.reading.telemetry.recorded`. Titles and help are in
+``messages/mitigations.toml``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from model.config import ModelConfig
 from model.errors import UserError
 from model.interventions.mitigations import decay, insertion, retention, state_norm, window
+from model.mixers import decay_per_head
 
 if TYPE_CHECKING:  # the sidebar reads this table before torch is wanted
     from torch import Tensor
 
-    from kernels.types import Scan
+    from kernels.types import Memory, Scan, ScanInputs, ScanOutput
+
+    Transform = Callable[[ScanInputs, float], ScanInputs]
+    Operator = Callable[[float, Tensor | None, Scan | None], Scan]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mitigation:
-    """One row: ``wrap(scan, value, norm_at_train_length)`` gives the mitigated scan of one layer.
+    """One row, which is either a transform of the inputs or an operator; the other of the two is None.
+
+    ``transform(inputs, value)`` gives the inputs that the scan gets instead. ``operator(value, norm_at_train_length,
+    inner)`` gives the scan that runs instead of the kernel; ``inner`` is the operator of an earlier row, or None.
 
     ``neutral`` is the value that changes nothing, ``suggested`` the one a user starts from, ``low`` to ``high`` the
     sensible range; ``integer`` values are counted in tokens. ``needs_reference`` says that the norms of the model's own
@@ -31,7 +43,8 @@ class Mitigation:
     forget at one rate, as Mamba-2's do, and not a rate for every channel.
     """
 
-    wrap: Callable[[Scan, float, Tensor | None], Scan]
+    transform: Transform | None = None
+    operator: Operator | None = None
     neutral: float
     suggested: float
     low: float
@@ -41,17 +54,29 @@ class Mitigation:
     needs_reference: bool = False
     per_head: bool = False
 
+    def __post_init__(self) -> None:
+        """ValueError for a row that is both or neither."""
+        if (self.transform is None) == (self.operator is None):
+            raise ValueError("a mitigation is a transform or an operator, one of the two")
+
     def fits(self, config: ModelConfig) -> bool:
         """Whether a model of ``config`` has what the operator works on."""
-        return config.decay_per_head or not self.per_head
+        return not self.per_head or decay_per_head(config.layers)
 
 
 MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
     "window": Mitigation(
-        wrap=window.windowed, neutral=math.inf, suggested=256, low=1, high=65536, step=64, integer=True, per_head=True
+        operator=window.windowed,
+        neutral=math.inf,
+        suggested=256,
+        low=1,
+        high=65536,
+        step=64,
+        integer=True,
+        per_head=True,
     ),
     "state_norm": Mitigation(
-        wrap=state_norm.clipped,
+        operator=state_norm.clipped,
         neutral=math.inf,
         suggested=1.0,
         low=0.1,
@@ -60,9 +85,11 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
         needs_reference=True,
         per_head=True,
     ),
-    "insertion": Mitigation(wrap=insertion.inserted, neutral=1.0, suggested=0.75, low=0.05, high=1.0, step=0.05),
-    "retention": Mitigation(wrap=retention.retained, neutral=1.0, suggested=0.9999, low=0.9, high=1.0, step=0.0001),
-    "decay": Mitigation(wrap=decay.decayed, neutral=1.0, suggested=4.0, low=0.25, high=16.0, step=0.25),
+    "insertion": Mitigation(transform=insertion.inserted, neutral=1.0, suggested=0.75, low=0.05, high=1.0, step=0.05),
+    "retention": Mitigation(
+        transform=retention.retained, neutral=1.0, suggested=0.9999, low=0.9, high=1.0, step=0.0001
+    ),
+    "decay": Mitigation(transform=decay.decayed, neutral=1.0, suggested=4.0, low=0.25, high=16.0, step=0.25),
 }
 
 PRESETS: dict[str, dict[str, float]] = {
@@ -94,11 +121,29 @@ def check_fits(settings: Mapping[str, float], config: ModelConfig) -> None:
             raise UserError("mitigations.per_head", name=name)
 
 
-def mitigated(scan: Scan, settings: Mapping[str, float], norm_at_train_length: Tensor | None = None) -> Scan:
-    """Wrap ``scan`` in every active mitigation, from the kernel outwards; without any, ``scan`` itself."""
+def mitigated(kernel: Scan, settings: Mapping[str, float], norm_at_train_length: Tensor | None = None) -> Scan:
+    """The scan of one layer with every active mitigation over ``kernel``; without any, ``kernel`` itself."""
+    operator: Scan | None = None
+    transforms: list[tuple[Transform, float]] = []
     for name, value in active(settings).items():
         row = MITIGATIONS[name]
         if row.needs_reference and norm_at_train_length is None:
             raise UserError("mitigations.needs_reference", name=name)
-        scan = row.wrap(scan, value, norm_at_train_length)
-    return scan
+        if row.operator is not None:
+            operator = row.operator(value, norm_at_train_length, operator)
+        if row.transform is not None:
+            transforms.append((row.transform, value))
+    return transformed(operator or kernel, transforms)
+
+
+def transformed(scan: Scan, transforms: Sequence[tuple[Transform, float]]) -> Scan:
+    """``scan`` with ``transforms`` and their values around it, from the kernel outwards; without any, ``scan``."""
+    if not transforms:
+        return scan
+
+    def scan_transformed(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
+        for transform, value in reversed(transforms):
+            inputs = transform(inputs, value)
+        return scan(inputs, memory, token_norms)
+
+    return scan_transformed

@@ -8,15 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from kernels.types import Memory, Scan, ScanInputs, ScanOutput
+    from kernels.types import ScanInputs
 
 
-def decayed(scan: Scan, factor: float, _: Tensor | None = None) -> Scan:
-    """``scan`` with the logarithm of its decay times ``factor``."""
-
-    def scan_decayed(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
-        return scan(inputs._replace(log_decay=inputs.log_decay * factor), memory, token_norms)
-
-    return scan_decayed
+def decayed(inputs: ScanInputs, factor: float) -> ScanInputs:
+    """``inputs`` with the logarithm of their decay times ``factor``."""
+    return inputs._replace(log_decay=inputs.log_decay * factor)

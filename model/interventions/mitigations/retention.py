@@ -9,16 +9,9 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from kernels.types import Memory, Scan, ScanInputs, ScanOutput
+    from kernels.types import ScanInputs
 
 
-def retained(scan: Scan, factor: float, _: Tensor | None = None) -> Scan:
-    """``scan`` with its decay times ``factor``."""
-    shift = math.log(factor)
-
-    def scan_retained(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
-        return scan(inputs._replace(log_decay=inputs.log_decay + shift), memory, token_norms)
-
-    return scan_retained
+def retained(inputs: ScanInputs, factor: float) -> ScanInputs:
+    """``inputs`` with their decay times ``factor``."""
+    return inputs._replace(log_decay=inputs.log_decay + math.log(factor))

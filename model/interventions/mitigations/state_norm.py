@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from kernels.types import Memory, Scan, ScanInputs, ScanOutput
 
 
-def clipped(scan: Scan, factor: float, norm_at_train_length: Tensor | None) -> Scan:
-    """``scan`` with every head's state norm at most ``factor`` times ``norm_at_train_length`` (nheads,).
+def clipped(factor: float, norm_at_train_length: Tensor | None, inner: Scan | None) -> Scan:
+    """The scan with every head's state norm at most ``factor`` times ``norm_at_train_length`` (nheads,).
 
-    Over a sliding window, whose state is made anew at every token, the bound scales what is read.
+    Over ``inner``, a sliding window whose state is made anew at every token, the bound scales what is read.
     """
     assert norm_at_train_length is not None
     limit = factor * norm_at_train_length
@@ -29,8 +29,11 @@ def clipped(scan: Scan, factor: float, norm_at_train_length: Tensor | None) -> S
 
         return clipped_scan(inputs, memory, limit, token_norms)
 
+    if inner is None:
+        return scan_clipped
+
     def window_clipped(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
-        output = scan(inputs, memory, True)
+        output = inner(inputs, memory, True)
         assert output.token_norms is not None
         norms = output.token_norms
         share = (limit / norms.clamp_min(1e-30)).clamp_max(1)
@@ -41,4 +44,4 @@ def clipped(scan: Scan, factor: float, norm_at_train_length: Tensor | None) -> S
         y = output.y * share[..., None]
         return output._replace(y=y, boundary_states=states, token_norms=norms * share, telemetry=None)
 
-    return window_clipped if getattr(scan, "windowed", False) else scan_clipped
+    return window_clipped

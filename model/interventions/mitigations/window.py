@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from kernels.types import Memory, Scan, ScanInputs, ScanOutput
 
 
-def windowed(scan: Scan, window: float, _: Tensor | None = None) -> Scan:
-    """The scan of the last ``window`` inputs; it replaces the operator, so it must wrap the kernel itself."""
+def windowed(window: float, norm_at_train_length: Tensor | None, inner: Scan | None) -> Scan:
+    """The scan of the last ``window`` inputs, which replaces the kernel."""
+    assert inner is None
 
     def scan_windowed(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
         from kernels import dispatch
 
         return dispatch.windowed(inputs, memory, int(window), token_norms)
 
-    scan_windowed.windowed = True  # type: ignore[attr-defined]
     return scan_windowed

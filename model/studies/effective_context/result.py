@@ -172,7 +172,7 @@ class RemembranceResult:
     def save(self, path: Path) -> None:
         """Write the result as JSON, whole or not at all: settings and numbers, no text."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        values = {"format": FORMAT, "task": asdict(self.task), "reader": asdict(self.reader), "seconds": self.seconds}
+        values = {"format": FORMAT, "task": asdict(self.task), "reader": self.reader.to_json(), "seconds": self.seconds}
         write_json(path, {**values, "distances": [[end, *row] for end, row in self.distances.items()]})
 
     @staticmethod

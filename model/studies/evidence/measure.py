@@ -47,14 +47,16 @@ def read_document(
     card = model_card(reader.model)
     model = load_model(reader.model)
     explored = Explored.load(card.explored) if card.explored else None
-    scans = layer_scans(model, dict(reader.mitigations), explored)
+    scans = layer_scans(model, dict(reader.strategy.mitigations), explored)
     state = model.zero_state()
     if source is not None:
         final = _final_state(model, source, scans, passed)
         if final is None:
             return None
         arrays = {name: tensor.numpy() for name, tensor in flatten_state(final).items()}
-        state = initial_state(reader.initial_state, state, Origin(explored=None, source=arrays, seed=reader.seed))
+        state = initial_state(
+            reader.strategy.initial_state, state, Origin(explored=None, source=arrays, seed=reader.strategy.seed)
+        )
     statistics = Statistics(len(scans))
     losses = _losses(model, tokens, state, statistics.scans(scans) if reader.plain else scans, statistics, passed)
     within = None if losses is None else loss_within(model, tokens, reader.train_length, state, scans, passed)

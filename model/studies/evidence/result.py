@@ -84,8 +84,8 @@ class EvidenceResult:
             document: reading
             for (reader, document), reading in self.readings.items()
             if (reader.model, reader.weights) == (member.name, member.weights)
-            and reader.initial_state == initial
-            and dict(reader.mitigations) == dict(wanted)
+            and reader.strategy.initial_state == initial
+            and dict(reader.strategy.mitigations) == dict(wanted)
         }
         return [found.get(sha) for _, sha in self.task.documents]
 
@@ -107,8 +107,8 @@ class EvidenceResult:
             "complete": self.complete,
             "seconds": round(self.seconds, 1),
             "members": [asdict(member) for member in self.members],
-            "readings": [[asdict(who), sha, asdict(reading)] for (who, sha), reading in self.readings.items()],
-            "recalls": [[asdict(who), length, *counts] for (who, length), counts in self.recalls.items()],
+            "readings": [[who.to_json(), sha, asdict(reading)] for (who, sha), reading in self.readings.items()],
+            "recalls": [[who.to_json(), length, *counts] for (who, length), counts in self.recalls.items()],
         }
         write_json(path, values)
 

@@ -99,7 +99,7 @@ def taken_over(begun: EvidenceResult, before: EvidenceResult) -> EvidenceResult:
         for (reader, sha), reading in before.readings.items()
         if (reader.model, reader.weights) in weights
         and sha in hashes
-        and (not reader.source or reader.source in hashes)
+        and (not reader.strategy.source or reader.strategy.source in hashes)
     }
     recalls = {key: value for key, value in before.recalls.items() if (key[0].model, key[0].weights) in weights}
     return replace(begun, readings=readings, recalls=recalls, seconds=before.seconds)

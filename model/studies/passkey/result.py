@@ -110,7 +110,7 @@ class PasskeyResult:
         """Write the result as JSON, whole or not at all: settings and numbers, no text."""
         path.parent.mkdir(parents=True, exist_ok=True)
         cells = [[length, depth, *cell] for (length, depth), cell in self.cells.items()]
-        values = {"format": FORMAT, "task": asdict(self.task), "reader": asdict(self.reader)}
+        values = {"format": FORMAT, "task": asdict(self.task), "reader": self.reader.to_json()}
         write_json(path, {**values, "seconds": self.seconds, "cells": cells})
 
     @staticmethod

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from model.checkpoints.catalogue import load_model, load_tokenizer_of, model_card
 from model.diagnostics.explored import Explored
+from model.experiment import Strategy
 from model.interventions.initial_states import Origin, initial_state, row_of
 from model.interventions.mitigations import active
 from model.recording.recording import read_state
@@ -39,10 +40,12 @@ def reader_of(
         model=model,
         weights=card.weights,
         train_length=card.train_length,
-        initial_state=initial_state,
-        source=source if row_of(initial_state).needs_source else "",
-        mitigations=tuple(active(mitigations or {}).items()),
-        seed=seed,
+        strategy=Strategy(
+            initial_state=initial_state,
+            source=source if row_of(initial_state).needs_source else "",
+            mitigations=tuple(active(mitigations or {}).items()),
+            seed=seed,
+        ),
     )
 
 
@@ -56,9 +59,9 @@ def open_reader(reader: Reader, source: Path | None) -> tuple[LanguageModel, Sca
     card = model_card(reader.model)
     explored = Explored.load(card.explored) if card.explored else None
     model = load_model(reader.model)
-    origin = Origin(explored=explored, source=read_state(source) if source else None, seed=reader.seed)
-    state = initial_state(reader.initial_state, model.zero_state(), origin)
-    return model, partial(layer_scans, model, dict(reader.mitigations), explored), state
+    origin = Origin(explored=explored, source=read_state(source) if source else None, seed=reader.strategy.seed)
+    state = initial_state(reader.strategy.initial_state, model.zero_state(), origin)
+    return model, partial(layer_scans, model, dict(reader.strategy.mitigations), explored), state
 
 
 def measure(

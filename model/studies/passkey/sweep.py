@@ -113,7 +113,7 @@ def strategy_reader(model: str, entry: Mapping[str, Any], seed: int) -> Reader:
         raise UserError("initial_states.needs_source")
     if explored is None and row.needs_explored:
         raise UserError("initial_states.needs_explored", name=name)
-    for mitigation, _ in reader.mitigations:
+    for mitigation, _ in reader.strategy.mitigations:
         if explored is None and MITIGATIONS[mitigation].needs_reference:
             raise UserError("mitigations.needs_reference", name=mitigation)
     return reader

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from model.errors import UserError
-from model.experiment import key_of
+from model.experiment import PLAIN, Strategy, flat, key_of
 from model.studies.recall import PASSKEYS
 
 FILLERS = ("sentence", "newlines", "text")
@@ -85,35 +85,31 @@ class PasskeyTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """Who answers: a model, where its memory starts, how it is mended.
-
-    The fields are those of :class:`model.experiment.Experiment`: ``source`` is the key of the recording that a carried
-    state is taken from.
-    """
+    """Who answers: a model, and the strategy it reads with."""
 
     model: str
     weights: str = ""
     train_length: int = 0
-    initial_state: str = "zeros"
-    source: str = ""
-    mitigations: tuple[tuple[str, float], ...] = ()
-    seed: int = 0
+    strategy: Strategy = PLAIN
 
     @property
     def plain(self) -> bool:
         """Whether memory starts empty and nothing is mended."""
-        return self.initial_state == "zeros" and not self.mitigations
+        return self.strategy.plain
 
     def baseline(self) -> Reader:
         """The same model with an empty memory and no mitigation."""
-        return replace(self, initial_state="zeros", source="", mitigations=(), seed=0)
+        return replace(self, strategy=PLAIN)
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary for JSON; :meth:`from_json` reads it back."""
+        return flat(self)
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Reader:
-        """The reader that :func:`dataclasses.asdict` wrote; fields of later versions are ignored."""
+        """The reader that :meth:`to_json` wrote; fields of later versions are ignored."""
         known = {name: values[name] for name in Reader.__dataclass_fields__ if name in values}
-        known["mitigations"] = tuple((str(name), float(value)) for name, value in known.get("mitigations", ()))
-        return Reader(**known)
+        return Reader(**known, strategy=Strategy.from_json(values))
 
 
 def result_key(task: Any, reader: Reader) -> str:
@@ -122,7 +118,7 @@ def result_key(task: Any, reader: Reader) -> str:
     for entry in fields(task):
         if entry.metadata.get("later") and values[entry.name] == entry.default:
             del values[entry.name]
-    return key_of([values, asdict(reader)])
+    return key_of([values, reader.to_json()])
 
 
 def doubling_lengths(train_length: int, longest: int, least: int = 1) -> tuple[int, ...]:

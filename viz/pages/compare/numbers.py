@@ -105,10 +105,12 @@ def differences(chosen: Sequence[Recording]) -> dict[str, list[str]]:
         "document": [plain(recording.meta.document_name) for recording in chosen],
         "model": [plain(recording.experiment.model) for recording in chosen],
         "weights": [recording.experiment.weights for recording in chosen],
-        "initial_state": [t(f"initial_states.{recording.experiment.initial_state}_title") for recording in chosen],
-        "source": [recording.experiment.source or t("compare.none") for recording in chosen],
+        "initial_state": [
+            t(f"initial_states.{recording.experiment.strategy.initial_state}_title") for recording in chosen
+        ],
+        "source": [recording.experiment.strategy.source or t("compare.none") for recording in chosen],
     }
-    settings = [dict(recording.experiment.mitigations) for recording in chosen]
+    settings = [dict(recording.experiment.strategy.mitigations) for recording in chosen]
     for name in dict.fromkeys(name for setting in settings for name in setting):
         rows[f"mitigation.{name}"] = [
             number(name, setting[name]) if name in setting else t("compare.off") for setting in settings
@@ -116,7 +118,7 @@ def differences(chosen: Sequence[Recording]) -> dict[str, list[str]]:
     rows |= {
         "train_length": [f"{recording.train_length:,}" for recording in chosen],
         "precision": [recording.experiment.precision for recording in chosen],
-        "seed": [str(recording.experiment.seed) for recording in chosen],
+        "seed": [str(recording.experiment.strategy.seed) for recording in chosen],
         "read": [f"{recording.read_tokens:,}" for recording in chosen],
     }
     if len({recording.experiment.document for recording in chosen}) > 1:  # two documents may share a name

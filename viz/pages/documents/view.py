@@ -142,7 +142,7 @@ def _row(library: session.Library, recording: Recording) -> dict[str, Any]:
         "title": session.title_of(recording),
         "document": recording.meta.document_name,
         "model": experiment.model,
-        "settings": describe(experiment.initial_state, experiment.mitigations),
+        "settings": describe(experiment.strategy),
         "tokens": recording.read_tokens,
         "excess": None if ratio is None else round(100 * (ratio - 1)) + 0.0,  # no minus zero
         "status": t(f"documents_page.status_{_status(recording)}"),

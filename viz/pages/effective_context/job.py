@@ -35,9 +35,9 @@ def readers(chosen: Choices, other: str | None) -> tuple[Reader, ...]:
     """The plain model, what the sidebar has chosen if that differs, and, plain too, the model ``other``."""
     reader = reader_of(
         chosen.model,
-        initial_state=chosen.initial_state,
-        source=chosen.source,
-        mitigations=dict(chosen.mitigations),
+        initial_state=chosen.strategy.initial_state,
+        source=chosen.strategy.source,
+        mitigations=dict(chosen.strategy.mitigations),
     )
     found = (reader,) if reader.plain else (reader.baseline(), reader)
     return (*found, reader_of(other)) if other is not None else found
@@ -81,7 +81,7 @@ def start(begun: Sequence[RemembranceResult], text: str, source: Path | None) ->
         tokens, _ = encode(load_tokenizer_of(begun[0].reader.model), text)  # one for all: they share the tokenizer
 
         def run(result: RemembranceResult, report: Report) -> object:
-            carried = source if result.reader.source else None
+            carried = source if result.reader.strategy.source else None
             return measure(result, tokens, source=carried, report=report, stop=job.stopped)
 
         measurements.run_all(job, begun, home, "remembrance.reading", lambda result: len(result.distances), run)

@@ -86,7 +86,7 @@ def _run(
     left = remembrances.tokens_left(begun)
     partly = any(result.distances and not result.complete for result in begun)
     label = "run_done" if left == 0 else "run_more" if partly else "run"
-    unready = chosen.initial_state == "carried" and not chosen.source
+    unready = chosen.strategy.initial_state == "carried" and not chosen.strategy.source
     with st.container(horizontal=True, vertical_alignment="center"):
         clicked = st.button(
             t(f"remembrance.{label}"),
@@ -99,7 +99,7 @@ def _run(
     if clicked:
         try:
             begun[0].task.check()
-            source = session.visible_recordings().get(chosen.source)
+            source = session.visible_recordings().get(chosen.strategy.source)
             remembrances.start(begun, text, source.path if source is not None else None)
         except UserError as error:
             show_error(error)
@@ -174,7 +174,7 @@ def _percent(share: float) -> str:
 
 def _name(reader: Reader, model: str) -> str:
     if not reader.plain:
-        return describe(reader.initial_state, reader.mitigations)
+        return describe(reader.strategy)
     return t("remembrance.plain") if reader.model == model else reader.model
 
 

@@ -160,7 +160,7 @@ def _what_was_read(recording: Recording, summary: dict[str, Any]) -> str:
         "overview.read",
         document=plain(recording.meta.document_name),
         model=plain(experiment.model),
-        settings=describe(experiment.initial_state, experiment.mitigations),
+        settings=describe(experiment.strategy),
     )
     speed, peak = summary.get("tokens_per_second"), summary.get("peak_rss_mb")
     if speed:

@@ -45,7 +45,10 @@ def start(results: Sequence[PasskeyResult], cell: Cell, texts: Sequence[str]) ->
     lacking = [(name, text) for name, text in lacking if name not in st.session_state.get(_FOUND, {})]
     wanted = [name for name, _ in lacking]
     recordings = session.visible_recordings()
-    sources = [recordings[reader.source].path if reader.source in recordings else None for _, reader in wanted]
+    sources = [
+        recordings[reader.strategy.source].path if reader.strategy.source in recordings else None
+        for _, reader in wanted
+    ]
     total = sum(task.tokens for task, _ in wanted)
 
     def work(job: jobs.Job) -> dict[Name, Explained]:

@@ -42,9 +42,9 @@ def readers(chosen: Choices) -> tuple[Reader, ...]:
     """The plain model and, if it is another, what the sidebar has chosen."""
     reader = reader_of(
         chosen.model,
-        initial_state=chosen.initial_state,
-        source=chosen.source,
-        mitigations=dict(chosen.mitigations),
+        initial_state=chosen.strategy.initial_state,
+        source=chosen.strategy.source,
+        mitigations=dict(chosen.strategy.mitigations),
     )
     return (reader,) if reader.plain else (reader.baseline(), reader)
 
@@ -114,7 +114,7 @@ def start(begun: Sequence[PasskeyResult], text: str, source: Path | None) -> job
 
     def work(job: jobs.Job) -> None:
         def run(result: PasskeyResult, report: Report) -> object:
-            carried = source if result.reader.source else None
+            carried = source if result.reader.strategy.source else None
             return measure(result, text=text, source=carried, report=report, stop=job.stopped)
 
         measurements.run_all(job, begun, home, "passkey.reading", lambda result: len(result.cells), run)

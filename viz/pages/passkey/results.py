@@ -99,7 +99,7 @@ def title(result: PasskeyResult) -> str:
 
 def reader_words(reader: Reader) -> str:
     """How a reader is mended."""
-    return t("passkey.plain") if reader.plain else describe(reader.initial_state, reader.mitigations)
+    return t("passkey.plain") if reader.plain else describe(reader.strategy)
 
 
 def task_words(task: PasskeyTask) -> str:

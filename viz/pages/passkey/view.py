@@ -92,7 +92,7 @@ def _run(
         if any(result.cells and not result.complete for result in begun)
         else "run"
     )
-    unready = chosen.initial_state == "carried" and not chosen.source
+    unready = chosen.strategy.initial_state == "carried" and not chosen.strategy.source
     with st.container(horizontal=True, vertical_alignment="center"):
         clicked = st.button(
             t(f"passkey.{label}"),
@@ -106,7 +106,7 @@ def _run(
         try:
             begun[0].task.check()
             passkey_results.show_settings()
-            source = session.visible_recordings().get(chosen.source)
+            source = session.visible_recordings().get(chosen.strategy.source)
             passkeys.start(begun, text, source.path if source is not None else None)
         except UserError as error:
             show_error(error)
