@@ -10,24 +10,12 @@ import streamlit as st
 from model.errors import UserError
 from viz.app import session, uploads
 from viz.app.language import language_switch, show_error, t
+from viz.app.navigation import PAGES
 from viz.app.sidebar import sidebar
 from viz.app.theme import follow_theme
 from viz.jobs import reading
 
 ASSETS = Path(__file__).parent / "viz" / "assets"  # a page icon by its name would be fetched from outside
-PAGES = {  # file: icon, whether it shows the chosen recording
-    "overview": (":material/lightbulb:", True),
-    "state_norms": (":material/show_chart:", True),
-    "state_map": (":material/bubble_chart:", True),
-    "passkey": (":material/key:", False),
-    "effective_context": (":material/history:", False),
-    "lab": (":material/science:", False),
-    "evidence": (":material/balance:", False),
-    "compare": (":material/compare_arrows:", False),
-    "documents": (":material/folder_open:", False),
-    "models": (":material/deployed_code:", False),
-}
-
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
 with st.sidebar:
     language_switch()

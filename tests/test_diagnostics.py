@@ -15,7 +15,8 @@ from model.diagnostics.explored import Explored
 from model.diagnostics.summary import summarise, verdict
 from model.experiment import Experiment
 from model.messages import LANGUAGES, catalogue, message
-from model.recording.recording import CANCELLED, CHUNK, COMPLETE, SKETCH, Meta, Recording, RecordingWriter
+from model.recording.recording import CANCELLED, COMPLETE, Meta, Recording, RecordingWriter
+from model.recording.schema import CHUNK, SKETCH
 
 T = 256
 FIGURES = (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tree import with_tree
+from tests.tree import PAGE, with_tree
 
 ROOT = Path(__file__).parent.parent
 STAIRS = ["kernels", "model", "viz", "app"]
@@ -172,6 +172,6 @@ def test_no_code_file_outgrows_one_idea(room: str) -> None:
     assert files and not {file: lines for file, lines in long.items() if lines > 400}
 
 
-def test_the_readme_names_every_file() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    assert with_tree(readme) == readme, "run: python -m tests.tree"
+def test_the_architecture_names_every_folder() -> None:
+    page = PAGE.read_text("utf-8")
+    assert with_tree(page) == page, "run: python -m tests.tree"

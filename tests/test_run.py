@@ -60,7 +60,7 @@ def assert_same(ours: dict, theirs: dict, **tolerance) -> None:
 
 
 def test_chunk_is_the_same_in_kernels_and_recordings() -> None:
-    assert model.recording.recording.CHUNK == CHUNK
+    assert model.recording.schema.CHUNK == CHUNK
 
 
 def test_losses_are_those_of_one_forward_pass() -> None:

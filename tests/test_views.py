@@ -18,7 +18,8 @@ from model.diagnostics.collapse import excess_curve
 from model.diagnostics.explored import Explored
 from model.diagnostics.state_map import PCA, UMAP, StateMap
 from model.messages import LANGUAGES, message
-from model.recording.recording import CHUNK, Recording, recordings
+from model.recording.recording import Recording, recordings
+from model.recording.schema import CHUNK
 from tests.support import synthetic_recording
 from viz.app import session, theme
 from viz.jobs import registry as jobs

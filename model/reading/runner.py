@@ -33,7 +33,6 @@ from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
 from model.recording.recording import (
     BLOCK,
     CANCELLED,
-    CHUNK,
     COMPLETE,
     Meta,
     Recording,
@@ -41,6 +40,7 @@ from model.recording.recording import (
     read_progress,
     read_state,
 )
+from model.recording.schema import CHUNK
 from model.state import flatten_state, unflatten_state
 from model.tokenizer import encode
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kernels.cpu.summary import chunk_means, count_sketch, summarise
 from kernels.types import Memory, Scan, ScanInputs, ScanOutput, Telemetry
-from model.recording.recording import CHUNK, SKETCH
+from model.recording.schema import CHUNK, SKETCH
 
 STATISTICS = ("norm", "mean", "std", "max_abs")
 """Over all elements of a head's state: Frobenius norm, mean, standard deviation and largest absolute value."""

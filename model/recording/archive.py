@@ -23,7 +23,8 @@ from model.errors import UserError
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS
 from model.json_file import write_json
-from model.recording.recording import CANCELLED, CHUNK, COMPLETE, SKETCH, Meta, Recording, read_progress
+from model.recording.recording import CANCELLED, COMPLETE, Meta, Recording, read_progress
+from model.recording.schema import ARRAYS, Array, sizes
 
 MAX_FILES = 20_000
 MAX_BYTES = 1 << 30
@@ -36,17 +37,6 @@ NAMES = re.compile(
     rf"recording\.json|progress\.json|text\.txt|{STATE}"
     r"|data\.zarr/zarr\.json|data\.zarr/[a-z_]{1,30}/zarr\.json|data\.zarr/[a-z_]{1,30}/c(/\d{1,6}){1,3}"
 )
-DIMENSIONS = {
-    ("token",): ("loss", "control_loss"),
-    ("token", "layer", "head"): ("token_norm",),
-    ("boundary",): ("position", "character"),
-    ("boundary", "layer", "head"): ("norm", "mean", "std", "max_abs", "decay", "log_decay"),
-    ("snapshot",): ("snapshot_position",),
-    ("snapshot", "layer", "feature"): ("sketch",),
-    ("snapshot", "layer", "head"): ("effective_rank",),
-}
-OPTIONAL = {"control_loss", "token_norm"}
-INTEGERS = {"position", "character", "snapshot_position"}
 
 
 class RefusedError(ValueError):
@@ -169,37 +159,33 @@ def _check_arrays(path: Path, meta: Meta) -> None:
     root = path / "data.zarr"
     write_json(root / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {}})
     tokens, found = meta.experiment.tokens, {folder.name for folder in root.iterdir() if folder.is_dir()}
-    sizes = {"token": tokens, "boundary": -(-tokens // CHUNK) + 1, "layer": len(meta.layers), "head": meta.nheads}
-    sizes["feature"] = SKETCH
-    sizes["snapshot"] = json.loads((root / "snapshot_position" / "zarr.json").read_text("utf-8"))["shape"][0]
-    _require(type(sizes["snapshot"]) is int and 0 <= sizes["snapshot"] <= 65_536, "snapshots")
-    for dimensions, names in DIMENSIONS.items():
-        for name in names:
-            if name not in found and name in OPTIONAL:
-                continue
-            _check_layout(root / name, name, dimensions, tuple(sizes[word] for word in dimensions))
-    _require(found <= {name for names in DIMENSIONS.values() for name in names}, "an unknown array")
+    snapshots = json.loads((root / "snapshot_position" / "zarr.json").read_text("utf-8"))["shape"][0]
+    _require(type(snapshots) is int and 0 <= snapshots <= 65_536, "snapshots")
+    lengths = sizes(tokens=tokens, layers=len(meta.layers), heads=meta.nheads, snapshots=snapshots)
+    for name, row in ARRAYS.items():
+        if name in found or not row.optional:
+            _check_layout(root / name, row, tuple(lengths[word] for word in row.dimensions))
+    _require(found <= ARRAYS.keys(), "an unknown array")
     group = zarr.open_group(str(root), mode="r")
     for name in found:
         array: Any = group[name]
         for start in range(0, array.shape[0], array.chunks[0]):
             _require(not np.isinf(array[start : start + array.chunks[0]]).any(), "infinite numbers")
-    recording, snapshots = Recording(path), np.asarray(group["snapshot_position"])
-    for name in INTEGERS:
+    recording = Recording(path)
+    for name in (name for name, row in ARRAYS.items() if row.dtype == "int32"):
         # Boundaries after the end of a cancelled reading are zeros; places for snapshots are all known beforehand.
-        values = snapshots if name == "snapshot_position" else recording.array(name)
+        values = np.asarray(group[name]) if name == "snapshot_position" else recording.array(name)
         limit = meta.characters if name == "character" else tokens
         rising = bool((np.diff(values) >= 0).all())
         _require(not len(values) or (rising and values[0] >= 0 and values[-1] <= limit), "positions")
 
 
-def _check_layout(folder: Path, name: str, dimensions: tuple[str, ...], shape: tuple[int, ...]) -> None:
+def _check_layout(folder: Path, row: Array, shape: tuple[int, ...]) -> None:
     """Metadata of one array, and of each of its chunks how large it says to be unpacked."""
     metadata = json.loads((folder / "zarr.json").read_text("utf-8"))
     chunk = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
-    dtype = "int32" if name in INTEGERS else "float32"
-    _require(metadata["node_type"] == "array" and metadata["data_type"] == dtype, "type")
-    _require(tuple(metadata["dimension_names"]) == dimensions and tuple(metadata["shape"]) == shape, "shape")
+    _require(metadata["node_type"] == "array" and metadata["data_type"] == row.dtype, "type")
+    _require(tuple(metadata["dimension_names"]) == row.dimensions and tuple(metadata["shape"]) == shape, "shape")
     _require(math.prod(shape) <= MAX_ELEMENTS, "too large")
     _require(all(type(a) is int and 1 <= a <= b for a, b in zip(chunk, shape, strict=True)), "chunks")
     _require([codec["name"] for codec in metadata["codecs"]] == ["bytes", "zstd"], "codec")

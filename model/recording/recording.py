@@ -6,16 +6,7 @@
     state.safetensors   the memory after the last safe token: where to resume, and the "carried" state of other runs
     text.txt            the document itself, only if its owner asked for that
 
-Arrays, with their dimensions:
-
-    loss, control_loss            (token)                  nats; of predicting this token from those before it
-    token_norm                    (token, layer, head)     Frobenius norm of the state, if asked for
-    position, character           (boundary)               tokens read so far; where that is in the text
-    norm, mean, std, max_abs      (boundary, layer, head)  of the state at the boundary
-    decay, log_decay              (boundary, layer, head)  mean of a_t and of log a_t over the chunk that ends here
-    snapshot_position             (snapshot)
-    sketch                        (snapshot, layer, feature)  the state, each head in units of its explored spread
-    effective_rank                (snapshot, layer, head)  exp of the entropy of the singular values
+The arrays, their dimensions and units stand in :data:`model.recording.schema.ARRAYS`.
 
 Nothing here needs torch: a view opens a recording with numpy alone.
 """
@@ -23,7 +14,6 @@ Nothing here needs torch: a view opens a recording with numpy alone.
 from __future__ import annotations
 
 import json
-import math
 import platform
 import shutil
 from collections.abc import Iterator, Mapping
@@ -40,14 +30,10 @@ from safetensors.numpy import load_file, save_file
 from model.errors import UserError
 from model.experiment import Experiment
 from model.json_file import write_json
+from model.recording.schema import ARRAYS, CHUNK, VERSION, Array, sizes
 
-FORMAT = 1
 BLOCK = 32_768
 """Tokens that are written, and can be lost, together: a multiple of every segment and chunk."""
-CHUNK = 64
-"""Tokens between two boundaries; the same as :data:`kernels.types.CHUNK`, which a test checks."""
-SKETCH = 128
-"""Features of a sketched layer state."""
 
 RUNNING, COMPLETE, CANCELLED = "running", "complete", "cancelled"
 
@@ -66,7 +52,7 @@ class Meta:
     d_state: int
     status: str = RUNNING
     created: str = ""
-    format: int = FORMAT
+    format: int = VERSION
     versions: dict[str, str] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
 
@@ -75,7 +61,7 @@ class Meta:
         """Parse ``recording.json``; UserError if it is not one of ours."""
         try:
             values = json.loads((path / "recording.json").read_text("utf-8"))
-            if values["format"] > FORMAT:
+            if values["format"] > VERSION:
                 raise UserError("recordings.newer", name=path.name)
             values["experiment"] = Experiment.from_json(values["experiment"])
             values["layers"] = tuple(values["layers"])
@@ -170,6 +156,19 @@ class Recording:
         file = self.path / "text.txt"
         return file.read_text("utf-8") if file.exists() else None
 
+    def to_xarray(self) -> Any:
+        """Everything that was read as an ``xarray.Dataset``, with units and meanings; ImportError without xarray."""
+        import xarray
+
+        found = {name: row for name, row in ARRAYS.items() if self.has(name)}
+        return xarray.Dataset(
+            {
+                name: (row.dimensions, self.array(name), {"units": row.unit, "long_name": row.meaning})
+                for name, row in found.items()
+            },
+            attrs={"title": self.title, "key": self.key, "train_length": self.train_length},
+        ).set_coords(["position", "character", "snapshot_position"])
+
     def rename(self, title: str) -> None:
         """Give the recording another title."""
         self.meta = replace(self.meta, title=title)
@@ -196,36 +195,28 @@ class RecordingWriter:
         self.meta = replace(meta, created=datetime.now(UTC).isoformat(timespec="seconds"), versions=versions())
         self.meta.write(path)
         self._group = zarr.open_group(str(path / "data.zarr"), mode="w", zarr_format=3)
-        layers, heads = len(meta.layers), meta.nheads
-        token, boundary = experiment.tokens, -(-experiment.tokens // CHUNK) + 1
-        shapes: dict[str, tuple[tuple[str, int], ...]] = {"loss": (("token", token),)}
-        if experiment.control:
-            shapes["control_loss"] = (("token", token),)
-        if experiment.token_norms:
-            shapes["token_norm"] = (("token", token), ("layer", layers), ("head", heads))
-        for name in ("norm", "mean", "std", "max_abs", "decay", "log_decay"):
-            shapes[name] = (("boundary", boundary), ("layer", layers), ("head", heads))
-        count = len(snapshot_positions)
-        shapes["sketch"] = (("snapshot", count), ("layer", layers), ("feature", SKETCH))
-        shapes["effective_rank"] = (("snapshot", count), ("layer", layers), ("head", heads))
-        for name, dimensions in shapes.items():
-            self._create(name, dimensions, "float32", math.nan)
-        for name in ("position", "character"):
-            self._create(name, (("boundary", boundary),), "int32", 0)
-        self._create("snapshot_position", (("snapshot", count),), "int32", 0)
+        lengths = sizes(
+            tokens=experiment.tokens,
+            layers=len(meta.layers),
+            heads=meta.nheads,
+            snapshots=len(snapshot_positions),
+        )
+        wanted = {"control_loss": experiment.control, "token_norm": experiment.token_norms}
+        for name, row in ARRAYS.items():
+            if not row.optional or wanted[name]:
+                self._create(name, row, tuple(lengths[word] for word in row.dimensions))
         stored: Any = self._group["snapshot_position"]
         stored[:] = snapshot_positions
 
-    def _create(self, name: str, dimensions: tuple[tuple[str, int], ...], dtype: str, fill: float) -> None:
-        rows = {"token": BLOCK, "boundary": BLOCK // CHUNK}.get(dimensions[0][0], max(1, dimensions[0][1]))
-        shape = tuple(size for _, size in dimensions)
+    def _create(self, name: str, row: Array, shape: tuple[int, ...]) -> None:
+        rows = {"token": BLOCK, "boundary": BLOCK // CHUNK}.get(row.dimensions[0], max(1, shape[0]))
         self._group.create_array(
             name,
             shape=shape,
             chunks=(min(rows, max(1, shape[0])), *shape[1:]),
-            dtype=dtype,
-            fill_value=fill,
-            dimension_names=tuple(word for word, _ in dimensions),
+            dtype=row.dtype,
+            fill_value=row.fill,
+            dimension_names=row.dimensions,
         )
 
     def put(self, name: str, start: int, values: np.ndarray) -> None:

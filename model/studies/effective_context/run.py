@@ -19,7 +19,7 @@ import numpy as np
 
 from model.checkpoints.card import fingerprint
 from model.checkpoints.catalogue import available, model_card
-from model.recording.recording import CHUNK
+from model.recording.schema import CHUNK
 from model.studies.effective_context.result import RemembranceResult
 from model.studies.passkey.cell_by_cell import WORK
 from model.studies.passkey.run import open_reader

@@ -21,7 +21,7 @@ from model.interventions.initial_states import Origin, initial_state
 from model.reading.runner import layer_scans
 from model.reading.stream import control_border, control_losses, control_rows, losses_of, read
 from model.reading.telemetry import recorded, reduce_states
-from model.recording.recording import CHUNK
+from model.recording.schema import CHUNK
 from model.state import State, flatten_state, map_state
 from model.studies.evidence.result import SPOTS, DocumentReading
 from model.studies.passkey import Cell, PasskeyResult, PasskeyTask, Reader, even_depths, measure

@@ -16,7 +16,7 @@ import numpy as np
 from model.checkpoints.catalogue import load_tokenizer_of
 from model.reading.stream import SEGMENT
 from model.reading.telemetry import recorded
-from model.recording.recording import CHUNK
+from model.recording.schema import CHUNK
 from model.studies.passkey.answer import read_to_answers, scores
 from model.studies.passkey.cell_by_cell import WORK
 from model.studies.passkey.prompts import Prompt, Prompts

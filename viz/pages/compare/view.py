@@ -14,7 +14,8 @@ import streamlit as st
 
 from model.diagnostics.collapse import excess_curve
 from model.messages import message
-from model.recording.recording import CHUNK, Recording
+from model.recording.recording import Recording
+from model.recording.schema import CHUNK
 from viz.app import links
 from viz.app.language import plain, t
 from viz.app.session import short_titles_of, titles_of

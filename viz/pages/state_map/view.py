@@ -16,7 +16,8 @@ import streamlit as st
 
 from model.diagnostics.state_map import StateMap
 from model.messages import message
-from model.recording.recording import CHUNK, Recording
+from model.recording.recording import Recording
+from model.recording.schema import CHUNK
 from viz.app.language import show_error, t
 from viz.app.session import explored_origin, text_of
 from viz.app.theme import EXPLORED, is_dark

@@ -1,0 +1,84 @@
+"""The one table of what a recording holds: the writer, the check of an archive and the documentation come from it.
+
+``python -m tests.reference`` writes the table into ``docs/recordings.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+VERSION = 1
+"""Version of the layout: a recording that names a later one is refused in a sentence."""
+CHUNK = 64
+"""Tokens between two boundaries; the same as :data:`kernels.types.CHUNK`, which a test checks."""
+SKETCH = 128
+"""Features of a sketched layer state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Array:
+    """One array: its ``dimensions`` in order, ``unit`` and ``meaning``; ``optional`` ones are recorded on request."""
+
+    dimensions: tuple[str, ...]
+    unit: str
+    meaning: str
+    dtype: str = "float32"
+    optional: bool = False
+
+    @property
+    def fill(self) -> float:
+        """What is there before it is written: NaN, or 0 for whole numbers."""
+        return 0 if self.dtype == "int32" else float("nan")
+
+
+_HEADS = ("boundary", "layer", "head")
+
+ARRAYS: dict[str, Array] = {
+    "loss": Array(
+        dimensions=("token",), unit="nats", meaning="of predicting this token from those before it; the first has none"
+    ),
+    "control_loss": Array(
+        dimensions=("token",),
+        unit="nats",
+        meaning="the same from a fresh state: the matched control",
+        optional=True,
+    ),
+    "token_norm": Array(
+        dimensions=("token", "layer", "head"),
+        unit="",
+        meaning="Frobenius norm of the state after this token",
+        optional=True,
+    ),
+    "position": Array(dimensions=("boundary",), unit="tokens", meaning="tokens read at the boundary", dtype="int32"),
+    "character": Array(dimensions=("boundary",), unit="characters", meaning="where that is in the text", dtype="int32"),
+    "norm": Array(dimensions=_HEADS, unit="", meaning="Frobenius norm of the state at the boundary"),
+    "mean": Array(dimensions=_HEADS, unit="", meaning="mean of the state's elements"),
+    "std": Array(dimensions=_HEADS, unit="", meaning="standard deviation of the state's elements"),
+    "max_abs": Array(dimensions=_HEADS, unit="", meaning="largest magnitude of the state's elements"),
+    "decay": Array(dimensions=_HEADS, unit="", meaning="mean decay a_t over the chunk that ends here"),
+    "log_decay": Array(dimensions=_HEADS, unit="nats", meaning="mean of log a_t over the chunk that ends here"),
+    "snapshot_position": Array(
+        dimensions=("snapshot",), unit="tokens", meaning="tokens read at the snapshot", dtype="int32"
+    ),
+    "sketch": Array(
+        dimensions=("snapshot", "layer", "feature"),
+        unit="spread of explored states",
+        meaning="count sketch of the layer's state, each head in units of its explored spread",
+    ),
+    "effective_rank": Array(
+        dimensions=("snapshot", "layer", "head"), unit="", meaning="exp of the entropy of the singular values"
+    ),
+}
+
+
+def sizes(*, tokens: int, layers: int, heads: int, snapshots: int) -> dict[str, int]:
+    """The length of every dimension of a recording."""
+    boundaries = -(-tokens // CHUNK) + 1
+    return {
+        "token": tokens,
+        "boundary": boundaries,
+        "layer": layers,
+        "head": heads,
+        "feature": SKETCH,
+        "snapshot": snapshots,
+    }

@@ -1,0 +1,17 @@
+"""The table of pages, in the order of the top bar: a folder of ``viz/pages`` each."""
+
+from __future__ import annotations
+
+PAGES: dict[str, tuple[str, bool]] = {
+    "overview": (":material/lightbulb:", True),
+    "state_norms": (":material/show_chart:", True),
+    "state_map": (":material/bubble_chart:", True),
+    "passkey": (":material/key:", False),
+    "effective_context": (":material/history:", False),
+    "lab": (":material/science:", False),
+    "evidence": (":material/balance:", False),
+    "compare": (":material/compare_arrows:", False),
+    "documents": (":material/folder_open:", False),
+    "models": (":material/deployed_code:", False),
+}
+"""Folder: its icon, and whether the page shows the chosen recording."""
