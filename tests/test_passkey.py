@@ -96,7 +96,7 @@ def test_prompts_of_a_trial_share_their_beginning(tokenizer):
 
 def test_keys_differ_between_trials_and_seeds_and_not_between_runs(tokenizer):
     def keys(**changes):
-        prompts = Prompts(a_task(digits=9, strategy=Strategy(**changes)), tokenizer)
+        prompts = Prompts(a_task(digits=9, **changes), tokenizer)
         return [prompts.prompt(240, 0.5, trial).key for trial in range(4)]
 
     assert keys() == keys()
@@ -251,7 +251,7 @@ def test_a_result_survives_its_file(tmp_path):
 )
 def test_what_does_not_fit_is_one_sentence_in_every_language(tokenizer, changes, text, key):
     with pytest.raises(UserError) as caught:
-        Prompts(a_task(strategy=Strategy(**changes)), tokenizer, text)
+        Prompts(a_task(**changes), tokenizer, text)
     assert caught.value.key == f"passkey.{key}"
     for language in LANGUAGES:
         sentence = caught.value.sentence(language)

@@ -21,7 +21,7 @@ from model.checkpoints.card import fingerprint
 from model.checkpoints.catalogue import available, model_card
 from model.recording.schema import CHUNK
 from model.studies.effective_context.result import RemembranceResult
-from model.studies.passkey.cell_by_cell import WORK
+from model.studies.passkey.result import WORK
 from model.studies.passkey.run import open_reader
 
 if TYPE_CHECKING:

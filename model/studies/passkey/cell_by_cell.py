@@ -17,11 +17,7 @@ from model.reading.stream import SEGMENT
 from model.state import State
 from model.studies.passkey.answer import answer, cell_of
 from model.studies.passkey.prompts import Prompts
-from model.studies.passkey.result import PasskeyResult, Report
-
-WORK = 1 << 20
-"""Tokens times channels of all layers that are read at once, over all rows of a batch: bounds memory whatever the
-length of the prompts, and the time to the next chance of stopping. Measured fastest on CPUs for the shipped model."""
+from model.studies.passkey.result import WORK, PasskeyResult, Report
 
 
 def run_passkey(

@@ -18,8 +18,8 @@ from model.reading.stream import SEGMENT
 from model.reading.telemetry import recorded
 from model.recording.schema import CHUNK
 from model.studies.passkey.answer import read_to_answers, scores
-from model.studies.passkey.cell_by_cell import WORK
 from model.studies.passkey.prompts import Prompt, Prompts
+from model.studies.passkey.result import WORK
 from model.studies.passkey.run import open_reader
 from model.studies.passkey.task import PasskeyTask, Reader
 
