@@ -25,7 +25,8 @@ FLOORS = (
     ("reading",),
     ("studies",),
     ("training",),
-    ("cli", "api"),
+    ("api",),
+    ("cli",),
 )
 """The parts of ``model``, from the ground up: an import points to the same floor or a lower one."""
 DEFERRED = Path(__file__).parent / "deferred_imports.toml"

@@ -1,0 +1,48 @@
+"""What a notebook calls: read a file into a recording, and open one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from model.documents.document import read_path
+from model.reading.runner import Progress, prepare, run
+from model.recording.recording import Recording
+
+
+def read(
+    path: str | Path,
+    model: str = "mamba2-base",
+    out: str | Path = "recordings",
+    *,
+    initial_state: str = "zeros",
+    source: str | Path | None = None,
+    mitigations: Mapping[str, float] | None = None,
+    token_norms: bool = False,
+    seed: int = 0,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Recording:
+    """Read the document at ``path`` with ``model`` and return its recording, a folder below ``out``.
+
+    ``model`` is a name of :func:`model.available`, a folder, or a downloaded hub name. ``mitigations`` maps names of
+    :data:`model.MITIGATIONS` to strengths; ``source`` is the recording whose final state "carried" starts from. The
+    same experiment is read once: a second call returns what is there, and continues what was interrupted.
+    UserError, with one sentence, for whatever does not fit.
+    """
+    document = read_path(Path(path), allow_blank=True)
+    prepared = prepare(
+        document.text,
+        document.name,
+        model,
+        initial_state=initial_state,
+        source=None if source is None else Path(source),
+        mitigations=mitigations,
+        token_norms=token_norms,
+        seed=seed,
+    )
+    return run(prepared, Path(out), on_progress=on_progress)
+
+
+def open_recording(path: str | Path) -> Recording:
+    """The recording in the folder ``path``; UserError if it is none."""
+    return Recording(Path(path))
