@@ -320,7 +320,7 @@ def test_the_sentence_on_top_follows_the_numbers(monkeypatch):
     )
     assert "100% of the collapse is gone" in lab.finding(a_result(1.4, -0.02))
     assert "only 4% of the collapse" in lab.finding(a_result(1.4, 1.35))
-    assert "did not cure" in lab.finding(a_result(1.4, 1.5))
+    assert "did not recover" in lab.finding(a_result(1.4, 1.5))
     assert "no collapse" in lab.finding(a_result(0.1, 0.0))
     short = a_result(1.0, 0.5)
     short = replace(short, readings=((0, replace(short.before, excess=None)), short.readings[-1]))
