@@ -23,8 +23,6 @@ from model.config import PRESETS, ModelConfig
 from model.errors import UserError
 from model.published.config import PublishedConfig
 from model.published.registry import find, known
-from model.published.tokens import load_published_tokenizer
-from model.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -120,6 +118,9 @@ def load_model(name: str, precision: str = "float32") -> LanguageModel:
 @lru_cache(maxsize=4)
 def load_tokenizer_of(name: str) -> Tokenizer:
     """The tokenizer of the model ``name``."""
+    from model.published.tokens import load_published_tokenizer
+    from model.tokenizer import load_tokenizer
+
     card = model_card(name)
     if card.published:
         return load_published_tokenizer(card.path, card.name)

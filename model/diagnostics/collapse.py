@@ -26,6 +26,12 @@ MATERIAL = 0.05
 BATCH = 64
 """Tokens of the shortest batch whose mean counts as one observation."""
 MOST_BATCHES = 32
+STUDENT_T = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
+    2.052, 2.048, 2.045, 2.042, 2.040,
+)  # fmt: skip
+"""97.5% quantiles for 1 to 31 degrees of freedom, so that the first chart does not wait for scipy."""
 LEAST_BALANCE = 4
 """Training lengths that must cost, less those that do not, before there is an onset."""
 STRETCH = 5
@@ -76,10 +82,17 @@ def tokens_needed(train_length: int, multiple: int = BEYOND) -> int:
 
 def half_width(values: np.ndarray) -> np.ndarray:
     """Half of Student's 95% interval of the mean of ``values`` (two or more, ...), over the first axis."""
-    from scipy.special import stdtrit  # slow to import: the app starts without it
-
     count = len(values)
-    return np.asarray(stdtrit(count - 1, 0.975) * values.std(axis=0, ddof=1) / math.sqrt(count))
+    return np.asarray(student_t(count - 1) * values.std(axis=0, ddof=1) / math.sqrt(count))
+
+
+def student_t(degrees: int) -> float:
+    """The 97.5% quantile of Student's t: from the table where it reaches, else from scipy."""
+    if degrees <= len(STUDENT_T):
+        return STUDENT_T[degrees - 1]
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, 0.975))
 
 
 def batch_interval(values: np.ndarray) -> Interval:
