@@ -1,10 +1,14 @@
 """The documents say what the program has: commands, options, variables, pages, table rows, arrays, links."""
 
+import json
 import re
+import shutil
 from pathlib import Path
 
+import pytest
 import xarray
 
+from model.errors import UserError
 from model.recording.recording import Recording, recordings
 from model.recording.schema import ARRAYS, VERSION
 from tests.reference import RECORDINGS, REFERENCE, ROOT, VARIABLES, reference, with_arrays
@@ -47,7 +51,23 @@ def test_stored_recordings_have_the_arrays_of_the_schema() -> None:
             assert array.dims == ARRAYS[str(name)].dimensions
             assert array.dtype == ARRAYS[str(name)].dtype
         read = recording.to_xarray()
-        assert read["norm"].attrs["long_name"] and read["loss"].sizes["token"] == recording.read_tokens
+        assert (
+            read["norm"].attrs["long_name"]
+            and list(read["layer"]) == [0, 1]
+            and read["loss"].sizes["token"] == recording.read_tokens
+        )
+
+
+def test_a_recording_without_a_version_is_of_the_first(tmp_path: Path) -> None:
+    folder = tmp_path / "old"
+    shutil.copytree(next(iter(recordings(ROOT / "sample_data" / "recordings"))).path, folder)
+    values = json.loads((folder / "recording.json").read_text("utf-8"))
+    del values["format"]
+    (folder / "recording.json").write_text(json.dumps(values), "utf-8")
+    assert Recording(folder).meta.format == 1
+    (folder / "recording.json").write_text(json.dumps(values | {"format": VERSION + 1}), "utf-8")
+    with pytest.raises(UserError, match="newer"):
+        Recording(folder)
 
 
 def test_packages_of_the_tree_say_what_they_are() -> None:

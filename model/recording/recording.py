@@ -61,7 +61,7 @@ class Meta:
         """Parse ``recording.json``; UserError if it is not one of ours."""
         try:
             values = json.loads((path / "recording.json").read_text("utf-8"))
-            if values["format"] > VERSION:
+            if values.setdefault("format", 1) > VERSION:
                 raise UserError("recordings.newer", name=path.name)
             values["experiment"] = Experiment.from_json(values["experiment"])
             values["layers"] = tuple(values["layers"])
@@ -157,8 +157,11 @@ class Recording:
         return file.read_text("utf-8") if file.exists() else None
 
     def to_xarray(self) -> Any:
-        """Everything that was read as an ``xarray.Dataset``, with units and meanings; ImportError without xarray."""
-        import xarray
+        """Everything that was read as an ``xarray.Dataset``, with units and meanings; UserError without xarray."""
+        try:
+            import xarray
+        except ImportError as error:
+            raise UserError("recordings.no_xarray") from error
 
         found = {name: row for name, row in ARRAYS.items() if self.has(name)}
         return xarray.Dataset(
@@ -166,6 +169,7 @@ class Recording:
                 name: (row.dimensions, self.array(name), {"units": row.unit, "long_name": row.meaning})
                 for name, row in found.items()
             },
+            coords={"token": np.arange(self.read_tokens), "layer": list(range(len(self.meta.layers)))},
             attrs={"title": self.title, "key": self.key, "train_length": self.train_length},
         ).set_coords(["position", "character", "snapshot_position"])
 
