@@ -203,8 +203,10 @@ def continuation(model: LanguageModel, scans_over: ScansOver) -> Continuation:
     """The quickest way for ``model`` to continue from copied states."""
     try:
         from model.studies.passkey.shared_prefix import SharedContinuation
-    except ImportError:  # speed is in files that can be deleted
-        return Continuation(model, scans_over)
+    except ModuleNotFoundError as error:
+        if error.name != "model.studies.passkey.shared_prefix":
+            raise
+        return Continuation(model, scans_over)  # what makes it quicker may be deleted
     return (SharedContinuation if SharedContinuation.takes(model) else Continuation)(model, scans_over)
 
 

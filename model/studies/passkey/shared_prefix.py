@@ -1,7 +1,7 @@
 """Speed alone, behind :mod:`.fork`: rows of a stack of Mamba-2 share what stands before the first scan.
 
 Delete this file (and the two that only it imports, :mod:`.shared_mamba2` and :mod:`.shared_scans`) and the answers are
-the same, two to four times later. Rows that read the same tokens share all that precedes the first scan, whose inputs
+the same, several times later. Rows that read the same tokens share all that precedes the first scan, whose inputs
 depend on no state, and so do branches; the last layer only updates its state, and not even with what its heads will
 have forgotten when something is queried.
 """
