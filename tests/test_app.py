@@ -388,15 +388,15 @@ def test_the_app_starts_without_torch() -> None:
 
 def test_the_first_page_takes_little_work() -> None:
     script = (
-        "import streamlit.web.server, streamlit.testing.v1 as testing, time\n"
+        "import streamlit.web.server, streamlit.testing.v1 as testing, sys\n"
         "app = testing.AppTest.from_file('app.py', default_timeout=60)\n"
-        "before = time.process_time()\n"
         "app.run()\n"
         "assert not app.exception\n"
-        "print(time.process_time() - before)"
+        "slow = ('torch', 'umap', 'numba', 'transformers', 'sklearn', 'scipy', 'pypdf', 'docx')\n"
+        "print([name for name in slow if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert float(done.stdout.splitlines()[-1]) < 2  # seconds of one core, whatever else the machine does
+    assert done.stdout.splitlines()[-1] == "[]"  # what is slow to import, and not a clock, which a busy machine moves
 
 
 def test_figures_of_the_overview_stay_small_however_long_the_document() -> None:
