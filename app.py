@@ -41,8 +41,7 @@ name = page.url_path or "overview"
 with st.sidebar:
     sidebar(with_uploader=name != "documents")
     follow_theme()
-reading.show_failure()
-reading.live_panel()
+reading.show()
 try:
     if PAGES[name][1]:
         session.choose_recording()

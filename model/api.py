@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model.documents.document import read_path
-from model.reading.runner import Progress, prepare, run
+from model.experiment import Strategy
+from model.reading.prepare import Options, prepare
+from model.reading.runner import Progress, run
 from model.recording.recording import Recording
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 def read(
@@ -18,27 +24,26 @@ def read(
     initial_state: str = "zeros",
     source: str | Path | None = None,
     mitigations: Mapping[str, float] | None = None,
-    token_norms: bool = False,
     seed: int = 0,
+    token_norms: bool = False,
+    tokenizer: Tokenizer | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Recording:
     """Read the document at ``path`` with ``model`` and return its recording, a folder below ``out``.
 
     ``model`` is a name of :func:`model.available`, a folder, or a downloaded hub name. ``mitigations`` maps names of
-    :data:`model.MITIGATIONS` to strengths; ``source`` is the recording whose final state "carried" starts from. The
-    same experiment is read once: a second call returns what is there, and continues what was interrupted.
+    :data:`model.MITIGATIONS` to strengths; ``source`` is the recording whose final state "carried" starts from.
+    ``tokenizer``, of the library tokenizers, replaces that of the model; it must use the model's vocabulary. The same
+    experiment is read once: a second call returns what is there, and continues what was interrupted.
     UserError, with one sentence, for whatever does not fit.
     """
-    document = read_path(Path(path), allow_blank=True)
     prepared = prepare(
-        document.text,
-        document.name,
+        read_path(path, allow_blank=True),
         model,
-        initial_state=initial_state,
+        Strategy.of(initial_state, mitigations, seed=seed),
+        Options(token_norms=token_norms),
         source=None if source is None else Path(source),
-        mitigations=mitigations,
-        token_norms=token_norms,
-        seed=seed,
+        tokenizer=tokenizer,
     )
     return run(prepared, Path(out), on_progress=on_progress)
 

@@ -40,6 +40,19 @@ class Strategy:
         return self.initial_state == "zeros" and not self.mitigations
 
     @staticmethod
+    def of(
+        initial_state: str = "zeros",
+        mitigations: Mapping[str, float] | None = None,
+        *,
+        source: str = "",
+        seed: int = 0,
+    ) -> Strategy:
+        """The strategy of these choices, mitigations in the order in which they act."""
+        return Strategy(
+            initial_state=initial_state, source=source, mitigations=tuple((mitigations or {}).items()), seed=seed
+        )
+
+    @staticmethod
     def from_json(values: Mapping[str, Any]) -> Strategy:
         """The strategy among ``values``, as :func:`flat` wrote them; what else they hold is ignored."""
         known = {name: values[name] for name in Strategy.__dataclass_fields__ if name in values}
@@ -63,7 +76,7 @@ class Experiment:
     ``document`` is the SHA-256 of its text, ``tokens`` its length. ``model`` is a name of the model table and
     ``weights`` the fingerprint of its files. ``precision`` is that of matrix products: "float32" or "bfloat16".
     ``control`` also reads the document with a fresh memory of ``train_length`` tokens; ``token_norms`` records the
-    exact norm at every token.
+    exact norm at every token. ``tokenizer`` names one's own tokenizer, "" the model's.
     """
 
     document: str
@@ -76,11 +89,12 @@ class Experiment:
     control: bool = True
     token_norms: bool = False
     snapshots: int = 1024
+    tokenizer: str = ""
 
     @property
     def key(self) -> str:
         """Twelve hexadecimal digits that name this experiment and its recording."""
-        return key_of(flat(self))
+        return key_of(self.to_json())
 
     @property
     def plain(self) -> bool:
@@ -93,7 +107,10 @@ class Experiment:
 
     def to_json(self) -> dict[str, object]:
         """A dictionary for JSON; :meth:`from_json` reads it back."""
-        return flat(self)
+        values = flat(self)
+        if not self.tokenizer:  # a field that came later leaves stored recordings and their keys as they are
+            del values["tokenizer"]
+        return values
 
     @staticmethod
     def from_json(values: Mapping[str, object]) -> Experiment:

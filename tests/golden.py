@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from model.checkpoints.catalogue import DEFAULT
-from model.documents.document import read_path
-from model.reading.runner import prepare, run
+from model.documents.document import Document, read_path
+from model.reading.prepare import prepare
+from model.reading.runner import run
 from model.studies.passkey.result import PasskeyResult
 from model.studies.passkey.run import measure, reader_of
 from model.studies.passkey.task import PasskeyTask
@@ -32,7 +33,7 @@ def of_document(sample: str) -> dict[str, Any]:
     """Losses, onset, unexplored share and norms (layer by spot, mean over heads) of one sample, read from scratch."""
     text = read_path(sample_path(sample)).text
     with tempfile.TemporaryDirectory() as folder:
-        recording = run(prepare(text, SAMPLES[sample].file, DEFAULT), Path(folder))
+        recording = run(prepare(Document.of(text, SAMPLES[sample].file), DEFAULT), Path(folder))
         rows = np.searchsorted(recording.array("position"), SPOTS)
         norms = recording.array("norm")[rows].mean(axis=-1).T  # (layers, spots)
         figures = {name: recording.summary[name] for name in FIGURES}

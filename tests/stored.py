@@ -12,18 +12,19 @@ from model.checkpoints.catalogue import DEFAULT, load_tokenizer_of, model_card
 from model.diagnostics.explored import Explored
 from model.diagnostics.state_map import UMAP, project
 from model.documents.document import read_path
-from model.reading.runner import prepare, run
+from model.experiment import Strategy
+from model.reading.prepare import prepare
+from model.reading.runner import run
 from model.studies.effective_context import RemembranceResult, measure
 from model.studies.evidence import begin, run_evidence
 from model.studies.evidence.run import samples as evidence_samples
 from model.studies.passkey.run import reader_of, store_samples
 from model.tokenizer import encode
-from sample_data import SAMPLES, sample_path
+from sample_data import sample_path
 from viz.app.session import SHIPPED as RECORDINGS
-from viz.jobs.evidence import SHIPPED as EVIDENCE
+from viz.jobs.evidence import STORED as EVIDENCE
 from viz.jobs.state_map import States, _file, _store
-from viz.pages.effective_context.job import SHIPPED as REMEMBRANCE
-from viz.pages.effective_context.job import task_of
+from viz.pages.effective_context.job import CONTEXT, task_of
 
 READ = ("plant_log_ja", "equipment_spec_en")
 MITIGATED: tuple[dict[str, float], ...] = ({}, {"state_norm": 1.0}, {"window": 256.0})
@@ -35,7 +36,7 @@ def main() -> None:
     if sys.argv[1:] == ["evidence"]:
         return
     samples = RECORDINGS.parent
-    for folder in (RECORDINGS, REMEMBRANCE, samples / "passkey"):
+    for folder in (RECORDINGS, CONTEXT.shipped, samples / "passkey"):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
     explored = Explored.load(model_card(DEFAULT).explored)
@@ -43,15 +44,15 @@ def main() -> None:
         document = read_path(sample_path(sample))
         tokens, _ = encode(load_tokenizer_of(DEFAULT), document.text)
         for settings in MITIGATED:
-            recording = run(prepare(document.text, SAMPLES[sample].file, DEFAULT, mitigations=settings), RECORDINGS)
+            recording = run(prepare(document, DEFAULT, Strategy.of(mitigations=settings)), RECORDINGS)
             print(sample, settings, {key: recording.summary[key] for key in ("loss_beyond", "excess_loss")}, flush=True)
             states = States(recording, explored, None)
             found = project(*states.sketches(), UMAP)
             assert found is not None and not found.reason
             _store(_file(states), found, states.identity)
             task = task_of(document.sha256, model_card(DEFAULT).train_length, 32, 16)
-            asked = RemembranceResult(task=task, reader=reader_of(DEFAULT, mitigations=settings))
-            measure(asked, tokens).save(REMEMBRANCE / f"{asked.key}.json")
+            asked = RemembranceResult(task=task, reader=reader_of(DEFAULT, Strategy.of(mitigations=settings)))
+            measure(asked, tokens).save(CONTEXT.shipped / f"{asked.key}.json")
     store_samples(samples / "passkey", DEFAULT, mitigations=MITIGATED[1])
 
 

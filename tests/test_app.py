@@ -54,7 +54,7 @@ def open_app(shelves: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Ite
         return app.run()
 
     yield start
-    for job in jobs.office().jobs():
+    for job in jobs.registry().jobs():
         job.cancel()
         job.wait(20)
 

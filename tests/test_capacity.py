@@ -119,8 +119,8 @@ def test_the_pictures_keep_the_two_ranges_apart():
 def test_the_section_draws_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str) -> None:
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
     monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", tmp_path / "none")
-    monkeypatch.setattr("viz.pages.passkey.job.SHIPPED", tmp_path / "none")
-    monkeypatch.setattr("viz.jobs.evidence.SHIPPED", tmp_path / "evidence")
+    monkeypatch.setattr("viz.pages.passkey.job.TEST.shipped", tmp_path / "none")
+    monkeypatch.setattr("viz.jobs.evidence.STORED", tmp_path / "evidence")
     make_tiny_checkpoint(tmp_path)
 
     def page() -> AppTest:

@@ -226,9 +226,9 @@ def test_numbers_are_those_of_the_one_loop(whole: EvidenceResult) -> None:
     from kernels.cpu.chunked import chunked_scan
     from model.checkpoints.catalogue import load_model
     from model.reading.stream import control_losses, read
-    from model.studies.evidence.run import tokens_of
+    from model.studies.evidence.run import first_tokens
 
-    model, tokens = load_model("tiny"), tokens_of("tiny", DOCUMENTS[0][1], TOKENS)
+    model, tokens = load_model("tiny"), first_tokens("tiny", DOCUMENTS[0][1], TOKENS)
     losses = np.concatenate([segment.losses for segment in read(model, tokens, model.zero_state(), [chunked_scan] * 2)])
     control = control_losses(model, tokens, 512, TOKENS, 64)
     base = whole.member("base")
@@ -254,10 +254,10 @@ def test_state_statistics_are_those_of_the_final_state(home: Path) -> None:
     from kernels.cpu.chunked import chunked_scan
     from model.checkpoints.catalogue import load_model
     from model.studies.evidence.measure import read_document
-    from model.studies.evidence.run import tokens_of
+    from model.studies.evidence.run import first_tokens
     from model.studies.passkey import reader_of
 
-    model, tokens = load_model("tiny"), tokens_of("tiny", DOCUMENTS[0][1], 64)
+    model, tokens = load_model("tiny"), first_tokens("tiny", DOCUMENTS[0][1], 64)
     reading = read_document(reader_of("tiny"), tokens, None, lambda read: False)
     _, state = model.hidden(torch.from_numpy(tokens.astype(np.int64))[None], None, [chunked_scan] * 2)
     states = torch.stack([layer.memory.state[0] for layer in state])
@@ -438,7 +438,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Opens the page in a fresh session, with the stored results of a folder and the tiny family as the base."""
     from streamlit.testing.v1 import AppTest
 
-    monkeypatch.setattr("viz.jobs.evidence.SHIPPED", tmp_path / "stored")
+    monkeypatch.setattr("viz.jobs.evidence.STORED", tmp_path / "stored")
     for module in ("viz.jobs.evidence", "viz.pages.evidence.view"):
         monkeypatch.setattr(f"{module}.DEFAULT", "tiny")
     monkeypatch.setattr("viz.pages.evidence.view.LENGTHS", (TOKENS, 2 * TOKENS))

@@ -17,12 +17,12 @@ from model.experiment import Experiment
 from model.interventions.initial_states import INITIAL_STATES, InitialState
 from model.interventions.mitigations import MITIGATIONS, Mitigation
 from model.mixers import MIXERS, Mixer
-from model.reading.runner import prepare, run
+from model.reading.runner import run
 from model.recording.recording import Recording
 from model.state import LayerState, empty_layer
 from model.studies.passkey import PasskeyResult
 from model.tokenizer import train_tokenizer
-from tests.tiny import make_tiny_checkpoint, tiny_text
+from tests.tiny import make_tiny_checkpoint, prepared, tiny_text
 from viz.app.session import SHIPPED as RECORDINGS
 
 TEXT = tiny_text(300, seed=3)
@@ -57,7 +57,7 @@ def home(tmp_path, monkeypatch):
 
 
 def read(folder, model: str, **choices) -> Recording:
-    return run(prepare(TEXT, "notes.txt", model, control=False, **choices), folder / "recordings")
+    return run(prepared(TEXT, model, control=False, **choices), folder / "recordings")
 
 
 def test_a_mixer_is_one_row(home, monkeypatch):

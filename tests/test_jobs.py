@@ -14,10 +14,10 @@ from viz.jobs.registry import CANCELLED, DONE, FAILED, QUEUED, RUNNING, Job, Ser
 @pytest.fixture(autouse=True)
 def no_leftovers():
     yield
-    for job in jobs.office().jobs():
+    for job in jobs.registry().jobs():
         job.cancel()
         job.wait(5)
-        jobs.office().forget(job)
+        jobs.registry().forget(job)
 
 
 def until_stopped(job: Job) -> str:

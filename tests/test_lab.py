@@ -17,7 +17,7 @@ from model.diagnostics.collapse import Interval
 from model.errors import UserError
 from model.messages import LANGUAGES, message
 from model.reading.explore import explore
-from model.reading.runner import prepare, run
+from model.reading.runner import run
 from model.tokenizer import encode
 from model.training import trial as trials
 from model.training import watch
@@ -27,7 +27,7 @@ from model.training.post_config import PostTrainConfig
 from model.training.trial import Reading, Trial, TrialResult, borders, by_position, middles
 from model.training.watch import run_trial
 from tests.test_post_training import RECALL
-from tests.tiny import make_tiny_checkpoint, tiny_text
+from tests.tiny import make_tiny_checkpoint, prepared, tiny_text
 from viz.jobs import registry as jobs
 
 
@@ -73,8 +73,8 @@ def test_the_watched_curve_is_the_means_of_what_reading_gives(tiny, streams, tok
     assert result.complete and result.done == 30
     assert [step for step, _ in result.readings] == [0, 10, 20, 30]
     assert [step for step, _ in result.losses] == [10, 20, 30]
-    prepared = prepare(tiny_text(400, 5), "d", "tiny")
-    recording = run(prepared, tiny / "recordings")
+    document = prepared(tiny_text(400, 5), "tiny")
+    recording = run(document, tiny / "recordings")
     loss, control = recording.array("loss"), recording.array("control_loss")
     edges = borders(len(tokens))
     assert edges[0] == 0 and edges[-1] == len(tokens) and (np.diff(edges) > 0).all()
@@ -126,7 +126,7 @@ def page(tiny, monkeypatch):
     monkeypatch.setattr("model.training.checkpoint.explore", partial(explore, windows=16))
     opened = AppTest.from_file("../app.py", default_timeout=60).run()
     yield opened.switch_page("viz/pages/lab/page.py").run()
-    for job in jobs.office().jobs():
+    for job in jobs.registry().jobs():
         job.cancel()
         job.wait(20)
 
@@ -176,7 +176,7 @@ def test_a_short_run_ends_with_a_model_that_the_sidebar_lists(page, tiny, langua
     }
     made = json.loads((folder / "training.json").read_text("utf-8"))
     assert made["config"]["interventions"] == [["carried", 0.98]] and made["base_weights"] == model_card("tiny").weights
-    assert run(prepare(tiny_text(200), "d", "cured-1"), tiny / "read").complete
+    assert run(prepared(tiny_text(200), "cured-1"), tiny / "read").complete
 
 
 def upload(page, words: int):

@@ -40,7 +40,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
         return app.run().switch_page("viz/pages/models/page.py").run()
 
     yield start
-    for job in jobs.office().jobs():
+    for job in jobs.registry().jobs():
         job.cancel()
         job.wait(20)
     load_model.cache_clear()
@@ -145,7 +145,7 @@ def test_the_hub_is_asked_and_then_downloaded_from(
         assert expected in said(app) and not started
     app.button(key="download_model").click().run()
     assert not app.exception
-    job = next(job for job in jobs.office().jobs() if job.kind == "hub_download")
+    job = next(job for job in jobs.registry().jobs() if job.kind == "hub_download")
     for _ in range(50):
         if job.done:
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from model.experiment import Strategy
 from model.studies.passkey import PasskeyResult, Prompts, measure, reader_of
 from model.studies.passkey.explain import explain
 from tests.test_passkey import a_task
@@ -24,7 +25,7 @@ def test_a_cell_explained_is_the_cell_counted(tiny, settings, monkeypatch):
     monkeypatch.setattr("model.studies.passkey.explain.WORK", 2 * 2 * 64 * 512)  # two trials at a time
     monkeypatch.setattr("model.reading.stream.SEGMENT", 64)
     task = a_task(question="pairs", count=2, lengths=(CELL[0],), depths=(CELL[1],), trials=5)
-    reader = reader_of(tiny, mitigations=settings)
+    reader = reader_of(tiny, Strategy.of(mitigations=settings))
     counted = measure(PasskeyResult(task=task, reader=reader)).cells[CELL]
     read: list[int] = []
     found = explain(task, reader, CELL, passed=lambda tokens: bool(read.append(tokens)))

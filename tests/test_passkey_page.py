@@ -12,6 +12,7 @@ import plotly.io
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from model.experiment import Strategy
 from model.messages import message
 from model.studies.passkey import PasskeyResult, reader_of
 from model.studies.passkey.questions import QUESTIONS
@@ -27,13 +28,13 @@ def open_page(tmp_path, monkeypatch) -> Callable[..., AppTest]:
     """Opens the page in a new session of ``language``, with a tiny model and two kept results of it."""
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
     monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", tmp_path / "none")
-    monkeypatch.setattr("viz.pages.passkey.job.SHIPPED", tmp_path / "none")
+    monkeypatch.setattr("viz.pages.passkey.job.TEST.shipped", tmp_path / "none")
     make_tiny_checkpoint(tmp_path)
     for numbers, settings in (([[10, 0, 1], [10, 3, None]], {}), ([[10, 9, 2], [10, 4, 2], [1, 1, 1]], {"decay": 4.0})):
         made = a_result(numbers)
         task = replace(made.task, lengths=tuple(8 * length for length in made.lengths))
         cells = {(8 * length, depth): cell for (length, depth), cell in made.cells.items()}
-        result = PasskeyResult(task=task, reader=reader_of("tiny", mitigations=settings), cells=cells)
+        result = PasskeyResult(task=task, reader=reader_of("tiny", Strategy.of(mitigations=settings)), cells=cells)
         result.save(tmp_path / "passkey" / f"{result.key}.json")
 
     def start(language: str = "en", **query: str) -> AppTest:

@@ -20,7 +20,7 @@ from model.config import ModelConfig
 from model.diagnostics.explored import Explored
 from model.errors import UserError
 from model.messages import LANGUAGES, message
-from model.reading.runner import prepare, run
+from model.reading.runner import run
 from model.state import map_state
 from model.training import loop, post_training
 from model.training.checkpoint import post_train_checkpoint
@@ -30,7 +30,7 @@ from model.training.post_config import PostTrainConfig
 from model.training.post_training import KEPT, PostCourse, Starts, post_train
 from model.training.running_text import RunningText
 from model.training.train import TrainConfig, train
-from tests.tiny import make_tiny_checkpoint, tiny_text
+from tests.tiny import make_tiny_checkpoint, prepared, tiny_text
 
 RECALL = RecallConfig(pairs=2, passkey_share=0.0, weight=5.0)  # the tiny tokenizer makes sentences too long
 EVERYTHING = (("carried", 0.3), ("tbtt", 0.3), ("fitted", 0.1), ("gaussian", 0.1), ("longer", 0.1))
@@ -399,7 +399,7 @@ def test_a_finished_run_is_a_model_and_a_cancelled_one_is_not_yet(tiny, streams,
     assert made["command"] == "memory-explorer post-train tiny" and made["base_weights"] == model_card("tiny").weights
     assert made["config"]["interventions"] == [["carried", 0.9], ["longer", 0.1]] and "torch" in made["versions"]
     assert [step["step"] for step in made["curve"]] == [10, 12]
-    recording = run(prepare(tiny_text(400, seed=8), "notes.txt", "tiny-cured"), tmp_path / "recordings")
+    recording = run(prepared(tiny_text(400, seed=8), "tiny-cured"), tmp_path / "recordings")
     assert recording.complete and np.isfinite(recording.array("loss")[1:]).all()
     with pytest.raises(UserError, match="already holds a checkpoint"):
         post_train_checkpoint(chosen, streams, out, **arguments)

@@ -25,11 +25,11 @@ from model.published.config import read_published
 from model.published.tokens import beginning
 from model.reading import stream
 from model.reading.reference import record_explored, reference_of
-from model.reading.runner import prepare, run
+from model.reading.runner import run
 from model.studies.facts import facts_of, reported_lengths
 from model.tokenizer import PIECE
 from tests.published import VOCAB, mamba2, random_model, save
-from tests.tiny import tiny_text
+from tests.tiny import prepared, tiny_text
 
 TEXT = tiny_text(900, seed=3)
 
@@ -207,7 +207,7 @@ def test_a_tokenizer_of_another_model(copy: Path) -> None:
     file = copy / "tokenizer.json"
     file.write_text("{}")
     with pytest.raises(UserError, match="no fast tokenizer"):
-        prepare(TEXT, "notes.txt", str(copy))
+        prepared(TEXT, str(copy))
 
 
 LOADING = """
@@ -251,7 +251,7 @@ def test_a_published_model_reads_a_document(kind: str, tmp_path: Path) -> None:
     reference = reference_of(card)
     assert reference is not None and reference.names == ("notes.txt",) and reference.windows == 8
     choices: dict[str, Any] = {"mitigations": {"decay": 2.0}, "initial_state": "fitted", "token_norms": True}
-    recording = run(prepare(TEXT, "notes.txt", name, **choices), tmp_path / "out")
+    recording = run(prepared(TEXT, name, **choices), tmp_path / "out")
     config = card.config
     assert recording.meta.layers == config.layers
     heads = recording.array("norm").shape[2]
@@ -277,7 +277,7 @@ def test_a_cut_run_of_a_hybrid_goes_on_with_the_same_numbers(tmp_path: Path, mon
     monkeypatch.setattr("model.reading.stream.CHANNELS", 0)  # segments of 512 tokens
     name = str(save(random_model("bamba"), tmp_path / "model"))
     seen: list[Any] = []
-    document = prepare(TEXT, "notes.txt", name, train_length=64)
+    document = prepared(TEXT, name, train_length=64)
     cut = run(document, tmp_path / "cut", on_progress=seen.append, stop=lambda: len(seen) >= 3)
     assert not cut.complete
     whole, resumed = run(document, tmp_path / "whole"), run(document, tmp_path / "cut")
@@ -291,7 +291,7 @@ def test_mitigations_that_need_one_rate_per_head_are_refused(name: str, tmp_path
     assert not MITIGATIONS[name].fits(model_card(folder).config)
     assert MITIGATIONS[name].fits(model_card("mamba2-base").config)
     with pytest.raises(UserError, match="one rate"):
-        prepare(TEXT, "notes.txt", folder, mitigations={name: MITIGATIONS[name].suggested})
+        prepared(TEXT, folder, mitigations={name: MITIGATIONS[name].suggested})
 
 
 def test_the_command_reads_with_a_folder_and_with_a_downloaded_name(checkpoint: Path, tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_tokens_before_every_text_are_read_first(checkpoint: Path) -> None:
     assert beginning(tokenizer) == []
     tokenizer.post_processor = TemplateProcessing(single="! $A", special_tokens=[("!", 7)])
     assert beginning(tokenizer) == [7]
-    document = prepare(TEXT, "notes.txt", str(checkpoint))
+    document = prepared(TEXT, str(checkpoint))
     assert document.tokens[0] == 7 and document.characters[:2].tolist() == [0, 0]
 
 
@@ -324,7 +324,7 @@ def test_tokens_are_those_of_the_library(checkpoint: Path) -> None:
     text = tiny_text(9000, 3).replace(".", ".\n\n  \n   ")
     assert len(text) > 3 * PIECE
     theirs = AutoTokenizer.from_pretrained(checkpoint)(text)["input_ids"]
-    document = prepare(text, "notes.txt", str(checkpoint))
+    document = prepared(text, str(checkpoint))
     assert document.tokens.tolist() == theirs
 
 

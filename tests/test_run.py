@@ -16,12 +16,13 @@ from kernels.cpu.chunked import chunked_scan
 from kernels.types import CHUNK
 from model.checkpoints.catalogue import load_model, load_tokenizer_of
 from model.errors import UserError
-from model.reading.runner import prepare, run
+from model.reading.runner import run
 from model.reading.stream import CONTROL_BATCH, control_border, control_losses, losses_of, read
 from model.reading.telemetry import snapshot_positions
 from model.recording.recording import Recording
 from model.tokenizer import encode
 from tests.tiny import make_tiny_checkpoint, tiny_text
+from tests.tiny import prepared as prepare_tiny
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,7 +47,7 @@ TEXT = tiny_text(1500, seed=3)
 
 
 def prepared(**choices):
-    return prepare(choices.pop("text", TEXT), "notes.txt", "tiny", **choices)
+    return prepare_tiny(choices.pop("text", TEXT), **choices)
 
 
 def arrays(recording: Recording) -> dict[str, np.ndarray]:

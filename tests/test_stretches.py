@@ -16,7 +16,7 @@ from model.cli.main import app
 from model.diagnostics.explored import Explored, edges, novelty
 from model.diagnostics.novel_stretches import LEVEL, grown_stretches, layer_shares, novel_stretches
 from model.errors import UserError
-from model.reading.runner import prepare, run
+from model.reading.runner import run
 from model.reading.stream import read
 from model.tokenizer import encode
 from model.training.post_training import post_train
@@ -25,7 +25,7 @@ from model.training.trial import Pick, Trial, TrialResult, watched_tokens
 from model.training.watch import both_losses, run_trial
 from tests.test_explored import explored_states
 from tests.test_post_training import assert_same_weights, config, streams, tiny, watched  # noqa: F401
-from tests.tiny import tiny_text
+from tests.tiny import prepared, tiny_text
 
 # -- ranking ---------------------------------------------------------------------------------------------------------
 
@@ -172,7 +172,7 @@ def test_runs_are_their_seeds_and_a_broken_one_ends_like_an_unbroken_one(streams
 
 def test_figures_are_those_of_a_recording_of_the_same_tokens(tmp_path) -> None:
     model, tokens, explored = load_model("tiny"), document(), Explored.load(model_card("tiny").explored)
-    recording = run(prepare(tiny_text(500, 8), "d", "tiny"), tmp_path)
+    recording = run(prepared(tiny_text(500, 8), "tiny"), tmp_path)
     position = recording.array("snapshot_position")
     picks = (Pick(first=0, last=256, at=int(position[2])), Pick(first=640, last=len(tokens), at=int(position[-1])))
     losses, control = both_losses(model, tokens, 64, lambda: False)
@@ -219,7 +219,7 @@ def test_a_trial_looks_at_its_picks_before_and_after_however_it_was_broken(strea
 def test_the_command_starts_from_a_recordings_novel_stretches(tiny, tmp_path, monkeypatch) -> None:  # noqa: F811
     text = tmp_path / "notes.txt"
     text.write_text(tiny_text(3000, seed=5), "utf-8")
-    recording = run(prepare(tiny_text(500, 8), "d", "tiny"), tmp_path / "recordings", keep_text=True)
+    recording = run(prepared(tiny_text(500, 8), "tiny"), tmp_path / "recordings", keep_text=True)
     explored = Explored.load(model_card("tiny").explored)
     found = novel_stretches(explored, recording, 5)
     words = ["post-train", "tiny", "--intervention", "stretches", "--text", f"en={text}", "--length", "64"]
@@ -235,7 +235,7 @@ def test_the_command_starts_from_a_recordings_novel_stretches(tiny, tmp_path, mo
     assert done.exit_code == 0, done.output
     assert "The picked stretches" in done.output and f"after {found[0].at}" in done.output
     (recording.path / "text.txt").unlink()
-    mended = run(prepare(tiny_text(500, 8), "d", "tiny", mitigations={"decay": 2.0}), tmp_path / "recordings")
+    mended = run(prepared(tiny_text(500, 8), "tiny", mitigations={"decay": 2.0}), tmp_path / "recordings")
     for path in (recording.path, mended.path):
         with pytest.raises(UserError) as error:
             starts_of(type(recording)(path), "tiny")

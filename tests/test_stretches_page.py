@@ -10,10 +10,10 @@ from streamlit.testing.v1 import AppTest
 
 from model.messages import LANGUAGES, message
 from model.reading.explore import explore
-from model.reading.runner import prepare, run
+from model.reading.runner import run
 from model.training.trial import Figures, Pick
 from tests.test_lab import a_trial, ended, short_run, tiny, until  # noqa: F401
-from tests.tiny import tiny_text
+from tests.tiny import prepared, tiny_text
 from viz.jobs import registry as jobs
 
 WORDS = 700
@@ -28,8 +28,8 @@ def opened(tiny, monkeypatch):  # noqa: F811
     monkeypatch.setattr("model.training.trial.WATCHED", (512, 512))
     text = tiny_text(WORDS, 7)
     library = tiny / "home" / "recordings"
-    plain = run(prepare(text, "mine.txt", "tiny"), library)
-    mended = run(prepare(text, "mine.txt", "tiny", mitigations={"decay": 2.0}), library)
+    plain = run(prepared(text, "tiny"), library)
+    mended = run(prepared(text, "tiny", mitigations={"decay": 2.0}), library)
 
     def at(recording, language: str = "en") -> AppTest:
         page = AppTest.from_file("../app.py", default_timeout=60)
@@ -39,7 +39,7 @@ def opened(tiny, monkeypatch):  # noqa: F811
         return page.switch_page("viz/pages/state_map/page.py").run()
 
     yield at, plain, mended
-    for job in jobs.office().jobs():
+    for job in jobs.registry().jobs():
         job.cancel()
         job.wait(20)
 

@@ -227,7 +227,7 @@ def open_page(kept: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
         return sound(app.run().switch_page(f"viz/pages/{page}/page.py").run())
 
     yield start
-    for job in jobs.office().jobs():
+    for job in jobs.registry().jobs():
         job.cancel()
         job.wait(20)
 

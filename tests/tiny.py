@@ -1,6 +1,7 @@
 """A checkpoint small enough to make in a test: random weights, a tokenizer of a few hundred tokens, explored states."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,7 +9,10 @@ import torch
 from model.arch.lm import LanguageModel
 from model.checkpoints.catalogue import save_checkpoint
 from model.config import ModelConfig
+from model.documents.document import Document
+from model.experiment import Strategy
 from model.reading.explore import explore
+from model.reading.prepare import Options, Prepared, prepare
 from model.tokenizer import encode, train_tokenizer
 
 WORDS = [
@@ -41,3 +45,10 @@ def make_tiny_checkpoint(home: Path, train_length: int = 64) -> str:
     tokens, _ = encode(tokenizer, tiny_text(4000, seed=1))
     explore(model.requires_grad_(False), [tokens], train_length, windows=40).save(folder / "explored.safetensors")
     return "tiny"
+
+
+def prepared(text: str, model: str = "tiny", *, source: Path | None = None, **choices: Any) -> Prepared:
+    """``text`` prepared for a reading; ``choices`` are those of a strategy and the options, by their names."""
+    options = {name: choices.pop(name) for name in Options.__dataclass_fields__ if name in choices}
+    strategy = Strategy.of(**choices)
+    return prepare(Document.of(text, "notes.txt"), model, strategy, Options(**options), source=source)

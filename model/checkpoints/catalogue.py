@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from safetensors import SafetensorError
 
 from kernels.cpu.heap import keep_freed_memory
@@ -125,6 +126,27 @@ def load_tokenizer_of(name: str) -> Tokenizer:
     if card.published:
         return load_published_tokenizer(card.path, card.name)
     return load_tokenizer(card.path / "tokenizer.json")
+
+
+def tokens_of(name: str, text: str, tokenizer: Tokenizer | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """How the model ``name`` reads ``text``, with its own tokenizer or with ``tokenizer``.
+
+    Returns token ids (n_tokens,) int32 and where in ``text`` each begins (n_tokens,) int32. A published model gets the
+    tokens that its tokenizer puts before every text. UserError for tokens that the model does not know.
+    """
+    from model.published.tokens import beginning
+    from model.tokenizer import encode
+
+    card = model_card(name)
+    chosen = load_tokenizer_of(name) if tokenizer is None else tokenizer
+    tokens, characters = encode(chosen, text, whole=card.published)
+    if card.published:
+        first = beginning(chosen)
+        tokens = np.concatenate([np.array(first, np.int32), tokens])
+        characters = np.concatenate([np.zeros(len(first), np.int32), characters])
+    if len(tokens) and tokens.max() >= card.config.vocab_size:
+        raise UserError("published.other_tokenizer", name=name)
+    return tokens, characters
 
 
 def save_checkpoint(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:

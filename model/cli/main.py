@@ -22,10 +22,11 @@ from model.cli.passkey import passkey
 from model.diagnostics.summary import verdict
 from model.documents.document import read_path
 from model.errors import UserError
-from model.experiment import parse_mitigations
+from model.experiment import Strategy, parse_mitigations
 from model.messages import message
 from model.published import hub
 from model.published.room import gigabytes
+from model.reading.prepare import Options, prepare
 from model.reading.reference import SAMPLE, WINDOWS, record_explored
 from model.recording.recording import Recording
 from model.studies.evidence import EvidenceResult, begin, run_evidence
@@ -76,23 +77,16 @@ def read(
     as_json: Annotated[bool, typer.Option("--json", help="Print the key figures as JSON, and nothing else.")] = False,
 ) -> None:
     """Read a document and record what the memory does; running it again resumes, or returns what is there."""
-    from model.reading.runner import Progress, prepare, run
+    from model.reading.runner import Progress, run
 
     set_threads(threads)
     name, _, source = initial_state.partition("=")
-    document = read_path(file, encoding, allow_blank=True)  # the newline prompt is a document too
     prepared = prepare(
-        document.text,
-        document.name,
+        read_path(file, encoding, allow_blank=True),  # the newline prompt is a document too
         model,
-        initial_state=name,
+        Strategy.of(name, parse_mitigations(mitigate or []), seed=seed),
+        Options(precision=precision, control=control, token_norms=token_norms, train_length=train_length),
         source=Path(source) if source else None,
-        mitigations=parse_mitigations(mitigate or []),
-        precision=precision,
-        control=control,
-        token_norms=token_norms,
-        train_length=train_length,
-        seed=seed,
     )
 
     def show(progress: Progress) -> None:

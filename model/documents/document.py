@@ -77,6 +77,13 @@ class Document:
     size: int
     """Size of the file in bytes."""
 
+    @staticmethod
+    def of(text: str, name: str) -> Document:
+        """A text that is at hand as it is."""
+        data = text.encode("utf-8")
+        digest = hashlib.sha256(data).hexdigest()
+        return Document(name=name, text=text, sha256=digest, encoding="utf-8", media="text", size=len(data))
+
     @property
     def preview(self) -> str:
         """The first 2,000 characters."""

@@ -1,13 +1,11 @@
-"""From a text and some choices to a finished recording: what the Run button and ``memory-explorer read`` both call.
+"""From a prepared experiment to a finished recording.
 
-``prepare`` checks everything and tokenises, so that whatever is wrong is said before work starts. ``run`` reads block
-by block; each block is safe on disk before the next begins, and a run that was cancelled or killed goes on from the
-last safe one, with the same numbers as if nothing had happened.
+``run`` reads block by block; each block is safe on disk before the next begins, and a run that was cancelled or killed
+resumes from the last safe one, with the same numbers as if nothing had happened.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,15 +17,12 @@ import numpy as np
 import torch
 
 from kernels.dispatch import scan
-from model.checkpoints.card import ModelCard
-from model.checkpoints.catalogue import PRECISIONS, load_model, load_tokenizer_of, model_card
+from model.checkpoints.catalogue import load_model
 from model.diagnostics.explored import Explored
 from model.diagnostics.summary import summarise
-from model.errors import UserError
-from model.experiment import Experiment, Strategy
-from model.interventions.initial_states import Origin, initial_state, row_of
-from model.interventions.mitigations import MITIGATIONS, active, check_fits, mitigated
-from model.published.tokens import beginning
+from model.interventions.initial_states import Origin, initial_state
+from model.interventions.mitigations import check_fits, mitigated
+from model.reading.prepare import Prepared
 from model.reading.stream import control_border, control_losses, read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
 from model.recording.recording import (
@@ -42,26 +37,11 @@ from model.recording.recording import (
 )
 from model.recording.schema import CHUNK
 from model.state import flatten_state, unflatten_state
-from model.tokenizer import encode
 
 if TYPE_CHECKING:
     from kernels.types import Scan
     from model.arch.lm import LanguageModel
     from model.reading.telemetry import Sketcher
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """A checked experiment with the tokens it reads; ``characters`` says where in the text each token begins."""
-
-    experiment: Experiment
-    card: ModelCard
-    tokens: np.ndarray
-    characters: np.ndarray
-    text: str
-    document_name: str
-    explored: Explored | None
-    source: Mapping[str, np.ndarray] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,78 +56,6 @@ class Progress:
     loss: float
     control_loss: float | None
     norms: np.ndarray
-
-
-def prepare(
-    text: str,
-    document_name: str,
-    model_name: str,
-    *,
-    initial_state: str = "zeros",
-    source: Path | None = None,
-    mitigations: Mapping[str, float] | None = None,
-    precision: str = "float32",
-    control: bool = True,
-    token_norms: bool = False,
-    train_length: int | None = None,
-    seed: int = 0,
-) -> Prepared:
-    """Check every choice and tokenise ``text``; UserError with one sentence for whatever does not fit.
-
-    ``source`` is the folder of the recording whose final state is carried over.
-    """
-    card = model_card(model_name)
-    settings = active(mitigations or {})
-    check_fits(settings, card.config)
-    origin_row = row_of(initial_state)
-    explored = Explored.load(card.explored) if card.explored else None
-    if explored is None and any(MITIGATIONS[name].needs_reference for name in settings):
-        raise UserError("mitigations.needs_reference", name=next(iter(settings)))
-    if explored is None and origin_row.needs_explored:
-        raise UserError("initial_states.needs_explored", name=initial_state)
-    if origin_row.needs_source and source is None:
-        raise UserError("initial_states.needs_source")
-    if precision not in PRECISIONS:
-        raise UserError("models.precision", value=precision)
-    train_length = card.train_length if train_length is None else train_length
-    if not 16 <= train_length <= 1_000_000:
-        raise UserError("models.train_length", value=train_length)
-    tokens, characters = encode(load_tokenizer_of(model_name), text, whole=card.published)
-    if card.published:
-        first = beginning(load_tokenizer_of(model_name))
-        tokens = np.concatenate([np.array(first, np.int32), tokens])
-        characters = np.concatenate([np.zeros(len(first), np.int32), characters])
-        if len(tokens) and tokens.max() >= card.config.vocab_size:
-            raise UserError("published.other_tokenizer", name=model_name)
-    if len(tokens) < 2:
-        raise UserError("models.too_short", tokens=len(tokens))
-    carried = origin_row.needs_source and source is not None
-    experiment = Experiment(
-        document=hashlib.sha256(text.encode()).hexdigest(),
-        tokens=len(tokens),
-        model=model_name,
-        weights=card.weights,
-        train_length=train_length,
-        strategy=Strategy(
-            initial_state=initial_state,
-            source=Recording(source).key if carried and source else "",
-            mitigations=tuple(settings.items()),
-            seed=seed,
-        ),
-        precision=precision,
-        control=control,
-        token_norms=token_norms,
-    )
-    return Prepared(
-        experiment=experiment,
-        card=card,
-        tokens=tokens,
-        characters=characters,
-        text=text,
-        document_name=document_name,
-        explored=explored,
-        source=read_state(source) if carried and source else None,
-    )
 
 
 def layer_scans(
@@ -184,10 +92,10 @@ def run(
     config = model.config
     positions = snapshot_positions(experiment.tokens, experiment.snapshots)
     meta = Meta(
-        title=title or prepared.document_name,
+        title=title or prepared.document.name,
         experiment=experiment,
-        document_name=prepared.document_name,
-        characters=len(prepared.text),
+        document_name=prepared.document.name,
+        characters=len(prepared.document.text),
         layers=config.layers,
         nheads=config.recorded_heads,
         headdim=config.recorded_headdim,
@@ -195,7 +103,7 @@ def run(
     )
     writer = RecordingWriter(path, meta, positions)
     if keep_text:
-        (path / "text.txt").write_text(prepared.text, "utf-8")
+        (path / "text.txt").write_text(prepared.document.text, "utf-8")
 
     progress = read_progress(path)
     start = int(progress["tokens"])
@@ -293,7 +201,7 @@ class Block:
         first, rows = self.pending["norm"][0][0], sum(len(values) for _, values in self.pending["norm"])
         at = np.minimum(np.arange(first, first + rows) * CHUNK, tokens)
         self.writer.put("position", first, at.astype(np.int32))
-        ends = np.append(self.prepared.characters, len(self.prepared.text))
+        ends = np.append(self.prepared.characters, len(self.prepared.document.text))
         self.writer.put("character", first, ends[at].astype(np.int32))
         self.pending.clear()
         self.writer.commit(

@@ -11,7 +11,7 @@ import torch
 from kernels.dispatch import scan
 from kernels.types import Scan
 from model.arch.lm import LanguageModel
-from model.checkpoints.catalogue import load_model, load_tokenizer_of, model_card
+from model.checkpoints.catalogue import load_model, model_card, tokens_of
 from model.diagnostics.explored import Explored, novelty, stretches
 from model.diagnostics.novel_stretches import PICKED, mean_of, novel_stretches
 from model.errors import UserError
@@ -19,7 +19,6 @@ from model.reading.stream import read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
 from model.recording.recording import Recording
 from model.state import State, flatten_state, unflatten_state
-from model.tokenizer import encode
 from model.training.post_training import Starts
 from model.training.trial import Figures, Pick
 
@@ -73,7 +72,7 @@ def starts_of(recording: Recording, base: str, most: int = PICKED) -> Starts:
     if not found:
         raise UserError("stretches.none_in", name=recording.path.name)
     positions = [stretch.at for stretch in found]
-    tokens, _ = encode(load_tokenizer_of(base), recording.text)
+    tokens, _ = tokens_of(base, recording.text)
     state = states_at(load_model(base), tokens, positions)
     assert state is not None  # nobody could stop it
     return Starts(whose(recording.experiment.document, positions), state)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from model.experiment import PLAIN, Strategy
 from model.interventions.mitigations import MITIGATIONS
+from model.reading.prepare import DEFAULTS, Options
 from viz.app.language import t
 
 _NAME = "_explorer_choices"
@@ -15,15 +16,12 @@ _NAME = "_explorer_choices"
 
 @dataclass(frozen=True, kw_only=True)
 class Choices:
-    """The choices of the sidebar; ``train_length`` None is the model's own."""
+    """The choices of the sidebar; ``keep`` and ``keep_text`` say what outlives the session."""
 
     document: str
     model: str
     strategy: Strategy = PLAIN
-    train_length: int | None = None
-    precision: str = "float32"
-    control: bool = True
-    token_norms: bool = False
+    options: Options = DEFAULTS
     keep: bool = False
     keep_text: bool = False
 

@@ -6,7 +6,6 @@ and is shared by everyone who uses this server. ``session`` is a folder of the s
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -197,16 +196,7 @@ def sample_document(name: str) -> Document:
     """The sample ``name`` as a document."""
     if name not in SAMPLES:
         raise UserError("app.document_gone")
-    text = sample_text(name)
-    data = text.encode("utf-8")
-    return Document(
-        name=SAMPLES[name].file,
-        text=text,
-        sha256=hashlib.sha256(data).hexdigest(),
-        encoding="utf-8",
-        media="text",
-        size=len(data),
-    )
+    return Document.of(sample_text(name), SAMPLES[name].file)
 
 
 def text_of(recording: Recording) -> str | None:

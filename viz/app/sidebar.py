@@ -16,6 +16,7 @@ from model.errors import UserError
 from model.experiment import Strategy
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS, PRESETS, Mitigation
+from model.reading.prepare import Options
 from viz.app import session, uploads
 from viz.app.choices import Choices, number, remember
 from viz.app.language import show_error, t
@@ -40,12 +41,14 @@ def sidebar(with_uploader: bool) -> None:
     model = _model(models)
     initial_state, source = _initial_state(model)
     mitigations = _mitigations(model)
-    options = _options(model)
+    options, keep, keep_text = _options(model)
     chosen = Choices(
         document=document,
         model=model.name,
         strategy=Strategy(initial_state=initial_state, source=source, mitigations=mitigations),
-        **options,
+        options=options,
+        keep=keep,
+        keep_text=keep_text,
     )
     remember(chosen)
     _run(chosen)
@@ -185,7 +188,8 @@ def _apply_preset() -> None:
             st.session_state[f"{name}_value"] = int(preset[name]) if row.integer else float(preset[name])
 
 
-def _options(model: ModelCard) -> dict[str, Any]:
+def _options(model: ModelCard) -> tuple[Options, bool, bool]:
+    """How to read, whether the recording outlives the session, and whether the text is stored with it."""
     with st.expander(t("sidebar.advanced"), icon=":material/tune:"):
         own_length = st.toggle(
             t("sidebar.train_length_own"), key="own_length", bind=BOUND, help=t("sidebar.train_length_help")
@@ -195,20 +199,21 @@ def _options(model: ModelCard) -> dict[str, Any]:
             train_length = st.number_input(
                 t("sidebar.train_length"), 16, 1_000_000, model.train_length, key="train_length", bind=BOUND
             )
-        return {
-            "train_length": train_length,
-            "control": st.toggle(t("sidebar.control"), True, key="control", bind=BOUND, help=t("sidebar.control_help")),
-            "token_norms": st.toggle(
+        options = Options(
+            train_length=train_length,
+            control=st.toggle(t("sidebar.control"), True, key="control", bind=BOUND, help=t("sidebar.control_help")),
+            token_norms=st.toggle(
                 t("sidebar.token_norms"), key="token_norms", bind=BOUND, help=t("sidebar.token_norms_help")
             ),
-            "precision": st.selectbox(
+            precision=st.selectbox(
                 t("sidebar.precision"), PRECISIONS, key="precision", bind=BOUND, help=t("sidebar.precision_help")
             ),
-            "keep": st.toggle(t("sidebar.keep"), key="keep", help=t("sidebar.keep_help"), persist_state="session"),
-            "keep_text": st.toggle(
-                t("sidebar.keep_text"), key="keep_text", help=t("sidebar.keep_text_help"), persist_state="session"
-            ),
-        }
+        )
+        keep = st.toggle(t("sidebar.keep"), key="keep", help=t("sidebar.keep_help"), persist_state="session")
+        keep_text = st.toggle(
+            t("sidebar.keep_text"), key="keep_text", help=t("sidebar.keep_text_help"), persist_state="session"
+        )
+        return options, keep, keep_text
 
 
 def _run(chosen: Choices) -> None:
@@ -219,7 +224,7 @@ def _run(chosen: Choices) -> None:
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
-        disabled=not ready or reading.busy(),
+        disabled=not ready or reading.READING.active,
         help=None if ready else t("sidebar.no_source"),
     )
     if clicked:

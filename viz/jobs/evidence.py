@@ -8,18 +8,16 @@ from pathlib import Path
 import streamlit as st
 
 from model.checkpoints.catalogue import DEFAULT, available
-from model.errors import UserError
 from model.studies.evidence import EvidenceResult, EvidenceTask, begin, members, run_evidence
 from model.studies.evidence.run import samples, taken_over
 from viz.app import session
 from viz.app.language import t
-from viz.jobs import measurements
-from viz.jobs import registry as jobs
+from viz.jobs.measurements import SHIPPED, stored
+from viz.jobs.page_job import PageJob
+from viz.jobs.registry import Job
 
-KIND = "evidence"
-SHIPPED = Path(__file__).parents[2] / "sample_data" / "evidence"
-_ERROR = session.STATE_PREFIX + "evidence_error"
-_TASK = session.STATE_PREFIX + "evidence_task"
+STORED = SHIPPED / "evidence"
+MEASUREMENT: PageJob[EvidenceTask] = PageJob("evidence")
 
 
 def folder() -> Path:
@@ -49,9 +47,9 @@ def task_of(documents: Sequence[tuple[str, str]], tokens: int) -> EvidenceTask:
     return EvidenceTask.of(documents, tokens=tokens, base=DEFAULT)
 
 
-def stored() -> list[EvidenceResult]:
+def known_results() -> list[EvidenceResult]:
     """Every result that this session may see: its own, newest first, then what came with the program."""
-    return measurements.stored(folder(), SHIPPED, EvidenceResult.load)
+    return stored((folder(), STORED), EvidenceResult.load)
 
 
 def result_of(task: EvidenceTask, known: Sequence[EvidenceResult]) -> EvidenceResult | None:
@@ -69,11 +67,11 @@ def is_current(result: EvidenceResult) -> bool:
     return result.task.base not in available() or set(members(result.task.base)) == set(result.members)
 
 
-def start(documents: Sequence[tuple[str, str]], task: EvidenceTask, before: EvidenceResult | None) -> jobs.Job:
+def start(documents: Sequence[tuple[str, str]], task: EvidenceTask, before: EvidenceResult | None) -> Job:
     """Queue what ``before`` lacks of ``task``; the result is on disk after every reading."""
     path = folder() / f"{task.key}.json"
 
-    def work(job: jobs.Job) -> None:
+    def work(job: Job) -> None:
         begun, texts = begin(documents, tokens=task.tokens, base=task.base)
         if before is not None:
             begun = taken_over(begun, before)
@@ -83,23 +81,4 @@ def start(documents: Sequence[tuple[str, str]], task: EvidenceTask, before: Evid
 
         run_evidence(begun, texts, report=report, keep=lambda kept: kept.save(path), stop=job.stopped)
 
-    st.session_state[_ERROR], st.session_state[_TASK] = None, task
-    return jobs.submit(session.session_id(), KIND, work, title=t("evidence.running"))
-
-
-def collect() -> jobs.Job | None:
-    """The running measurement of this session; of one that has ended, the error is kept for :func:`failure`."""
-    ended = jobs.take(session.session_id(), KIND)
-    if ended is not None:
-        st.session_state[_ERROR] = ended.error
-    return jobs.latest(session.session_id(), KIND)
-
-
-def running() -> EvidenceTask:
-    """The task that was started last."""
-    return st.session_state[_TASK]
-
-
-def failure() -> UserError | None:
-    """Why the last measurement failed, until another one starts."""
-    return st.session_state.get(_ERROR)
+    return MEASUREMENT.start(work, task, title=t("evidence.running"))

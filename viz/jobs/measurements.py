@@ -1,23 +1,31 @@
-"""What measurements with stored results share: which results are at hand, what is left to do, and doing it in a job."""
+"""What pages with stored measurements share: where results are, which one is asked for, and the job that runs it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from model.errors import UserError
+from model.studies.effective_context import RemembranceResult
+from model.studies.passkey import PasskeyResult, Reader, reader_of
+from viz.app import session
+from viz.app.choices import Choices
+from viz.jobs.page_job import PageJob
 from viz.jobs.registry import Job
 
-Result = TypeVar("Result")
+SHIPPED = Path(__file__).parents[2] / "sample_data"
+"""Where the results lie that come with the program, a folder for each kind of measurement."""
+
+Result = TypeVar("Result", bound=PasskeyResult | RemembranceResult)
+Measure = Callable[[Any, Path | None, Callable[[Any, int], None], Callable[[], bool]], object]
+"""``measure(result, source, report, stop)`` runs what the result lacks and calls ``report(so far, tokens read)``."""
 
 
-def stored(own: Path, shipped: Path, load: Callable[[Path], Result], kept: Path | None = None) -> list[Result]:
-    """The results in ``own``, newest first, in ``kept`` likewise, then in ``shipped``; a foreign file is none."""
-    written = [own, *([] if kept is None else [kept])]
-    newest_first = [file for folder in written for file in sorted(folder.glob("*.json"), key=_age)]
+def stored(folders: Sequence[Path], load: Callable[[Path], Any]) -> list[Any]:
+    """The results in ``folders``, the first folder first, newest first within each; other files are passed over."""
     found = []
-    for file in (*newest_first, *sorted(shipped.glob("*.json"))):
+    for file in (file for folder in folders for file in sorted(folder.glob("*.json"), key=_age)):
         try:
             found.append(load(file))
         except UserError:
@@ -29,36 +37,87 @@ def _age(file: Path) -> int:
     return -file.stat().st_mtime_ns
 
 
-def tokens_left(begun: Sequence[Any]) -> int:
+def readers(chosen: Choices) -> tuple[Reader, ...]:
+    """The plain model and, if it is another, what the sidebar has chosen."""
+    reader = reader_of(chosen.model, chosen.strategy)
+    return (reader,) if reader.plain else (reader.baseline(), reader)
+
+
+def tokens_left(begun: Sequence[Result]) -> int:
     """Tokens that the results in ``begun`` lack."""
     return sum(result.task.tokens - result.tokens for result in begun)
 
 
-def run_all(
-    job: Job,
-    begun: Sequence[Any],
-    home: Path,
-    note: str,
-    parts: Callable[[Any], int],
-    measure: Callable[[Any, Callable[[Any, int], None]], object],
-) -> None:
-    """Run what each of ``begun`` lacks by ``measure(result, report)``, one after the other.
+class Measurement(Generic[Result]):
+    """One kind of measurement that is stored by task and reader; a page holds one as a constant.
 
-    A result is on disk in ``home`` whenever the number of its finished ``parts`` has changed. ``note`` is the message
-    of the progress.
+    ``name`` is that of its folders, its job and its messages. ``parts`` counts the finished parts of a result, which is
+    written whenever their number has changed. ``more`` are folders beside the session's own that outlive it.
     """
-    total, before = tokens_left(begun), 0
-    for result in begun:
-        path, finished, first = home / f"{result.key}.json", parts(result), result.tokens
 
-        def report(partial: Any, done: int, *, path: Path = path, offset: int = before - first) -> None:
-            nonlocal finished
-            if parts(partial) != finished:
-                finished = parts(partial)
-                partial.save(path)
-            job.progress(offset + done, total, note)
+    def __init__(
+        self,
+        name: str,
+        result: type[Result],
+        parts: Callable[[Result], int],
+        more: Callable[[], tuple[Path, ...]] = lambda: (),
+    ) -> None:
+        self.name, self.shipped = name, SHIPPED / name
+        self.job: PageJob[Any] = PageJob(name)
+        self._result, self._parts, self._more = result, parts, more
 
-        measure(result, report)
-        if job.stopped():
-            return
-        before += result.task.tokens - first
+    @property
+    def folder(self) -> Path:
+        """Where the results of this session lie."""
+        return session.workspace().folder / self.name
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where results may lie: the session's own, those that outlive it, what came with the program."""
+        return self.folder, *self._more(), self.shipped
+
+    def stored(self) -> list[Result]:
+        """Every result that this session may see."""
+        return stored(self.folders, self._result.load)
+
+    def file_of(self, key: str) -> Path | None:
+        """The file of the result ``key``, in the first folder that has one."""
+        return next((file for folder in self.folders if (file := folder / f"{key}.json").exists()), None)
+
+    def result_of(self, task: Any, reader: Reader, known: Sequence[Result]) -> Result:
+        """What is known of ``task`` and ``reader``: the fullest result, or an empty one."""
+        found = [result for result in known if result.task == task and result.reader == reader]
+        return max(found, key=self._parts, default=self._result(task=task, reader=reader))
+
+    def start(self, begun: Sequence[Result], measure: Measure, *, source: Path | None, title: str, note: str) -> Job:
+        """Queue what ``begun`` lacks, one reader after the other; each result is on disk after every part.
+
+        ``source`` is the folder of the recording of a carried state, ``note`` the message of the progress.
+        """
+        folder, lacking = self.folder, [result for result in begun if not result.complete]
+
+        def work(job: Job) -> None:
+            total, before = tokens_left(lacking), 0
+            for result in lacking:
+                path, finished, first = folder / f"{result.key}.json", self._parts(result), result.tokens
+
+                def report(partial: Result, done: int, *, path: Path = path, offset: int = before - first) -> None:
+                    nonlocal finished
+                    if self._parts(partial) != finished:
+                        finished = self._parts(partial)
+                        partial.save(path)
+                    job.progress(offset + done, total, note)
+
+                measure(result, source if result.reader.strategy.source else None, report, job.stopped)
+                if job.stopped():
+                    return
+                before += result.task.tokens - first
+
+        return self.job.start(work, lacking[0].task, title=title)
+
+    def speed(self, model: str, known: Sequence[Result], *, here: bool) -> float | None:
+        """Tokens per second of the results with ``model``: of this session's if ``here``, else of all others."""
+        own = {file.stem for file in self.folder.glob("*.json")}
+        timed = [result for result in known if result.reader.model == model and (result.key in own) == here]
+        seconds = sum(result.seconds for result in timed)
+        return sum(result.tokens for result in timed if result.seconds) / seconds if seconds else None

@@ -9,20 +9,20 @@ import streamlit as st
 
 from model.checkpoints.card import home
 from model.errors import UserError
+from model.reading.prepare import prepare
 from model.recording.recording import recordings
 from viz.app import session
 from viz.app.choices import Choices, describe
-from viz.app.language import plain, show_error, t
-from viz.app.workspace import STATE_PREFIX, session_id, workspace
+from viz.app.language import plain, t
+from viz.app.workspace import workspace
 from viz.jobs import registry as jobs
-from viz.jobs.progress import panel
+from viz.jobs.page_job import PageJob
 
 if TYPE_CHECKING:
     from model.reading.runner import Progress
     from model.recording.recording import Recording
 
-KIND = "read"
-_ERROR = STATE_PREFIX + "error"
+READING: PageJob[Choices] = PageJob("read")
 
 
 def start(chosen: Choices) -> jobs.Job:
@@ -36,20 +36,9 @@ def start(chosen: Choices) -> jobs.Job:
     source_path = source.path if source is not None else None
 
     def work(job: jobs.Job) -> Recording | None:
-        from model.reading.runner import prepare, run
+        from model.reading.runner import run
 
-        prepared = prepare(
-            document.text,
-            document.name,
-            chosen.model,
-            initial_state=chosen.strategy.initial_state,
-            source=source_path,
-            mitigations=dict(chosen.strategy.mitigations),
-            precision=chosen.precision,
-            control=chosen.control,
-            token_norms=chosen.token_norms,
-            train_length=chosen.train_length,
-        )
+        prepared = prepare(document, chosen.model, chosen.strategy, chosen.options, source=source_path)
         found = finished(prepared.experiment.key, elsewhere)
         if found is not None or job.stopped():
             return found
@@ -70,8 +59,7 @@ def start(chosen: Choices) -> jobs.Job:
             (recording.path / "text.txt").write_text(document.text, "utf-8")
         return recording
 
-    st.session_state[_ERROR] = None
-    return jobs.submit(session_id(), KIND, work, title=title, keep=chosen.keep)
+    return READING.start(work, chosen, title=title, keep=chosen.keep)
 
 
 def finished(key: str, folders: list[Path]) -> Recording | None:
@@ -79,15 +67,9 @@ def finished(key: str, folders: list[Path]) -> Recording | None:
     return next((found for found in recordings(*folders) if found.key == key and found.complete), None)
 
 
-def busy() -> bool:
-    """Whether a reading of this session waits or runs."""
-    job = jobs.latest(session_id(), KIND)
-    return job is not None and job.active
-
-
 def collect() -> None:
-    """If a reading has ended, show its recording, or say in a sentence why there is none."""
-    job = jobs.take(session_id(), KIND)
+    """If a reading has ended, show its recording."""
+    job = READING.collect()
     if job is None:
         return
     if job.result is not None:
@@ -98,17 +80,10 @@ def collect() -> None:
         )
     elif job.status == jobs.CANCELLED:
         st.toast(t("jobs.cancelled"), icon=":material/stop:")
-    st.session_state[_ERROR] = job.error
 
 
-def show_failure() -> None:
-    """The sentence of the reading that failed last, until another one starts."""
-    if st.session_state.get(_ERROR) is not None:
-        show_error(st.session_state[_ERROR])
-
-
-def live_panel() -> None:
-    """The progress of this session's reading, if there is one."""
-    job = jobs.latest(session_id(), KIND)
-    if job is not None and job.active:
-        panel(job, t("jobs.reading_title", title=plain(job.title)))
+def show() -> None:
+    """Why the last reading failed, if it did, and how far the present one is."""
+    READING.show_failure()
+    if READING.job is not None:
+        READING.show_progress(t("jobs.reading_title", title=plain(READING.job.title)))

@@ -175,11 +175,11 @@ class Worker:
             self._queue.get().run()
 
 
-class Office:
+class JobRegistry:
     """Every job of this process."""
 
     def __init__(self) -> None:
-        """Open without jobs."""
+        """Start without jobs."""
         self._jobs: dict[int, Job] = {}
         self._workers: dict[str, Worker] = {}
         self._lock = threading.Lock()
@@ -196,7 +196,7 @@ class Office:
             self._workers[device].put(job)
 
     def jobs(self) -> list[Job]:
-        """All jobs that somebody may still ask about, oldest first."""
+        """All jobs whose result was not taken, oldest first."""
         with self._lock:
             return list(self._jobs.values())
 
@@ -212,9 +212,9 @@ class Office:
 
 
 @st.cache_resource(show_spinner=False)
-def office() -> Office:
-    """The one office of the process."""
-    return Office()
+def registry() -> JobRegistry:
+    """The one registry of the process."""
+    return JobRegistry()
 
 
 def submit(
@@ -234,13 +234,13 @@ def submit(
         job.session = ""
         job.cancel()
     job = Job(session, kind, function, title, keep)
-    office().submit(job, device)
+    registry().submit(job, device)
     return job
 
 
 def jobs_of(session: str, kind: str | None = None) -> list[Job]:
     """The jobs of a session, oldest first."""
-    return [job for job in office().jobs() if job.session == session and kind in (None, job.kind)]
+    return [job for job in registry().jobs() if job.session == session and kind in (None, job.kind)]
 
 
 def latest(session: str, kind: str) -> Job | None:
@@ -253,18 +253,18 @@ def take(session: str, kind: str) -> Job | None:
     job = latest(session, kind)
     if job is None or job.active:
         return None
-    office().forget(job)
+    registry().forget(job)
     return job
 
 
 def any_active(kind: str) -> bool:
     """Whether any session has a job of that kind waiting or running."""
-    return any(job.active and job.kind == kind for job in office().jobs())
+    return any(job.active and job.kind == kind for job in registry().jobs())
 
 
 def waiting_before(job: Job) -> int:
     """How many jobs must end before ``job`` starts, other sessions' included."""
-    return sum(other.active and other.id < job.id for other in office().jobs())
+    return sum(other.active and other.id < job.id for other in registry().jobs())
 
 
 def end_session(session: str) -> None:

@@ -18,8 +18,9 @@ from model.checkpoints.catalogue import available
 from model.diagnostics.explored import Explored, novelty, threshold, unexplored_fraction
 from model.diagnostics.state_map import PCA, UMAP, StateMap, coverage, project
 from model.recording.recording import Recording
-from viz.app.session import explored, libraries, session_id
-from viz.jobs.registry import Job, latest, submit
+from viz.app.session import explored, libraries
+from viz.jobs.page_job import PageJob
+from viz.jobs.registry import Job
 
 ARRAYS = ("explored_xy", "document_xy")
 
@@ -103,17 +104,13 @@ def umap_map(states: States) -> StateMap | None:
     return _load(states) or _shelf(states.identity).get(UMAP)
 
 
-def _kind(states: States) -> str:
-    return "-".join(["map", states.recording.key, str(states.layer)])
-
-
-def umap_job(states: States) -> Job | None:
-    """This session's job for the UMAP of ``states``, whatever became of it; None if there is none."""
-    return latest(session_id(), _kind(states))
+def umap_job(states: States) -> PageJob[None]:
+    """The work that makes the UMAP of ``states``; its queue is its own, for it must not wait for a long document."""
+    return PageJob(f"map-{states.recording.key}-{states.layer}", device="map")
 
 
 def start_umap(states: States) -> None:
-    """Queue the UMAP of ``states``. It has a queue of its own, for it must not wait until a long document is read."""
+    """Queue the UMAP of ``states``."""
     shelf, file, identity = _shelf(states.identity), _file(states), states.identity
     writable = any(place.writable and place.folder == states.recording.path.parent for place in libraries())
     sketches = states.sketches()
@@ -127,7 +124,7 @@ def start_umap(states: States) -> None:
         else:
             shelf[UMAP] = found
 
-    submit(session_id(), _kind(states), fit, title="UMAP", device="map")
+    umap_job(states).start(fit, None, title="UMAP")
 
 
 def _file(states: States) -> Path:

@@ -14,9 +14,10 @@ from functools import partial
 
 import numpy as np
 
-from model.checkpoints.catalogue import DEFAULT, load_tokenizer_of, model_card
+from model.checkpoints.catalogue import DEFAULT, load_tokenizer_of, model_card, tokens_of
 from model.diagnostics.collapse import BEYOND, tokens_needed
 from model.errors import UserError
+from model.experiment import Strategy
 from model.interventions.mitigations import MITIGATIONS
 from model.studies.evidence.family import CURES, MITIGATED, TOKENS, EvidenceTask, Member, members
 from model.studies.evidence.result import EvidenceResult, surely_failed
@@ -24,7 +25,6 @@ from model.studies.passkey import Reader, doubling_lengths, reader_of
 from model.studies.passkey.prompts import least_length
 from model.studies.passkey.task import PasskeyTask
 from model.studies.recall import PASSKEYS
-from model.tokenizer import encode
 from sample_data import SAMPLES, sample_text
 
 LONGEST = 16
@@ -72,7 +72,7 @@ def begin(
     least = tokens_needed(model_card(base).train_length)
     task.check(model_card(base).train_length)
     for name, sha in task.documents:
-        found = len(tokens_of(base, texts[sha], tokens))
+        found = len(first_tokens(base, texts[sha], tokens))
         if found < least:
             raise UserError("evidence.short_document", name=name, tokens=found, least=least)
     return EvidenceResult(task=task, members=members(base)), texts
@@ -83,9 +83,9 @@ def samples() -> list[tuple[str, str]]:
     return [(sample.file, sample_text(key)) for key, sample in SAMPLES.items() if sample.language is not None]
 
 
-def tokens_of(model: str, text: str, tokens: int) -> np.ndarray:
+def first_tokens(model: str, text: str, tokens: int) -> np.ndarray:
     """The first ``tokens`` tokens of ``text`` as ``model`` reads it, (tokens,) int32."""
-    return encode(load_tokenizer_of(model), text[: 16 * tokens])[0][:tokens]
+    return tokens_of(model, text[: 16 * tokens])[0][:tokens]
 
 
 def taken_over(begun: EvidenceResult, before: EvidenceResult) -> EvidenceResult:
@@ -127,7 +127,7 @@ def run_evidence(
         streams: dict[str, np.ndarray] = {}
         for step in _steps_of(begun, member):
             if not streams and step.document:
-                streams = {sha: tokens_of(member.name, text, begun.task.tokens) for sha, text in texts.items()}
+                streams = {sha: first_tokens(member.name, text, begun.task.tokens) for sha, text in texts.items()}
             reached, expected = 0, step.tokens(begun.task)
 
             def passed(
@@ -195,13 +195,13 @@ def _steps_of(begun: EvidenceResult, member: Member) -> list[Step]:
     if member.role in STARTED:
         for place, sha in enumerate(hashes):
             other = hashes[(place + 1) % len(hashes)]  # the next document, the first after the last
-            started = reader_of(member.name, initial_state="carried", source=other)
+            started = reader_of(member.name, Strategy.of("carried", source=other))
             wanted.append(Step(reader=started, document=sha, source=other))
     if member.role == "base":
         explored = model_card(member.name).explored is not None
         for settings in MITIGATED.values():
             if explored or not any(MITIGATIONS[name].needs_reference for name in settings):
-                mended = reader_of(member.name, mitigations=settings)
+                mended = reader_of(member.name, Strategy.of(mitigations=settings))
                 wanted += [Step(reader=mended, document=sha) for sha in hashes]
     if member.role in TESTED:
         wanted += [Step(reader=plain, length=length) for length in _lengths(member)]

@@ -6,7 +6,7 @@ who answers, ``questions`` what is hidden, ``prompts`` writes it in tokens, ``ce
 as it is written and ``fork`` from copied states, ``run`` opens the reader, ``result`` holds the numbers, ``compare``
 sets two of them side by side, ``explain`` looks into a cell, ``sweep`` runs many tests.
 
-    result = measure(PasskeyResult(task=task, reader=reader_of("mamba2-base", mitigations={"decay": 4})))
+    result = measure(PasskeyResult(task=task, reader=reader_of("mamba2-base", Strategy.of(mitigations={"decay": 4}))))
 
 Importing this package does not import torch: pages read results.
 """

@@ -6,13 +6,14 @@ This file imports torch where it runs, for pages import it to read results.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.checkpoints.catalogue import load_model, load_tokenizer_of, model_card
 from model.diagnostics.explored import Explored
-from model.experiment import Strategy
+from model.experiment import PLAIN, Strategy
 from model.interventions.initial_states import Origin, initial_state, row_of
 from model.interventions.mitigations import active
 from model.recording.recording import read_state
@@ -26,25 +27,18 @@ if TYPE_CHECKING:
     from model.studies.passkey.continuation import ScansOver
 
 
-def reader_of(
-    model: str,
-    *,
-    initial_state: str = "zeros",
-    source: str = "",
-    mitigations: Mapping[str, float] | None = None,
-    seed: int = 0,
-) -> Reader:
-    """The reader that these choices name; ``source`` is the key of the recording that a state is carried from."""
+def reader_of(model: str, strategy: Strategy = PLAIN) -> Reader:
+    """Who reads with ``model`` and ``strategy``, less mitigations that change nothing; UserError for unknown names."""
     card = model_card(model)
+    needs_source = row_of(strategy.initial_state).needs_source
     return Reader(
         model=model,
         weights=card.weights,
         train_length=card.train_length,
-        strategy=Strategy(
-            initial_state=initial_state,
-            source=source if row_of(initial_state).needs_source else "",
-            mitigations=tuple(active(mitigations or {}).items()),
-            seed=seed,
+        strategy=replace(
+            strategy,
+            source=strategy.source if needs_source else "",
+            mitigations=tuple(active(dict(strategy.mitigations)).items()),
         ),
     )
 
@@ -101,7 +95,7 @@ def store_samples(
         lengths = doubling_lengths(model_card(model).train_length, longest, least)
         task = PasskeyTask(language=language, lengths=lengths, depths=even_depths(depths), trials=trials)
         for settings in ({}, mitigations):
-            result = measure(PasskeyResult(task=task, reader=reader_of(model, mitigations=settings)))
+            result = measure(PasskeyResult(task=task, reader=reader_of(model, Strategy.of(mitigations=settings))))
             files.append(folder / f"{result.key}.json")
             result.save(files[-1])
     return files

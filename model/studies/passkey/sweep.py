@@ -38,6 +38,7 @@ from typing import Any
 from model.checkpoints.catalogue import load_tokenizer_of, model_card
 from model.documents.document import read_path
 from model.errors import UserError
+from model.experiment import Strategy
 from model.interventions.initial_states import row_of
 from model.interventions.mitigations import MITIGATIONS
 from model.studies.passkey.prompts import Prompts
@@ -107,7 +108,7 @@ def strategy_reader(model: str, entry: Mapping[str, Any], seed: int) -> Reader:
     """The reader of one ``[[strategy]]``; UserError for what its model has not got."""
     _check_names(entry, STRATEGY)
     name, mitigations = entry.get("initial_state", "zeros"), entry.get("mitigate", {})
-    reader = reader_of(model, initial_state=name, mitigations=mitigations, seed=seed)
+    reader = reader_of(model, Strategy.of(name, mitigations, seed=seed))
     row, explored = row_of(name), model_card(model).explored
     if row.needs_source:
         raise UserError("initial_states.needs_source")

@@ -14,14 +14,14 @@ import streamlit as st
 from model.errors import UserError
 from model.studies.effective_context import RemembranceResult, RemembranceTask, sharing_tokenizer
 from model.studies.effective_context.result import NOTICEABLE
-from model.studies.passkey import Reader
+from model.studies.passkey import Reader, reader_of
 from viz.app import links, session
 from viz.app.choices import Choices, describe
 from viz.app.language import plain, show_error, t
 from viz.app.theme import is_dark
-from viz.jobs.progress import panel
-from viz.pages.effective_context import job as remembrances
+from viz.jobs.measurements import readers, tokens_left
 from viz.pages.effective_context.figures import figure, table
+from viz.pages.effective_context.job import CONTEXT, estimate, start, task_of, task_to_show
 from viz.ui.chart import chart
 
 LIVE = 2.0
@@ -35,19 +35,17 @@ NO_OTHER = "none"
 def render(chosen: Choices) -> None:
     """Draw the page for what the sidebar has chosen."""
     st.markdown(t("remembrance.intro"))
-    running = remembrances.collect()
-    active = running is not None and running.active
+    CONTEXT.job.collect()
+    active = CONTEXT.job.active
     document = session.document(chosen.document)
-    train_length = chosen.train_length or remembrances.readers(chosen, None)[0].train_length
+    train_length = chosen.options.train_length or readers(chosen)[0].train_length
     multiple, ends, other = _controls(chosen.model, train_length)
-    wanted = remembrances.readers(chosen, other)
-    task = remembrances.task_of(document.sha256, train_length, multiple, ends)
-    known = remembrances.stored()
-    _run([remembrances.result_of(task, reader, known) for reader in wanted], known, document.text, chosen, active)
-    if active:
-        assert running is not None
-        panel(running, t("remembrance.running"))
-    shown = remembrances.running() if active else remembrances.task_to_show(task, wanted, known)
+    wanted = readers(chosen) if other is None else (*readers(chosen), reader_of(other))
+    task = task_of(document.sha256, train_length, multiple, ends)
+    known = CONTEXT.stored()
+    _run([CONTEXT.result_of(task, reader, known) for reader in wanted], known, document.text, chosen, active)
+    CONTEXT.job.show_progress(t("remembrance.running"))
+    shown = CONTEXT.job.asked if active else task_to_show(task, wanted, known)
     live = st.fragment(_results, run_every=LIVE if active else None)
     live(task, shown, wanted, train_length, active)
 
@@ -83,7 +81,7 @@ def _run(
     begun: Sequence[RemembranceResult], known: Sequence[RemembranceResult], text: str, chosen: Choices, active: bool
 ) -> None:
     """The button, and beside it what pressing it costs."""
-    left = remembrances.tokens_left(begun)
+    left = tokens_left(begun)
     partly = any(result.distances and not result.complete for result in begun)
     label = "run_done" if left == 0 else "run_more" if partly else "run"
     unready = chosen.strategy.initial_state == "carried" and not chosen.strategy.source
@@ -95,27 +93,25 @@ def _run(
             icon=":material/play_arrow:" if left else ":material/check:",
             disabled=active or left == 0 or unready,
         )
-        st.caption(t("sidebar.no_source") if unready else remembrances.estimate(begun, known))
+        st.caption(t("sidebar.no_source") if unready else estimate(begun, known))
     if clicked:
         try:
             begun[0].task.check()
             source = session.visible_recordings().get(chosen.strategy.source)
-            remembrances.start(begun, text, source.path if source is not None else None)
+            start(begun, text, source.path if source is not None else None)
         except UserError as error:
             show_error(error)
         else:
             st.rerun()
-    failed = remembrances.failure()
-    if failed is not None:
-        show_error(failed)
+    CONTEXT.job.show_failure()
 
 
 def _results(
     task: RemembranceTask, shown: RemembranceTask, wanted: Sequence[Reader], train_length: int, active: bool
 ) -> None:
     """What is known of ``shown``; while a measurement runs, this is drawn anew every other second."""
-    known = remembrances.stored()
-    results = [remembrances.result_of(shown, reader, known) for reader in wanted]
+    known = CONTEXT.stored()
+    results = [CONTEXT.result_of(shown, reader, known) for reader in wanted]
     names = [_name(reader, wanted[0].model) for reader in wanted]
     measured = [(result, name) for result, name in zip(results, names, strict=True) if result.distances]
     if not measured:

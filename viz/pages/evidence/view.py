@@ -22,7 +22,7 @@ from viz.app import links
 from viz.app.language import language, plain, show_error, t
 from viz.app.theme import is_dark
 from viz.jobs import evidence as evidences
-from viz.jobs.progress import panel
+from viz.jobs.evidence import MEASUREMENT
 from viz.pages.evidence import figures as figures
 from viz.ui.chart import chart
 
@@ -37,9 +37,9 @@ MANY = 5
 def render() -> None:
     """Draw the page."""
     st.markdown(t("evidence.intro"))
-    job = evidences.collect()
-    active = job is not None and job.active
-    known = evidences.stored()
+    MEASUREMENT.collect()
+    active = MEASUREMENT.active
+    known = evidences.known_results()
     task = None
     if evidences.installed():
         documents, tokens = _controls()
@@ -47,10 +47,8 @@ def render() -> None:
         _run(task, documents, evidences.result_of(task, known), active)
     else:
         st.info(t("evidence.no_base", name=DEFAULT), icon=":material/deployed_code_alert:")
-    if active:
-        assert job is not None
-        panel(job, t("evidence.running"))
-    shown = evidences.running() if active else _to_show(task, known)
+    MEASUREMENT.show_progress(t("evidence.running"))
+    shown = MEASUREMENT.asked if active else _to_show(task, known)
     live = st.fragment(_results, run_every=LIVE if active else None)
     live(shown, task, active)
 
@@ -104,14 +102,12 @@ def _run(task: EvidenceTask, documents: Sequence[tuple[str, str]], before: Evide
             show_error(error)
         else:
             st.rerun()
-    failed = evidences.failure()
-    if failed is not None:
-        show_error(failed)
+    MEASUREMENT.show_failure()
 
 
 def _results(shown: EvidenceTask | None, task: EvidenceTask | None, active: bool) -> None:
     """What is known of ``shown``; while it is measured, this is drawn anew every other second."""
-    result = evidences.result_of(shown, evidences.stored()) if shown is not None else None
+    result = evidences.result_of(shown, evidences.known_results()) if shown is not None else None
     if result is None:
         if not active:
             st.info(t("evidence.nothing_yet"), icon=":material/balance:")

@@ -17,14 +17,13 @@ from model.training.trial import Pick, Trial, TrialResult
 from viz.app import session
 from viz.app.choices import Choices
 from viz.app.language import t
-from viz.jobs import registry as jobs
+from viz.jobs.page_job import PageJob
 from viz.jobs.progress import duration
+from viz.jobs.registry import Job
 from viz.pages.lab.texts import TrainingText, streams_of, watched_part
 
-KIND = "lab"
+TRAINING: PageJob[Trial] = PageJob("lab")
 _RESULTS = session.STATE_PREFIX + "lab_results"
-_ERROR = session.STATE_PREFIX + "lab_error"
-_RUNNING = session.STATE_PREFIX + "lab_running"
 _KEPT = session.STATE_PREFIX + "lab_kept"
 
 
@@ -126,14 +125,14 @@ def plain_one(trial: Trial) -> TrialResult | None:
     return plain[-1] if plain else None
 
 
-def start(trial: Trial, text: TrainingText, document: Document, *, only_time: bool = False) -> jobs.Job:
+def start(trial: Trial, text: TrainingText, document: Document, *, only_time: bool = False) -> Job:
     """Queue ``trial``, or what it lacks; what is seen goes to :func:`results` as it is seen."""
     known, folder, begun = results(), folder_of(trial), result_of(trial)
     config = trial.config
     parts = ", ".join(f"{name}={share:g}" for name, share in config.interventions)
     command = f"the page Lab: {parts}, trained on {text.words}"
 
-    def work(job: jobs.Job) -> None:
+    def work(job: Job) -> None:
         from model.training.watch import run_trial
 
         tokens, after = watched_part(config.base, document, trial.train_length, trial.picks)
@@ -158,29 +157,8 @@ def start(trial: Trial, text: TrainingText, document: Document, *, only_time: bo
             only_time=only_time,
         )
 
-    st.session_state[_ERROR], st.session_state[_RUNNING] = None, trial
     known.setdefault(trial.key, begun)
-    return jobs.submit(session.session_id(), KIND, work, title=t("lab.running"))
-
-
-def collect() -> jobs.Job | None:
-    """The running job of this session; of one that has ended, the error is kept for :func:`failure`."""
-    ended = jobs.take(session.session_id(), KIND)
-    if ended is not None:
-        st.session_state[_ERROR] = ended.error
-    return jobs.latest(session.session_id(), KIND)
-
-
-def running() -> Trial:
-    """The trial that was started last."""
-    trial: Trial = st.session_state[_RUNNING]
-    return trial
-
-
-def failure() -> UserError | None:
-    """Why the last run failed, until another one starts."""
-    error: UserError | None = st.session_state.get(_ERROR)
-    return error
+    return TRAINING.start(work, trial, title=t("lab.running"))
 
 
 def suggested_name(result: TrialResult) -> str:

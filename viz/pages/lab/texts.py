@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.checkpoints.catalogue import load_tokenizer_of
+from model.checkpoints.catalogue import load_tokenizer_of, tokens_of
 from model.documents.document import Document
 from model.errors import UserError
 from model.tokenizer import encode
@@ -78,7 +78,7 @@ def watched_part(
     """
     wanted = watched_tokens(train_length, picks)
     # A token of running text is a few characters long; where it is much longer, a little less is watched.
-    tokens, offsets = encode(load_tokenizer_of(base), document.text[: 16 * wanted])
+    tokens, offsets = tokens_of(base, document.text[: 16 * wanted])
     if len(tokens) < 2:
         raise UserError("models.too_short", tokens=len(tokens))
     after = int(offsets[wanted]) if len(tokens) > wanted else min(16 * wanted, len(document.text))

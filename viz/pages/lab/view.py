@@ -14,11 +14,11 @@ from viz.app import session
 from viz.app.choices import Choices
 from viz.app.language import plain, show_error, t
 from viz.app.theme import is_dark
-from viz.jobs.progress import panel
 from viz.pages.lab import job as labs
 from viz.pages.lab import stretches as lab_stretches
 from viz.pages.lab.controls import controls
 from viz.pages.lab.figures import comparison, figure, table, training_figure, training_table
+from viz.pages.lab.job import TRAINING
 from viz.pages.lab.texts import TrainingText
 from viz.ui.chart import chart
 
@@ -32,17 +32,15 @@ _NAME_ERROR = session.STATE_PREFIX + "lab_name_error"
 def render(chosen: Choices) -> None:
     """Draw the page for the model and the document that the sidebar has chosen."""
     st.markdown(t("lab.intro"))
-    job = labs.collect()
-    active = job is not None and job.active
+    TRAINING.collect()
+    active = TRAINING.active
     document = session.document(chosen.document)
     picks = lab_stretches.note(chosen)
     name, share, text, numbers = controls(chosen, bool(picks))
     trial = labs.trial_of(chosen, name, share, text, numbers, picks) if text is not None else None
     _run(trial, text, chosen, active)
-    if active:
-        assert job is not None
-        panel(job, t("lab.running"))
-    shown = labs.running() if active else labs.trial_to_show(trial, chosen)
+    TRAINING.show_progress(t("lab.running"))
+    shown = TRAINING.asked if active else labs.trial_to_show(trial, chosen)
     if shown is None:
         st.info(t("lab.nothing_yet"), icon=":material/science:")
         return
@@ -93,9 +91,7 @@ def _run(trial: Trial | None, text: TrainingText | None, chosen: Choices, active
             show_error(error)
         else:
             st.rerun()
-    failed = labs.failure()
-    if failed is not None:
-        show_error(failed)
+    TRAINING.show_failure()
 
 
 def _results(shown: Trial, title: str, active: bool) -> None:

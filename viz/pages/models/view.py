@@ -21,7 +21,6 @@ from model.studies.facts import UNSURE, Facts, facts, facts_of
 from viz.app import session
 from viz.app.language import language, plain, show_error, t
 from viz.app.links import choice
-from viz.jobs.progress import panel
 from viz.pages.models import job as model_jobs
 
 MEGABYTE = model_jobs.MEGABYTE
@@ -31,19 +30,19 @@ NUMBERS = ("disk", "parameters", "state", "state_mb", "train_length", "forget", 
 
 def render() -> None:
     """Draw the page."""
-    running = model_jobs.collect()
+    model_jobs.collect()
+    busy = any(job.active for job in model_jobs.JOBS)
     cards, problems = _cards()
     st.subheader(t("models_page.here"), anchor=False)
     _table(cards)
-    for job in running:
-        panel(job, job.title)
-    if model_jobs.failure() is not None:
-        show_error(model_jobs.failure())  # type: ignore[arg-type]
+    for job in model_jobs.JOBS:
+        job.show_progress()
+        job.show_failure()
     left, right = st.columns([3, 2], gap="large")
     with left:
-        _details(cards, bool(running))
+        _details(cards, busy)
     with right:
-        _add(bool(running))
+        _add(busy)
     if problems:
         with st.expander(t("models_page.problems", count=len(problems)), icon=":material/error:"):
             for _, error in problems:

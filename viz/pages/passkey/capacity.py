@@ -37,7 +37,7 @@ MOST = 12
 def render(task: PasskeyTask, known: Sequence[PasskeyResult]) -> None:
     """Draw the section: the series, and every model that was tested in the way of ``task``."""
     st.subheader(t("capacity.title"), anchor=False)
-    measured = next((result for result in evidences.stored() if result.recalls), None)
+    measured = next((result for result in evidences.known_results() if result.recalls), None)
     series = points_of_series(measured) if measured is not None else []
     chosen = _chosen(task, known)
     groups = {t("capacity.series"): series, t("capacity.tested"): chosen}

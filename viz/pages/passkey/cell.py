@@ -10,10 +10,9 @@ from model.errors import UserError
 from model.studies.passkey import PasskeyResult
 from viz.app.language import plain, show_error, t
 from viz.app.theme import is_dark
-from viz.jobs.progress import panel
 from viz.pages.passkey import cell_figures as figures
 from viz.pages.passkey import cell_job as passkey_cells
-from viz.pages.passkey.cell_job import Cell
+from viz.pages.passkey.cell_job import LOOK, Cell
 from viz.ui.chart import chart
 
 
@@ -21,12 +20,9 @@ def render(
     results: Sequence[PasskeyResult], titles: Sequence[str], cell: Cell, trial: int, texts: Sequence[str]
 ) -> None:
     """Draw the answers of all trials of ``cell`` and the way of one ``trial``, or the button that asks for them."""
-    job = passkey_cells.collect()
-    if job is not None and job.active:
-        panel(job, t("passkey_cell.running"))
-    failed = passkey_cells.failure()
-    if failed is not None:
-        show_error(failed)
+    passkey_cells.collect()
+    LOOK.show_progress(t("passkey_cell.running"))
+    LOOK.show_failure()
     looked = [passkey_cells.found(result, cell) for result in results]
     if None in looked:
         tokens = sum(cell[0] * result.task.trials for result, known in zip(results, looked, strict=True) if not known)
@@ -35,7 +31,7 @@ def render(
                 t("passkey_cell.look"),
                 key="pk_look",
                 icon=":material/search:",
-                disabled=job is not None and job.active,
+                disabled=LOOK.active,
             )
             st.caption(t("passkey_cell.cost", tokens=tokens))
         if clicked:

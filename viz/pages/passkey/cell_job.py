@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from model.checkpoints.catalogue import model_card
-from model.errors import UserError
 from model.studies.passkey import PasskeyResult, PasskeyTask, Reader
 from viz.app import session
 from viz.app.language import t
-from viz.jobs import registry as jobs
+from viz.jobs.page_job import PageJob
+from viz.jobs.registry import Job
 
 if TYPE_CHECKING:
     from model.studies.passkey.explain import Explained
 
-KIND = "passkey_cell"
+LOOK: PageJob[None] = PageJob("passkey_cell")
 KEPT = 8
 """Looked-at cells that a session holds; the oldest goes when there is one more."""
 _FOUND = session.STATE_PREFIX + "passkey_cells"
-_ERROR = session.STATE_PREFIX + "passkey_cell_error"
 
 Cell = tuple[int, float]
 Name = tuple[PasskeyTask, Reader]
@@ -39,7 +38,7 @@ def found(result: PasskeyResult, cell: Cell) -> Explained | None:
     return st.session_state.get(_FOUND, {}).get(name_of(result, cell))
 
 
-def start(results: Sequence[PasskeyResult], cell: Cell, texts: Sequence[str]) -> jobs.Job:
+def start(results: Sequence[PasskeyResult], cell: Cell, texts: Sequence[str]) -> Job:
     """Queue a look at ``cell`` of all ``results`` that were not looked at; ``texts`` are their documents."""
     lacking = [(name_of(result, cell), text) for result, text in zip(results, texts, strict=True)]
     lacking = [(name, text) for name, text in lacking if name not in st.session_state.get(_FOUND, {})]
@@ -51,7 +50,7 @@ def start(results: Sequence[PasskeyResult], cell: Cell, texts: Sequence[str]) ->
     ]
     total = sum(task.tokens for task, _ in wanted)
 
-    def work(job: jobs.Job) -> dict[Name, Explained]:
+    def work(job: Job) -> dict[Name, Explained]:
         from model.studies.passkey.explain import explain
 
         looked: dict[Name, Explained] = {}
@@ -69,23 +68,15 @@ def start(results: Sequence[PasskeyResult], cell: Cell, texts: Sequence[str]) ->
             before += task.tokens
         return looked
 
-    st.session_state[_ERROR] = None
-    return jobs.submit(session.session_id(), KIND, work, title=t("passkey_cell.running"))
+    return LOOK.start(work, None, title=t("passkey_cell.running"))
 
 
-def collect() -> jobs.Job | None:
-    """The running look of this session; what one that has ended found is kept, and its error for :func:`failure`."""
-    ended = jobs.take(session.session_id(), KIND)
+def collect() -> None:
+    """Keep what a look has found that has ended since this was last asked."""
+    ended = LOOK.collect()
     if ended is not None:
         known = {**st.session_state.get(_FOUND, {}), **(ended.result or {})}
         st.session_state[_FOUND] = dict(list(known.items())[-KEPT:])
-        st.session_state[_ERROR] = ended.error
-    return jobs.latest(session.session_id(), KIND)
-
-
-def failure() -> UserError | None:
-    """Why the last look failed, until another one starts."""
-    return st.session_state.get(_ERROR)
 
 
 def same_weights(reader: Reader) -> bool:

@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import streamlit as st
-
 from model.checkpoints.card import home
 from model.checkpoints.catalogue import load_tokenizer_of
-from model.errors import UserError
-from model.studies.passkey import PasskeyResult, PasskeyTask, Reader, doubling_lengths, measure, reader_of
+from model.studies.passkey import PasskeyResult, PasskeyTask, Reader, doubling_lengths, measure
 from model.studies.passkey.prompts import Prompts
 from model.studies.passkey.result import Report
 from viz.app import session
-from viz.app.choices import Choices
 from viz.app.language import t
-from viz.jobs import measurements
-from viz.jobs import registry as jobs
+from viz.jobs.measurements import Measurement, tokens_left
 from viz.jobs.progress import duration
-
-KIND = "passkey"
-SHIPPED = Path(__file__).parents[3] / "sample_data" / "passkey"
-_ERROR = session.STATE_PREFIX + "passkey_error"
-_TASK = session.STATE_PREFIX + "passkey_task"
-
-
-def folder() -> Path:
-    """Where the results of this session lie."""
-    return session.workspace().folder / "passkey"
+from viz.jobs.registry import Job
 
 
 def kept() -> Path:
@@ -38,15 +24,8 @@ def kept() -> Path:
     return home() / "passkey"
 
 
-def readers(chosen: Choices) -> tuple[Reader, ...]:
-    """The plain model and, if it is another, what the sidebar has chosen."""
-    reader = reader_of(
-        chosen.model,
-        initial_state=chosen.strategy.initial_state,
-        source=chosen.strategy.source,
-        mitigations=dict(chosen.strategy.mitigations),
-    )
-    return (reader,) if reader.plain else (reader.baseline(), reader)
+TEST = Measurement("passkey", PasskeyResult, lambda result: len(result.cells), more=lambda: (kept(),))
+"""The test: its results, and the job that runs it."""
 
 
 def lengths(task: PasskeyTask, reader: Reader, longest: int) -> tuple[int, ...]:
@@ -64,11 +43,6 @@ def text_of(task: PasskeyTask) -> str | None:
     return None if document is None else session.document(document).text
 
 
-def stored() -> list[PasskeyResult]:
-    """Every result that this session may see: its own and the kept ones, newest first, then what came with us."""
-    return measurements.stored(folder(), SHIPPED, PasskeyResult.load, kept())
-
-
 def listed(known: Sequence[PasskeyResult]) -> dict[str, PasskeyResult]:
     """The results that can be looked at, by key: with anything in them, each once, the fullest of it."""
     found: dict[str, PasskeyResult] = {}
@@ -78,22 +52,10 @@ def listed(known: Sequence[PasskeyResult]) -> dict[str, PasskeyResult]:
     return found
 
 
-def file_of(key: str) -> Path | None:
-    """The file of the result ``key``: the session's own, a kept one, or one that came with the program."""
-    files = (place / f"{key}.json" for place in (folder(), kept(), SHIPPED))
-    return next((file for file in files if file.exists()), None)
-
-
 def keep(key: str) -> None:
     """Move a result of this session to where it outlives it."""
     kept().mkdir(parents=True, exist_ok=True)
-    shutil.move(folder() / f"{key}.json", kept() / f"{key}.json")
-
-
-def result_of(task: PasskeyTask, reader: Reader, known: Sequence[PasskeyResult]) -> PasskeyResult:
-    """What is known of ``task`` and ``reader``: the fullest result, or an empty one."""
-    found = [result for result in known if result.task == task and result.reader == reader]
-    return max(found, key=lambda result: len(result.cells), default=PasskeyResult(task=task, reader=reader))
+    shutil.move(TEST.folder / f"{key}.json", kept() / f"{key}.json")
 
 
 def task_to_show(task: PasskeyTask, wanted: Sequence[Reader], known: Sequence[PasskeyResult]) -> PasskeyTask:
@@ -107,43 +69,13 @@ def task_to_show(task: PasskeyTask, wanted: Sequence[Reader], known: Sequence[Pa
     return max(usable, key=nearness).task if usable else task
 
 
-def start(begun: Sequence[PasskeyResult], text: str, source: Path | None) -> jobs.Job:
-    """Queue what ``begun`` lacks, one reader after the other; results are on disk after every batch."""
-    home = folder()
-    begun = [result for result in begun if not result.complete]
+def start(begun: Sequence[PasskeyResult], text: str, source: Path | None) -> Job:
+    """Queue what ``begun`` lacks; ``text`` is the document of the test, ``source`` that of a carried state."""
 
-    def work(job: jobs.Job) -> None:
-        def run(result: PasskeyResult, report: Report) -> object:
-            carried = source if result.reader.strategy.source else None
-            return measure(result, text=text, source=carried, report=report, stop=job.stopped)
+    def run(result: PasskeyResult, source: Path | None, report: Report, stop: Callable[[], bool]) -> object:
+        return measure(result, text=text, source=source, report=report, stop=stop)
 
-        measurements.run_all(job, begun, home, "passkey.reading", lambda result: len(result.cells), run)
-
-    st.session_state[_ERROR], st.session_state[_TASK] = None, begun[0].task
-    return jobs.submit(session.session_id(), KIND, work, title=t("passkey.running"))
-
-
-def tokens_left(begun: Sequence[PasskeyResult]) -> int:
-    """Tokens of the cells that were not run yet."""
-    return measurements.tokens_left(begun)
-
-
-def collect() -> jobs.Job | None:
-    """The running test of this session; of one that has ended, the error is kept for :func:`failure`."""
-    ended = jobs.take(session.session_id(), KIND)
-    if ended is not None:
-        st.session_state[_ERROR] = ended.error
-    return jobs.latest(session.session_id(), KIND)
-
-
-def running() -> PasskeyTask:
-    """The test that was started last."""
-    return st.session_state[_TASK]
-
-
-def failure() -> UserError | None:
-    """Why the last test failed, until another one starts."""
-    return st.session_state.get(_ERROR)
+    return TEST.start(begun, run, source=source, title=t("passkey.running"), note="passkey.reading")
 
 
 def estimate(begun: Sequence[PasskeyResult], known: Sequence[PasskeyResult]) -> str:
@@ -152,23 +84,15 @@ def estimate(begun: Sequence[PasskeyResult], known: Sequence[PasskeyResult]) -> 
     if tokens == 0:
         return t("passkey.estimate_nothing")
     model = begun[0].reader.model
-    here = {file.stem for file in folder().glob("*.json")}
-    timed = [result for result in known if result.reader.model == model and result.seconds > 0]
     speeds = {
-        "passkey.estimate": _speed([result for result in timed if result.key in here]),
+        "passkey.estimate": TEST.speed(model, known, here=True),
         "passkey.estimate_recording": _recorded_speed(model),
-        "passkey.estimate_elsewhere": _speed([result for result in timed if result.key not in here]),
+        "passkey.estimate_elsewhere": TEST.speed(model, known, here=False),
     }
     for key, speed in speeds.items():
         if speed:
             return t(key, tokens=tokens, time=duration(tokens / speed))
     return t("passkey.estimate_unknown", tokens=tokens)
-
-
-def _speed(results: Sequence[PasskeyResult]) -> float | None:
-    """Tokens per second over all ``results``."""
-    seconds = sum(result.seconds for result in results)
-    return sum(result.tokens for result in results) / seconds if seconds else None
 
 
 def _recorded_speed(model: str) -> float | None:

@@ -59,7 +59,7 @@ def downloads(results: Sequence[PasskeyResult], titles: Sequence[str], keys: Seq
     """A button for the file of every result, and one that keeps what would go with the session."""
     with st.container(horizontal=True):
         for name, key in zip(titles, keys, strict=True):
-            file = passkeys.file_of(key)
+            file = passkeys.TEST.file_of(key)
             if file is None:
                 continue
             st.download_button(
@@ -72,7 +72,7 @@ def downloads(results: Sequence[PasskeyResult], titles: Sequence[str], keys: Seq
                 key=f"pk_json_{key}",
                 on_click="ignore",
             )
-            if file.parent == passkeys.folder():
+            if file.parent == passkeys.TEST.folder:
                 st.button(
                     t("passkey_results.keep", title=name),
                     icon=":material/inventory_2:",

@@ -17,24 +17,15 @@ from viz.app import session
 from viz.app.choices import Choices
 from viz.app.language import plain, show_error, t
 from viz.app.theme import is_dark
-from viz.jobs.progress import panel
-from viz.pages.passkey import (
-    capacity,
-)
-from viz.pages.passkey import (
-    controls as passkey_controls,
-)
-from viz.pages.passkey import (
-    difference as passkey_difference,
-)
+from viz.jobs.measurements import readers, tokens_left
+from viz.pages.passkey import capacity
+from viz.pages.passkey import controls as passkey_controls
+from viz.pages.passkey import difference as passkey_difference
 from viz.pages.passkey import job as passkeys
-from viz.pages.passkey import (
-    prompt as passkey_prompt,
-)
-from viz.pages.passkey import (
-    results as passkey_results,
-)
+from viz.pages.passkey import prompt as passkey_prompt
+from viz.pages.passkey import results as passkey_results
 from viz.pages.passkey.figures import curve, figure, short, table
+from viz.pages.passkey.job import TEST
 from viz.ui.chart import chart
 from viz.ui.controls import newly_clicked
 
@@ -45,24 +36,22 @@ LIVE = 2.0
 def render(chosen: Choices) -> None:
     """Draw the page for what the sidebar has chosen."""
     st.markdown(t("passkey.intro"))
-    running = passkeys.collect()
-    active = running is not None and running.active
-    wanted = passkeys.readers(chosen)
+    TEST.job.collect()
+    active = TEST.job.active
+    wanted = readers(chosen)
     try:
         task, text = passkey_controls.task_of(wanted[-1])
     except UserError as error:
         show_error(error)
         return
-    known = passkeys.stored()
-    begun = [passkeys.result_of(task, reader, known) for reader in wanted]
+    known = TEST.stored()
+    begun = [TEST.result_of(task, reader, known) for reader in wanted]
     _run(begun, known, text, chosen, active)
-    if active:
-        assert running is not None
-        panel(running, t("passkey.running"))
+    TEST.job.show_progress(t("passkey.running"))
     keys = passkey_results.choose(known)
-    shown = passkeys.running() if active else passkeys.task_to_show(task, wanted, known)
+    shown = TEST.job.asked if active else passkeys.task_to_show(task, wanted, known)
     results, titles = _looked_at(keys, shown, wanted)
-    train_length = results[0].reader.train_length if keys else chosen.train_length or wanted[0].train_length
+    train_length = results[0].reader.train_length if keys else chosen.options.train_length or wanted[0].train_length
     live = st.fragment(_results, run_every=LIVE if active else None)
     live(task, keys, shown, wanted, train_length, active)
     passkey_prompt.render(results, titles, passkeys.text_of(results[0].task))
@@ -73,10 +62,10 @@ def _looked_at(
     keys: Sequence[str], shown: PasskeyTask, wanted: Sequence[Reader]
 ) -> tuple[list[PasskeyResult], list[str]]:
     """The results that are drawn, one or two, and what each is called: the stored ones with ``keys``, if there are."""
-    known = passkeys.stored()
+    known = TEST.stored()
     if keys:
         return passkey_results.picked(keys, known)
-    results = [passkeys.result_of(shown, reader, known) for reader in wanted]
+    results = [TEST.result_of(shown, reader, known) for reader in wanted]
     return results, [passkey_results.reader_words(reader) for reader in wanted]
 
 
@@ -84,7 +73,7 @@ def _run(
     begun: Sequence[PasskeyResult], known: Sequence[PasskeyResult], text: str, chosen: Choices, active: bool
 ) -> None:
     """The button, and beside it what pressing it costs."""
-    left = passkeys.tokens_left(begun)
+    left = tokens_left(begun)
     label = (
         "run_done"
         if left == 0
@@ -112,9 +101,7 @@ def _run(
             show_error(error)
         else:
             st.rerun()
-    failed = passkeys.failure()
-    if failed is not None:
-        show_error(failed)
+    TEST.job.show_failure()
 
 
 def _results(
@@ -188,8 +175,8 @@ def _difference(results: Sequence[PasskeyResult], titles: Sequence[str], train_l
 def _describe(results: Sequence[PasskeyResult], keys: Sequence[str]) -> str:
     task = results[0].task
     words = t("passkey.shown", what=plain(passkey_results.task_words(task)), trials=task.trials)
-    known = [file for file in map(passkeys.file_of, keys) if file is not None]
-    from_elsewhere = bool(known) and all(file.parent == passkeys.SHIPPED for file in known)
+    known = [file for file in map(TEST.file_of, keys) if file is not None]
+    from_elsewhere = bool(known) and all(file.parent == TEST.shipped for file in known)
     return f"{t('passkey.shown_stored')} · {words}" if from_elsewhere else words
 
 

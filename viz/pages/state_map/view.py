@@ -18,10 +18,10 @@ from model.diagnostics.state_map import StateMap
 from model.messages import message
 from model.recording.recording import Recording
 from model.recording.schema import CHUNK
-from viz.app.language import show_error, t
+from viz.app.language import t
 from viz.app.session import explored_origin, text_of
 from viz.app.theme import EXPLORED, is_dark
-from viz.jobs.registry import FAILED, Job, waiting_before
+from viz.jobs.registry import Job, waiting_before
 from viz.jobs.state_map import Scores, States, pca_map, reference_of, scores, start_umap, umap_job, umap_map
 from viz.pages.state_map import novel_stretches
 from viz.pages.state_map.figures import figure, novelty_figure
@@ -137,14 +137,15 @@ def _umap_panel(states: States, scored: Scores, by_position: bool) -> int | None
         return None
     if made is not None:
         return _map_chart(states, made, scored, by_position)
-    job = umap_job(states)
+    making = umap_job(states)
+    making.collect()
+    job = making.job
     with st.container(border=True, height="stretch"):
         st.markdown(f"**{t('state_map.umap_heading')}**")
-        if job is not None and job.active and not job.stopped():
+        if job is not None and not job.stopped():
             _progress(job)
             return None
-        if job is not None and job.status == FAILED and job.error is not None:
-            show_error(job.error)
+        making.show_failure()
         st.markdown(t("state_map.umap_invitation"))
         if st.button(t("state_map.compute"), key="map_compute", icon=":material/play_arrow:", type="primary"):
             start_umap(states)

@@ -1,0 +1,116 @@
+"""From a document and some choices to a checked experiment with its tokens: what app, command line and API all call.
+
+Whatever does not fit is said here, in one sentence, before work starts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.checkpoints.card import ModelCard
+from model.checkpoints.catalogue import PRECISIONS, model_card, tokens_of
+from model.diagnostics.explored import Explored
+from model.documents.document import Document
+from model.errors import UserError
+from model.experiment import PLAIN, Experiment, Strategy
+from model.interventions.initial_states import row_of
+from model.interventions.mitigations import MITIGATIONS, active, check_fits
+from model.recording.recording import Recording, read_state
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How a document is read, beside the strategy.
+
+    ``precision`` is that of matrix products, ``train_length`` None the model's own; ``control`` also reads with a fresh
+    state, ``token_norms`` records the exact state norm at every token.
+    """
+
+    precision: str = "float32"
+    control: bool = True
+    token_norms: bool = False
+    train_length: int | None = None
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A checked experiment with the tokens it reads; ``characters`` says where in the text each token begins."""
+
+    experiment: Experiment
+    card: ModelCard
+    document: Document
+    tokens: np.ndarray
+    characters: np.ndarray
+    explored: Explored | None
+    source: Mapping[str, np.ndarray] | None
+
+
+def prepare(
+    document: Document,
+    model: str,
+    strategy: Strategy = PLAIN,
+    options: Options = DEFAULTS,
+    *,
+    source: Path | None = None,
+    tokenizer: Tokenizer | None = None,
+) -> Prepared:
+    """Check every choice and tokenise ``document``; UserError with one sentence for whatever does not fit.
+
+    ``source`` is the folder of the recording whose final state is carried over. ``tokenizer`` replaces that of the
+    model; its tokens must be those of the model's vocabulary.
+    """
+    card = model_card(model)
+    settings = active(dict(strategy.mitigations))
+    check_fits(settings, card.config)
+    row = row_of(strategy.initial_state)
+    explored = Explored.load(card.explored) if card.explored else None
+    if explored is None and any(MITIGATIONS[name].needs_reference for name in settings):
+        raise UserError("mitigations.needs_reference", name=next(iter(settings)))
+    if explored is None and row.needs_explored:
+        raise UserError("initial_states.needs_explored", name=strategy.initial_state)
+    if row.needs_source and source is None:
+        raise UserError("initial_states.needs_source")
+    if options.precision not in PRECISIONS:
+        raise UserError("models.precision", value=options.precision)
+    train_length = card.train_length if options.train_length is None else options.train_length
+    if not 16 <= train_length <= 1_000_000:
+        raise UserError("models.train_length", value=train_length)
+    tokens, characters = tokens_of(model, document.text, tokenizer)
+    if len(tokens) < 2:
+        raise UserError("models.too_short", tokens=len(tokens))
+    carried = source if row.needs_source else None
+    experiment = Experiment(
+        document=document.sha256,
+        tokens=len(tokens),
+        model=model,
+        weights=card.weights,
+        train_length=train_length,
+        strategy=replace(
+            strategy, source="" if carried is None else Recording(carried).key, mitigations=tuple(settings.items())
+        ),
+        precision=options.precision,
+        control=options.control,
+        token_norms=options.token_norms,
+        tokenizer="" if tokenizer is None else hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:12],
+    )
+    return Prepared(
+        experiment=experiment,
+        card=card,
+        document=document,
+        tokens=tokens,
+        characters=characters,
+        explored=explored,
+        source=None if carried is None else read_state(carried),
+    )
