@@ -103,8 +103,8 @@ def available() -> bool:
 
 
 def _lay_out(weight: Tensor) -> Tensor:
-    return torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)  # type: ignore[no-any-return]
+    return torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
 
 
 def _product(u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return torch.ops.mkldnn._linear_pointwise(u, weight, bias, "none", [], "")  # type: ignore[no-any-return]
+    return torch.ops.mkldnn._linear_pointwise(u, weight, bias, "none", [], "")

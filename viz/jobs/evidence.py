@@ -10,8 +10,8 @@ import streamlit as st
 from model.checkpoints.catalogue import DEFAULT, available
 from model.studies.evidence import EvidenceResult, EvidenceTask, begin, members, run_evidence
 from model.studies.evidence.run import samples, taken_over
-from viz.app import session
 from viz.app.language import t
+from viz.app.workspace import workspace
 from viz.jobs.measurements import SHIPPED, stored
 from viz.jobs.page_job import PageJob
 from viz.jobs.registry import Job
@@ -22,7 +22,7 @@ MEASUREMENT: PageJob[EvidenceTask] = PageJob("evidence")
 
 def folder() -> Path:
     """Where the results of this session lie."""
-    return session.workspace().folder / "evidence"
+    return workspace().folder / "evidence"
 
 
 def installed() -> bool:
@@ -32,7 +32,7 @@ def installed() -> bool:
 
 def own_documents() -> list[tuple[str, str]]:
     """Name and text of what this session has uploaded."""
-    uploads = session.workspace().uploads.values()
+    uploads = workspace().uploads.values()
     return [(upload.document.name, upload.document.text) for upload in uploads]
 
 

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 from model.errors import UserError
 from model.studies.effective_context import RemembranceResult
 from model.studies.passkey import PasskeyResult, Reader, reader_of
-from viz.app import session
 from viz.app.choices import Choices
+from viz.app.workspace import workspace
 from viz.jobs.page_job import PageJob
 from viz.jobs.registry import Job
 
@@ -69,7 +69,7 @@ class Measurement(Generic[Result]):
     @property
     def folder(self) -> Path:
         """Where the results of this session lie."""
-        return session.workspace().folder / self.name
+        return workspace().folder / self.name
 
     @property
     def folders(self) -> tuple[Path, ...]:

@@ -13,8 +13,9 @@ from model.training.trial import Pick
 from viz.app import session, uploads
 from viz.app.choices import Choices
 from viz.app.language import t
+from viz.app.workspace import STATE_PREFIX
 
-_PICKED = session.STATE_PREFIX + "stretches"
+_PICKED = STATE_PREFIX + "stretches"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -137,7 +137,7 @@ class ScalarDecay(torch.autograd.Function):
     """The scan with its gradient. Norms and telemetry are looked at, never learned from: they carry none."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, x: Tensor, B: Tensor, C: Tensor, log_decay: Tensor, initial: Tensor, options: Options
     ) -> tuple[Tensor, ...]:
         """See :func:`kernels.triton.scalar_decay.forward.forward`."""
@@ -149,7 +149,7 @@ class ScalarDecay(torch.autograd.Function):
         return y, states, *rest
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor | None, given: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, dy: Tensor | None, given: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
         """Gradients of x, B, C, log_decay and the initial state."""
         x, B, C, log_decay, states, totals = ctx.saved_tensors
         chunk, _, decay, insertion, _ = ctx.options

@@ -41,7 +41,7 @@ def scalar_decay_scan(
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         if boundary_limit is not None:
             raise ValueError("a bound on the norm has no gradient; call it under torch.no_grad()")
-        y, states, norms, *statistics = ScalarDecay.apply(*tensors, options)
+        y, states, norms, *statistics = ScalarDecay.apply(*tensors, options)  # type: ignore[no-untyped-call]
     else:
         y, states, norms, *statistics = forward(ScanInputs(*tensors[:4]), tensors[4], options)[:9]
     applied = inputs.log_decay if decay == 1 else inputs.log_decay * decay

@@ -167,7 +167,7 @@ class VectorDecay(torch.autograd.Function):
     """The scan with its gradient. Norms and telemetry carry none."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, x: Tensor, B: Tensor, C: Tensor, log_decay: Tensor, initial: Tensor, chunk: int, token_norms: bool
     ) -> tuple[Tensor, ...]:
         """See :func:`kernels.triton.vector_decay.forward.forward`."""
@@ -179,7 +179,7 @@ class VectorDecay(torch.autograd.Function):
         return y, states, *rest
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor | None, given: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, dy: Tensor | None, given: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
         """Gradients of x, B, C, log_decay and the initial state."""
         x, B, C, log_decay, states, totals, scores = ctx.saved_tensors
         batch, seqlen, nheads, headdim = x.shape

@@ -27,7 +27,7 @@ def vector_decay_scan(
     assert inputs.log_decay.shape[:3] == inputs.x.shape[:3] and inputs.x.shape[2] % inputs.B.shape[2] == 0
     tensors = [tensor.contiguous() for tensor in (*inputs, memory.state)]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        y, states, norms, *statistics = VectorDecay.apply(*tensors, chunk, token_norms)
+        y, states, norms, *statistics = VectorDecay.apply(*tensors, chunk, token_norms)  # type: ignore[no-untyped-call]
     else:
         y, states, norms, *statistics = forward(ScanInputs(*tensors[:4]), tensors[4], chunk, token_norms)[:9]
     kept = norms if token_norms else None

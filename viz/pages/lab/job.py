@@ -17,14 +17,15 @@ from model.training.trial import Pick, Trial, TrialResult
 from viz.app import session
 from viz.app.choices import Choices
 from viz.app.language import t
+from viz.app.workspace import STATE_PREFIX, workspace
 from viz.jobs.page_job import PageJob
 from viz.jobs.progress import duration
 from viz.jobs.registry import Job
 from viz.pages.lab.texts import TrainingText, streams_of, watched_part
 
 TRAINING: PageJob[Trial] = PageJob("lab")
-_RESULTS = session.STATE_PREFIX + "lab_results"
-_KEPT = session.STATE_PREFIX + "lab_kept"
+_RESULTS = STATE_PREFIX + "lab_results"
+_KEPT = STATE_PREFIX + "lab_kept"
 
 
 class Numbers(NamedTuple):
@@ -80,7 +81,7 @@ def longest(train_length: int) -> int:
 
 def folder_of(trial: Trial) -> Path:
     """Where the run of ``trial`` lies in this session."""
-    return session.workspace().folder / "lab" / trial.key
+    return workspace().folder / "lab" / trial.key
 
 
 def results() -> dict[str, TrialResult]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
@@ -150,9 +151,9 @@ def shown(trial: Trial, before: Figures, after: Figures, control: Figures | None
     """What of it stands on the page: novelty, loss and cost, each before, after and with plain fine-tuning."""
     columns: dict[str, Sequence[object]] = {t("stretches.column_tokens"): places(trial)}
     for what, values in (
-        ("novelty", lambda figures: figures.novelty),
-        ("loss", lambda figures: figures.loss),
-        ("cost", lambda figures: figures.excess),
+        ("novelty", attrgetter("novelty")),
+        ("loss", attrgetter("loss")),
+        ("cost", attrgetter("excess")),
     ):
         for name, figures in (("before", before), ("after", after), ("control", control)):
             if figures is not None:

@@ -14,6 +14,7 @@ from viz.app import session
 from viz.app.choices import Choices
 from viz.app.language import plain, show_error, t
 from viz.app.theme import is_dark
+from viz.app.workspace import STATE_PREFIX
 from viz.pages.lab import job as labs
 from viz.pages.lab import stretches as lab_stretches
 from viz.pages.lab.controls import controls
@@ -26,7 +27,7 @@ LIVE = 2.0
 """Seconds between two drawings of the curves of a run that goes on."""
 HARDLY = 0.1
 """Share of the collapse below which one says that hardly any is gone."""
-_NAME_ERROR = session.STATE_PREFIX + "lab_name_error"
+_NAME_ERROR = STATE_PREFIX + "lab_name_error"
 
 
 def render(chosen: Choices) -> None:

@@ -21,10 +21,11 @@ from model.studies.facts import UNSURE, Facts, facts, facts_of
 from viz.app import session
 from viz.app.language import language, plain, show_error, t
 from viz.app.links import choice
+from viz.app.workspace import STATE_PREFIX
 from viz.pages.models import job as model_jobs
 
 MEGABYTE = model_jobs.MEGABYTE
-_ADDED = session.STATE_PREFIX + "model_added"
+_ADDED = STATE_PREFIX + "model_added"
 NUMBERS = ("disk", "parameters", "state", "state_mb", "train_length", "forget", "recall", "needed")
 
 

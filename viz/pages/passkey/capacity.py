@@ -14,6 +14,7 @@ from model.checkpoints.catalogue import available
 from model.studies.capacity import (
     LEAST,
     REPORTED_DOUBLING,
+    Forgets,
     Point,
     forget_brackets,
     forget_fit,
@@ -106,7 +107,7 @@ def _doubling(points: Sequence[Point]) -> str:
     return t("capacity.doubling", size=1 / best, low=1 / high, high=1 / low, published=REPORTED_DOUBLING / 1e6)
 
 
-def _forget(found: Sequence[figures.Forgets]) -> None:
+def _forget(found: Sequence[Forgets]) -> None:
     brackets = forget_brackets(found)
     fitted = forget_fit(brackets)
     numbers = "; ".join(

@@ -12,6 +12,7 @@ from model.checkpoints.catalogue import model_card
 from model.studies.passkey import PasskeyResult, PasskeyTask, Reader
 from viz.app import session
 from viz.app.language import t
+from viz.app.workspace import STATE_PREFIX
 from viz.jobs.page_job import PageJob
 from viz.jobs.registry import Job
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 LOOK: PageJob[None] = PageJob("passkey_cell")
 KEPT = 8
 """Looked-at cells that a session holds; the oldest goes when there is one more."""
-_FOUND = session.STATE_PREFIX + "passkey_cells"
+_FOUND = STATE_PREFIX + "passkey_cells"
 
 Cell = tuple[int, float]
 Name = tuple[PasskeyTask, Reader]

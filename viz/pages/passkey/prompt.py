@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -78,7 +79,7 @@ def _prompts(task: PasskeyTask, model: str, text: str) -> Prompts:
     return kept[1]
 
 
-def _box(label: str, options: list, key: str) -> float:
+def _box(label: str, options: list[Any], key: str) -> float:
     if st.session_state.get(key) not in (None, *options):  # left over from another test
         del st.session_state[key]
     return st.selectbox(t(label), options, key=key, format_func=_number, bind="query-params")
