@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.test_browser import CHROMIUM, QUIET, ROOT, SETTLED
+from tests.browser.test_browser import CHROMIUM, QUIET, ROOT, SETTLED
 
 SHOTS = {  # file: (page, language, colour scheme)
     "overview.png": ("", "en", "light"),
