@@ -57,7 +57,7 @@ def _read(file: Path, name: str, _changed: int) -> PublishedConfig:
         family = family_of(values, name)
         return translate(family, values, file.parent)
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise UserError("models.bad_config", name=name) from error
+        raise UserError("checkpoints.bad_config", name=name) from error
 
 
 def family_of(values: Mapping[str, Any], name: str) -> str:

@@ -67,10 +67,10 @@ def load_published(
                         opened[entry.file] = stack.enter_context(safe_open(entry.file, "pt", device=device))
                     tensor = opened[entry.file].get_tensor(alias(theirs, entries))
                 except (OSError, SafetensorError) as error:
-                    raise UserError("models.bad_weights", name=name) from error
+                    raise UserError("checkpoints.bad_weights", name=name) from error
                 tensor = tensor if change is None else change(tensor)
             if tensor.shape != shape_of(model, parameter):
-                raise UserError("models.bad_weights", name=name)
+                raise UserError("checkpoints.bad_weights", name=name)
             dtype = torch.bfloat16 if parameter in narrow else torch.float32
             place(model, parameter, tensor.to(device, dtype).contiguous())
     return model
