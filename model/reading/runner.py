@@ -25,17 +25,9 @@ from model.interventions.mitigations import check_fits, mitigated
 from model.reading.prepare import Prepared
 from model.reading.stream import control_border, control_losses, read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
-from model.recording.recording import (
-    BLOCK,
-    CANCELLED,
-    COMPLETE,
-    Meta,
-    Recording,
-    RecordingWriter,
-    read_progress,
-    read_state,
-)
-from model.recording.schema import CHUNK
+from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording, read_progress, read_state
+from model.recording.schema import CHARACTER, CHUNK, CONTROL_LOSS, LOSS, NORM, POSITION
+from model.recording.writer import BLOCK, RecordingWriter
 from model.state import flatten_state, unflatten_state
 
 if TYPE_CHECKING:
@@ -170,12 +162,12 @@ class Block:
 
     def add(self, first: int, losses: np.ndarray, telemetry: Mapping[str, tuple[int, np.ndarray]]) -> None:
         """Take the losses of the tokens from ``first`` on and the telemetry of their segment."""
-        self.pending.setdefault("loss", []).append((first, losses))
+        self.pending.setdefault(LOSS, []).append((first, losses))
         for name, entry in telemetry.items():
             self.pending.setdefault(name, []).append(entry)
         if len(losses):
             self.loss = float(losses.mean())
-        self.norms = telemetry["norm"][1][-1].mean(-1)
+        self.norms = telemetry[NORM][1][-1].mean(-1)
 
     def catch_up(self, stop: int, stopped: Callable[[], bool]) -> None:
         """Read with a fresh memory too whatever whole batches of windows ``stop`` tokens hold, or all at the end.
@@ -190,7 +182,7 @@ class Block:
                 break
             first, last = self.controlled, min(border, stop)
             losses = control_losses(self.model, self.prepared.tokens, first, last, experiment.train_length)
-            self.pending.setdefault("control_loss", []).append((first, losses))
+            self.pending.setdefault(CONTROL_LOSS, []).append((first, losses))
             self.control_loss = float(np.nanmean(losses[-512:]))
             self.controlled = last
 
@@ -198,11 +190,11 @@ class Block:
         """Write everything pending and the state from which to go on."""
         for name, entries in self.pending.items():
             self.writer.put(name, entries[0][0], np.concatenate([values for _, values in entries]))
-        first, rows = self.pending["norm"][0][0], sum(len(values) for _, values in self.pending["norm"])
+        first, rows = self.pending[NORM][0][0], sum(len(values) for _, values in self.pending[NORM])
         at = np.minimum(np.arange(first, first + rows) * CHUNK, tokens)
-        self.writer.put("position", first, at.astype(np.int32))
+        self.writer.put(POSITION, first, at.astype(np.int32))
         ends = np.append(self.prepared.characters, len(self.prepared.document.text))
-        self.writer.put("character", first, ends[at].astype(np.int32))
+        self.writer.put(CHARACTER, first, ends[at].astype(np.int32))
         self.pending.clear()
         self.writer.commit(
             {"tokens": tokens, "controlled": self.controlled, "seconds": seconds},

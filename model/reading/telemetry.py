@@ -14,13 +14,7 @@ from torch import Tensor
 
 from kernels.cpu.summary import chunk_means, count_sketch, summarise
 from kernels.types import Memory, Scan, ScanInputs, ScanOutput, Telemetry
-from model.recording.schema import CHUNK, SKETCH
-
-STATISTICS = ("norm", "mean", "std", "max_abs")
-"""Over all elements of a head's state: Frobenius norm, mean, standard deviation and largest absolute value."""
-
-DECAYS = ("log_decay", "decay")
-"""Over the tokens of a chunk, and the channels of a head: the mean of the log decay, and of the decay."""
+from model.recording.schema import CHUNK, DECAYS, EFFECTIVE_RANK, SKETCH, SKETCHED, STATISTICS, TOKEN_NORM
 
 Observer = Callable[[ScanOutput], None]
 
@@ -151,11 +145,11 @@ class Recorder:
         stacked = np.stack(self._boundaries, axis=2).astype(np.float32, copy=False)  # (6, boundaries, layers, heads)
         found |= {name: (row, values) for name, values in zip((*STATISTICS, *DECAYS), stacked, strict=True)}
         if self._norms:
-            found["token_norm"] = (self.position, torch.stack(self._norms, dim=1).float().numpy())
+            found[TOKEN_NORM] = (self.position, torch.stack(self._norms, dim=1).float().numpy())
         count = len(self._sketches) // self.layers
         if count:
             row = int(np.searchsorted(self.snapshots, self.position, side="right"))
-            kept = {"sketch": torch.stack(self._sketches), "effective_rank": effective_rank(torch.stack(self._grams))}
+            kept = {SKETCHED: torch.stack(self._sketches), EFFECTIVE_RANK: effective_rank(torch.stack(self._grams))}
             for name, values in kept.items():
                 by_snapshot = values.float().unflatten(0, (self.layers, count)).transpose(0, 1)
                 found[name] = (row, by_snapshot.numpy())
