@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
 from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording, read_progress, read_state
 from model.recording.schema import CHARACTER, CHUNK, CONTROL_LOSS, LOSS, NORM, POSITION
 from model.recording.writer import BLOCK, RecordingWriter
-from model.state import flatten_state, unflatten_state
+from model.state import unflatten_state
 
 if TYPE_CHECKING:
     from kernels.types import Scan
@@ -119,19 +119,19 @@ def run(
     block = Block(writer, prepared, model)
     meter = Meter(experiment.tokens, start, float(progress.get("seconds", 0.0)))
     status = COMPLETE
-    for segment in read(model, prepared.tokens, state, scans, start):
-        block.add(segment.start + 1, segment.losses, recorder.take(segment.stop - segment.start))
+    for segment in read(model, prepared.tokens, state, scans, start, recorder=recorder):
+        block.add(segment.start + 1, segment.losses, segment.telemetry)
         meter.reading_until(segment.stop)
         end = segment.stop == experiment.tokens
         block.catch_up(segment.stop, stop)
         meter.skip()
         if end or segment.stop % BLOCK == 0:
-            block.commit(segment.stop, meter.seconds, flatten_state(segment.state))
+            block.commit(segment.stop, meter.seconds, segment.saved)
             meter.skip()
         on_progress(meter.report(block, segment.stop))
         if stop() and not end:
             # Everything read so far is kept; a later run goes on from this segment.
-            block.commit(segment.stop, meter.seconds, flatten_state(segment.state))
+            block.commit(segment.stop, meter.seconds, segment.saved)
             status = CANCELLED
             break
     on_progress(meter.report(block, meter.tokens, phase="summary"))
@@ -186,7 +186,7 @@ class Block:
             self.control_loss = float(np.nanmean(losses[-512:]))
             self.controlled = last
 
-    def commit(self, tokens: int, seconds: float, state: Mapping[str, Any]) -> None:
+    def commit(self, tokens: int, seconds: float, state: Mapping[str, np.ndarray]) -> None:
         """Write everything pending and the state from which to go on."""
         for name, entries in self.pending.items():
             self.writer.put(name, entries[0][0], np.concatenate([values for _, values in entries]))
@@ -198,7 +198,7 @@ class Block:
         self.pending.clear()
         self.writer.commit(
             {"tokens": tokens, "controlled": self.controlled, "seconds": seconds},
-            {name: tensor.cpu().numpy() for name, tensor in state.items()},
+            state,
         )
 
 
@@ -206,8 +206,9 @@ def compile_once(model: LanguageModel, prepared: Prepared, scans: Sequence[Scan]
     """Read a few tokens for nothing, so that what is compiled for this machine is at hand, and no speed counts it."""
     tokens = prepared.tokens[: CHUNK + 1]
     recorder = Recorder(len(model.config.layers), np.array([CHUNK]), sketcher, model.config.recorded_heads)
-    for segment in read(model, tokens, model.zero_state(), recorder.scans(scans, prepared.experiment.token_norms)):
-        recorder.take(segment.stop - segment.start)
+    recorded = recorder.scans(scans, prepared.experiment.token_norms)
+    for _ in read(model, tokens, model.zero_state(), recorded, recorder=recorder):
+        pass
 
 
 class Meter:
