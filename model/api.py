@@ -10,7 +10,7 @@ from model.documents.document import read_path
 from model.experiment import Strategy
 from model.reading.prepare import Options, prepare
 from model.reading.runner import Progress, run
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

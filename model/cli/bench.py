@@ -275,21 +275,20 @@ def read_all(
     """The reading loop of a run, without a disk."""
     import torch
 
-    from kernels.cpu.chunked import chunked_scan
+    from kernels.dispatch import scan
     from kernels.types import Scan
     from model.reading.stream import read
     from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
 
     config = model.config
-    scans: list[Scan] = [chunked_scan] * len(config.layers)
+    scans: list[Scan] = [scan] * len(config.layers)
     recorder = None
     if chunk_telemetry:
         sketcher = Sketcher(config.nheads * config.headdim * config.d_state, torch.ones(len(scans), config.nheads))
         recorder = Recorder(len(scans), snapshot_positions(len(tokens), 1024), sketcher)
         scans = recorder.scans(scans, token_norms)
-    for segment in read(model, tokens, model.zero_state(), scans):
-        if recorder is not None:
-            recorder.take(segment.stop - segment.start)
+    for _ in read(model, tokens, model.zero_state(), scans, recorder=recorder):
+        pass
 
 
 def to_transformers(model: LanguageModel) -> Any:

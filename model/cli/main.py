@@ -28,7 +28,7 @@ from model.published import hub
 from model.published.room import gigabytes
 from model.reading.prepare import Options, prepare
 from model.reading.reference import SAMPLE, WINDOWS, record_explored
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from model.studies.evidence import EvidenceResult, begin, run_evidence
 from model.studies.evidence.report import printed, table
 from model.studies.evidence.run import samples, taken_over

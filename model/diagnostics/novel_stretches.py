@@ -20,7 +20,7 @@ import numpy as np
 
 from model.diagnostics.explored import NEIGHBOURS, Explored, edges, novelty
 from model.diagnostics.neighbours import as_points, nearest
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 
 LEVEL = 0.5
 """Share of the novelty at its peak that a snapshot must have to belong to the same stretch."""

@@ -31,7 +31,7 @@ from model.diagnostics.collapse import (
 )
 from model.diagnostics.explored import Explored, novelty, unexplored_fraction
 from model.diagnostics.memory import half_lives, mean_norm_growth
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 
 
 def summarise(

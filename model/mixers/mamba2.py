@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from kernels.cpu.elementwise import gated_norm, short_convolution
+from kernels.layer import gated_norm, mixer_inputs
 from kernels.types import Scan, ScanInputs
 from model.arch.layers import Linear, RMSNorm
 from model.config import ModelConfig
@@ -66,15 +66,17 @@ class Mamba2(nn.Module):
         keys = config.ngroups * config.d_state
         projected = self.in_proj(u)  # gate (d_inner), xBC (channels), dt (nheads)
         compute, dtype = projected.dtype, state.window.dtype
-        gate = F.silu(projected[..., : config.d_inner].to(dtype))
+        gate = projected[..., : config.d_inner]
         latest = projected[:, -state.window.shape[1] :, config.d_inner : -config.nheads].to(dtype)
         window = torch.cat([state.window, latest], dim=1)[:, latest.shape[1] :]
 
-        convolved = short_convolution(state.window, projected, config.d_inner, self.conv_weight, self.conv_bias)
-        x, B, C = convolved.split([config.d_inner, keys, keys], dim=-1)
         step = self._step(projected[..., -config.nheads :], dtype)
+        convolved, written = mixer_inputs(
+            state.window, projected, config.d_inner, self.conv_weight, self.conv_bias, step, config.headdim
+        )
+        B, C = convolved[..., config.d_inner :].split([keys, keys], dim=-1)
         inputs = ScanInputs(
-            x=(x.unflatten(-1, (config.nheads, config.headdim)) * step).to(compute),
+            x=written,
             B=B.unflatten(-1, (config.ngroups, config.d_state)).to(compute),
             C=C.unflatten(-1, (config.ngroups, config.d_state)).to(compute),
             log_decay=-step * self.A_log.exp()[:, None],

@@ -84,7 +84,7 @@ def explore(
     sketcher = Sketcher(model.config.d_inner * model.config.d_state, std.float())
 
     def sketched(states: list[torch.Tensor], row: int, boundary: int) -> torch.Tensor:
-        return torch.stack([sketcher(layer, found[row, boundary]) for layer, found in enumerate(states)])
+        return torch.stack([sketcher(layer, found[row, boundary][None])[0] for layer, found in enumerate(states)])
 
     sketches: list[torch.Tensor] = []
     position: list[int] = []

@@ -21,7 +21,7 @@ from model.errors import UserError
 from model.experiment import PLAIN, Experiment, Strategy
 from model.interventions.initial_states import row_of
 from model.interventions.mitigations import MITIGATIONS, active, check_fits
-from model.recording.recording import Recording, read_state
+from model.recording.reader import Recording, read_state
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -25,18 +25,10 @@ from model.interventions.mitigations import check_fits, mitigated
 from model.reading.prepare import Prepared
 from model.reading.stream import control_border, control_losses, read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
-from model.recording.recording import (
-    BLOCK,
-    CANCELLED,
-    COMPLETE,
-    Meta,
-    Recording,
-    RecordingWriter,
-    read_progress,
-    read_state,
-)
-from model.recording.schema import CHUNK
-from model.state import flatten_state, unflatten_state
+from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording, read_progress, read_state
+from model.recording.schema import CHARACTER, CHUNK, CONTROL_LOSS, LOSS, NORM, POSITION
+from model.recording.writer import BLOCK, RecordingWriter
+from model.state import unflatten_state
 
 if TYPE_CHECKING:
     from kernels.types import Scan
@@ -127,19 +119,19 @@ def run(
     block = Block(writer, prepared, model)
     meter = Meter(experiment.tokens, start, float(progress.get("seconds", 0.0)))
     status = COMPLETE
-    for segment in read(model, prepared.tokens, state, scans, start):
-        block.add(segment.start + 1, segment.losses, recorder.take(segment.stop - segment.start))
+    for segment in read(model, prepared.tokens, state, scans, start, recorder=recorder):
+        block.add(segment.start + 1, segment.losses, segment.telemetry)
         meter.reading_until(segment.stop)
         end = segment.stop == experiment.tokens
         block.catch_up(segment.stop, stop)
         meter.skip()
         if end or segment.stop % BLOCK == 0:
-            block.commit(segment.stop, meter.seconds, flatten_state(segment.state))
+            block.commit(segment.stop, meter.seconds, segment.saved)
             meter.skip()
         on_progress(meter.report(block, segment.stop))
         if stop() and not end:
             # Everything read so far is kept; a later run goes on from this segment.
-            block.commit(segment.stop, meter.seconds, flatten_state(segment.state))
+            block.commit(segment.stop, meter.seconds, segment.saved)
             status = CANCELLED
             break
     on_progress(meter.report(block, meter.tokens, phase="summary"))
@@ -170,12 +162,12 @@ class Block:
 
     def add(self, first: int, losses: np.ndarray, telemetry: Mapping[str, tuple[int, np.ndarray]]) -> None:
         """Take the losses of the tokens from ``first`` on and the telemetry of their segment."""
-        self.pending.setdefault("loss", []).append((first, losses))
+        self.pending.setdefault(LOSS, []).append((first, losses))
         for name, entry in telemetry.items():
             self.pending.setdefault(name, []).append(entry)
         if len(losses):
             self.loss = float(losses.mean())
-        self.norms = telemetry["norm"][1][-1].mean(-1)
+        self.norms = telemetry[NORM][1][-1].mean(-1)
 
     def catch_up(self, stop: int, stopped: Callable[[], bool]) -> None:
         """Read with a fresh memory too whatever whole batches of windows ``stop`` tokens hold, or all at the end.
@@ -190,23 +182,23 @@ class Block:
                 break
             first, last = self.controlled, min(border, stop)
             losses = control_losses(self.model, self.prepared.tokens, first, last, experiment.train_length)
-            self.pending.setdefault("control_loss", []).append((first, losses))
+            self.pending.setdefault(CONTROL_LOSS, []).append((first, losses))
             self.control_loss = float(np.nanmean(losses[-512:]))
             self.controlled = last
 
-    def commit(self, tokens: int, seconds: float, state: Mapping[str, Any]) -> None:
+    def commit(self, tokens: int, seconds: float, state: Mapping[str, np.ndarray]) -> None:
         """Write everything pending and the state from which to go on."""
         for name, entries in self.pending.items():
             self.writer.put(name, entries[0][0], np.concatenate([values for _, values in entries]))
-        first, rows = self.pending["norm"][0][0], sum(len(values) for _, values in self.pending["norm"])
+        first, rows = self.pending[NORM][0][0], sum(len(values) for _, values in self.pending[NORM])
         at = np.minimum(np.arange(first, first + rows) * CHUNK, tokens)
-        self.writer.put("position", first, at.astype(np.int32))
+        self.writer.put(POSITION, first, at.astype(np.int32))
         ends = np.append(self.prepared.characters, len(self.prepared.document.text))
-        self.writer.put("character", first, ends[at].astype(np.int32))
+        self.writer.put(CHARACTER, first, ends[at].astype(np.int32))
         self.pending.clear()
         self.writer.commit(
             {"tokens": tokens, "controlled": self.controlled, "seconds": seconds},
-            {name: tensor.cpu().numpy() for name, tensor in state.items()},
+            state,
         )
 
 
@@ -214,8 +206,9 @@ def compile_once(model: LanguageModel, prepared: Prepared, scans: Sequence[Scan]
     """Read a few tokens for nothing, so that what is compiled for this machine is at hand, and no speed counts it."""
     tokens = prepared.tokens[: CHUNK + 1]
     recorder = Recorder(len(model.config.layers), np.array([CHUNK]), sketcher, model.config.recorded_heads)
-    for segment in read(model, tokens, model.zero_state(), recorder.scans(scans, prepared.experiment.token_norms)):
-        recorder.take(segment.stop - segment.start)
+    recorded = recorder.scans(scans, prepared.experiment.token_norms)
+    for _ in read(model, tokens, model.zero_state(), recorded, recorder=recorder):
+        pass
 
 
 class Meter:

@@ -11,16 +11,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from kernels.cpu.summary import chunk_means, count_sketch, summarise
 from kernels.types import Memory, Scan, ScanInputs, ScanOutput, Telemetry
-from model.recording.schema import CHUNK, SKETCH
+from model.reading.transfer import Transfer
+from model.recording.schema import CHUNK, DECAYS, EFFECTIVE_RANK, SKETCH, SKETCHED, STATISTICS, TOKEN_NORM
 
-STATISTICS = ("norm", "mean", "std", "max_abs")
-"""Over all elements of a head's state: Frobenius norm, mean, standard deviation and largest absolute value."""
-
-DECAYS = ("log_decay", "decay")
-"""Over the tokens of a chunk, and the channels of a head: the mean of the log decay, and of the decay."""
+SNAPSHOTS_AT_ONCE = 1 << 26
+"""Numbers of the states of a layer that are sketched together: a quarter of a gigabyte."""
 
 Observer = Callable[[ScanOutput], None]
 
@@ -67,10 +66,33 @@ class Sketcher:
         sign = torch.randint(2, (elements,), generator=generator).float() * 2 - 1
         weight = (sign.view(spread.shape[1], -1) / spread.clamp_min(1e-12)[..., None]).flatten(1)
         self._place, self._weight = place.numpy(), weight.float().numpy()
+        self._tables: dict[torch.device, tuple[Tensor, Tensor]] = {}
         self._lying: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
 
-    def __call__(self, layer: int, state: Tensor) -> Tensor:
-        """(nheads, headdim, d_state) -> (SKETCH,)."""
+    def __call__(self, layer: int, states: Tensor) -> Tensor:
+        """(n, nheads, headdim, d_state) -> (n, SKETCH), where the states are."""
+        if states.device.type == "cpu":
+            return torch.stack([self._of(layer, state) for state in states])
+        place, weight = self._on(states.device)
+        return (states.flatten(1).float()[:, place] * weight[layer]).sum(-1)
+
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """For every sum the places of its elements and, in each layer, their weights: no two write to one place.
+
+        (SKETCH, most of a sum) and (layers, SKETCH, most of a sum); what a sum has fewer of has the weight 0.
+        """
+        if device not in self._tables:
+            order = np.argsort(self._place, kind="stable")
+            counts = np.bincount(self._place, minlength=SKETCH)
+            inside = np.arange(counts.max()) < counts[:, None]
+            place = np.zeros(inside.shape, np.int64)
+            place[inside] = order
+            weight = np.where(inside, self._weight[:, place], np.float32(0))
+            self._tables[device] = torch.from_numpy(place).to(device), torch.from_numpy(weight).to(device)
+        return self._tables[device]
+
+    def _of(self, layer: int, state: Tensor) -> Tensor:
+        """(nheads, headdim, d_state) on the CPU -> (SKETCH,)."""
         # As the scan of the CPU lays it out it need not be moved, nor need any state that lies in its own order.
         order = (2, 0, 1) if state.permute(2, 0, 1).is_contiguous() else (0, 1, 2)
         place, weight = self._in_order(order, state.shape)
@@ -103,9 +125,9 @@ class Recorder:
         self._reset()
 
     def _reset(self) -> None:
-        self._boundaries: list[np.ndarray] = []  # of each layer (6, boundaries, heads)
-        self._sketches: list[Tensor] = []
-        self._grams: list[Tensor] = []
+        self._boundaries: list[Tensor] = []  # of each layer (6, boundaries, heads)
+        self._sketches: list[Tensor] = []  # of each layer (snapshots, SKETCH)
+        self._ranks: list[Tensor] = []  # of each layer (snapshots, heads)
         self._norms: list[Tensor] = []
 
     def scans(self, scans: Sequence[Scan], token_norms: bool) -> list[Scan]:
@@ -127,18 +149,21 @@ class Recorder:
             statistics = reduce_states(states[first:])
             decays = mean_decay(grouped(output.log_decay[0][:, :, None], self.heads).flatten(2))
         if first == 0:  # a decay is that of the tokens before a boundary: none before the first
-            decays = np.pad(decays, ((0, 0), (1, 0), (0, 0)), constant_values=np.nan)
-        self._boundaries.append(np.concatenate([statistics, decays]))
+            decays = F.pad(decays, (0, 0, 1, 0), value=np.nan)
+        self._boundaries.append(torch.cat([statistics, decays]).float())
         if output.token_norms is not None:
             norms = output.token_norms[0]
             if self.heads not in (None, norms.shape[1]):
                 norms = grouped(norms[..., None, None], self.heads).square().sum((-1, -2)).sqrt()
-            self._norms.append(norms.cpu())
-        seqlen = output.y.shape[1]
-        for position in self._here(seqlen):
-            state = states[-(-(position - self.position) // CHUNK)].cpu()
-            self._sketches.append(self.sketcher(layer, state))
-            self._grams.append(gram(state))
+            self._norms.append(norms)
+        here = self._here(output.y.shape[1])
+        if here:
+            rows = [-(-(position - self.position) // CHUNK) for position in here]
+            together = max(1, SNAPSHOTS_AT_ONCE // states[0].numel())
+            for first_row in range(0, len(rows), together):
+                kept = states[rows[first_row : first_row + together]]
+                self._sketches.append(self.sketcher(layer, kept))
+                self._ranks.append(effective_rank(gram(kept)))
 
     def _here(self, seqlen: int) -> list[int]:
         low, high = np.searchsorted(self.snapshots, [self.position, self.position + seqlen], side="right")
@@ -146,22 +171,31 @@ class Recorder:
 
     def take(self, seqlen: int) -> dict[str, tuple[int, np.ndarray]]:
         """The segment's telemetry: array name -> (first row, values), in the dimensions of the recording."""
-        found: dict[str, tuple[int, np.ndarray]] = {}
+        rows, values = self.hand_over(seqlen)
+        return {name: (rows[name], array) for name, array in Transfer(values).arrays().items()}
+
+    def drop(self) -> None:
+        """Forget what was seen of a segment that has to be read again."""
+        self._reset()
+
+    def hand_over(self, seqlen: int) -> tuple[dict[str, int], dict[str, Tensor]]:
+        """Like :meth:`take`, but where the tensors are: the first row of each array, and its values."""
+        rows: dict[str, int] = {}
+        found: dict[str, Tensor] = {}
         row = 0 if self.position == 0 else self.position // CHUNK + 1
-        stacked = np.stack(self._boundaries, axis=2).astype(np.float32, copy=False)  # (6, boundaries, layers, heads)
-        found |= {name: (row, values) for name, values in zip((*STATISTICS, *DECAYS), stacked, strict=True)}
+        stacked = torch.stack(self._boundaries, dim=2)  # (6, boundaries, layers, heads)
+        for name, values in zip((*STATISTICS, *DECAYS), stacked, strict=True):
+            rows[name], found[name] = row, values
         if self._norms:
-            found["token_norm"] = (self.position, torch.stack(self._norms, dim=1).float().numpy())
-        count = len(self._sketches) // self.layers
-        if count:
+            rows[TOKEN_NORM], found[TOKEN_NORM] = self.position, torch.stack(self._norms, dim=1).float()
+        if self._sketches:
             row = int(np.searchsorted(self.snapshots, self.position, side="right"))
-            kept = {"sketch": torch.stack(self._sketches), "effective_rank": effective_rank(torch.stack(self._grams))}
-            for name, values in kept.items():
-                by_snapshot = values.float().unflatten(0, (self.layers, count)).transpose(0, 1)
-                found[name] = (row, by_snapshot.numpy())
+            for name, parts in ((SKETCHED, self._sketches), (EFFECTIVE_RANK, self._ranks)):
+                by_layer = torch.cat(parts).float().unflatten(0, (self.layers, -1))
+                rows[name], found[name] = row, by_layer.transpose(0, 1)
         self.position += seqlen
         self._reset()
-        return found
+        return rows, found
 
 
 def grouped(states: Tensor, heads: int | None) -> Tensor:
@@ -174,36 +208,36 @@ def grouped(states: Tensor, heads: int | None) -> Tensor:
     return states.unflatten(1, (heads, -1)).flatten(2, 3)
 
 
-def reduce_states(states: Tensor) -> np.ndarray:
+def reduce_states(states: Tensor) -> Tensor:
     """The STATISTICS of every state and head: (n, nheads, headdim, d_state) -> (4, n, nheads)."""
     lying = states.permute(0, 3, 1, 2)  # as the scan of the CPU lays them out
     if lying.dtype == torch.float32 and lying.device.type == "cpu" and lying.is_contiguous():
         values, found = lying.numpy(), np.empty((len(STATISTICS), *states.shape[:2]), np.float32)
         summarise(values, values.view(np.int32), found)
-        return found
+        return torch.from_numpy(found)
     elements = states.shape[-1] * states.shape[-2]
     squared = states.square().sum(-1).sum(-1)  # d_state first and headdim then: faster than both at once
     mean = states.sum(-1).sum(-1) / elements
     largest = torch.maximum(states.amax(-1).amax(-1), -states.amin(-1).amin(-1))
     std = (squared / elements - mean.square()).clamp_min(0).sqrt()
-    return torch.stack([squared.sqrt(), mean, std, largest]).cpu().numpy()
+    return torch.stack([squared.sqrt(), mean, std, largest])
 
 
-def mean_decay(log_decay: Tensor) -> np.ndarray:
+def mean_decay(log_decay: Tensor) -> Tensor:
     """The DECAYS of every chunk: (seqlen, nheads, channels) -> (2, nchunks, nheads)."""
     if log_decay.shape[-1] == 1 and log_decay.device.type == "cpu" and log_decay.dtype == torch.float32:
         values = log_decay[..., 0].contiguous().numpy()
         found = np.empty((len(DECAYS), -(-len(values) // CHUNK), values.shape[1]), np.float32)
         chunk_means(values, CHUNK, found[0])
         chunk_means(np.exp(values), CHUNK, found[1])
-        return found
+        return torch.from_numpy(found)
     whole = len(log_decay) // CHUNK * CHUNK
     parts = [log_decay[:whole].unflatten(0, (-1, CHUNK)), log_decay[None, whole:]]
     means = [torch.stack([part.mean((1, 3)), part.exp().mean((1, 3))]) for part in parts if part.numel()]
-    return torch.cat(means, dim=1).cpu().numpy()
+    return torch.cat(means, dim=1)
 
 
-def reduced_by_kernel(telemetry: Telemetry, heads: int | None) -> tuple[np.ndarray, np.ndarray]:
+def reduced_by_kernel(telemetry: Telemetry, heads: int | None) -> tuple[Tensor, Tensor]:
     """What :func:`reduce_states` and :func:`mean_decay` would find, from what the kernel found.
 
     Heads that are recorded together add up: squares and means do, and so do the spreads around a common mean.
@@ -218,7 +252,7 @@ def reduced_by_kernel(telemetry: Telemetry, heads: int | None) -> tuple[np.ndarr
     variance = (std.square() + mean.square()).mean(-1) - middle.square() if mean.shape[-1] > 1 else std[..., 0].square()
     statistics = [norm.square().sum(-1).sqrt(), middle, variance.clamp_min(0).sqrt(), max_abs.amax(-1)]
     decays = [log_decay.mean(-1), decay.mean(-1)]
-    return torch.stack(statistics).cpu().numpy(), torch.stack(decays).cpu().numpy()
+    return torch.stack(statistics), torch.stack(decays)
 
 
 def gram(state: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from model.errors import UserError
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS
 from model.json_file import write_json
-from model.recording.recording import CANCELLED, COMPLETE, Meta, Recording, read_progress
+from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording, read_progress
 from model.recording.schema import ARRAYS, Array, sizes
 
 MAX_FILES = 20_000

@@ -31,41 +31,52 @@ class Array:
         return 0 if self.dtype == "int32" else float("nan")
 
 
+LOSS, CONTROL_LOSS, TOKEN_NORM = "loss", "control_loss", "token_norm"
+"""The arrays with a row for every token."""
+POSITION, CHARACTER = "position", "character"
+"""Where a boundary is, in tokens and in the text."""
+STATISTICS = NORM, MEAN, STD, MAX_ABS = "norm", "mean", "std", "max_abs"
+"""Over all elements of a head's state: Frobenius norm, mean, standard deviation and largest absolute value."""
+DECAYS = LOG_DECAY, DECAY = "log_decay", "decay"
+"""Over the tokens of a chunk, and the channels of a head: the mean of the log decay, and of the decay."""
+SNAPSHOT_POSITION, SKETCHED, EFFECTIVE_RANK = "snapshot_position", "sketch", "effective_rank"
+"""The arrays with a row for every snapshot."""
+
 _HEADS = ("boundary", "layer", "head")
 
 ARRAYS: dict[str, Array] = {
-    "loss": Array(
+    LOSS: Array(
         dimensions=("token",), unit="nats", meaning="of predicting this token from those before it; the first has none"
     ),
-    "control_loss": Array(
+    CONTROL_LOSS: Array(
         dimensions=("token",),
         unit="nats",
         meaning="the same from a fresh state: the matched control",
         optional=True,
     ),
-    "token_norm": Array(
+    TOKEN_NORM: Array(
         dimensions=("token", "layer", "head"),
         unit="",
         meaning="Frobenius norm of the state after this token",
         optional=True,
     ),
-    "position": Array(dimensions=("boundary",), unit="tokens", meaning="tokens read at the boundary", dtype="int32"),
-    "character": Array(dimensions=("boundary",), unit="characters", meaning="where that is in the text", dtype="int32"),
-    "norm": Array(dimensions=_HEADS, unit="", meaning="Frobenius norm of the state at the boundary"),
-    "mean": Array(dimensions=_HEADS, unit="", meaning="mean of the state's elements"),
-    "std": Array(dimensions=_HEADS, unit="", meaning="standard deviation of the state's elements"),
-    "max_abs": Array(dimensions=_HEADS, unit="", meaning="largest magnitude of the state's elements"),
-    "decay": Array(dimensions=_HEADS, unit="", meaning="mean decay a_t over the chunk that ends here"),
-    "log_decay": Array(dimensions=_HEADS, unit="nats", meaning="mean of log a_t over the chunk that ends here"),
-    "snapshot_position": Array(
+    POSITION: Array(dimensions=("boundary",), unit="tokens", meaning="tokens read at the boundary", dtype="int32"),
+    CHARACTER: Array(dimensions=("boundary",), unit="characters", meaning="where that is in the text", dtype="int32"),
+    NORM: Array(dimensions=_HEADS, unit="", meaning="Frobenius norm of the state at the boundary"),
+    MEAN: Array(dimensions=_HEADS, unit="", meaning="mean of the state's elements"),
+    STD: Array(dimensions=_HEADS, unit="", meaning="standard deviation of the state's elements"),
+    MAX_ABS: Array(dimensions=_HEADS, unit="", meaning="largest magnitude of the state's elements"),
+    DECAY: Array(dimensions=_HEADS, unit="", meaning="mean decay a_t over the chunk that ends here"),
+    LOG_DECAY: Array(dimensions=_HEADS, unit="nats", meaning="mean of log a_t over the chunk that ends here"),
+    SNAPSHOT_POSITION: Array(
         dimensions=("snapshot",), unit="tokens", meaning="tokens read at the snapshot", dtype="int32"
     ),
-    "sketch": Array(
+    SKETCHED: Array(
         dimensions=("snapshot", "layer", "feature"),
         unit="spread of explored states",
         meaning="count sketch of the layer's state, each head in units of its explored spread",
     ),
-    "effective_rank": Array(
+    EFFECTIVE_RANK: Array(
         dimensions=("snapshot", "layer", "head"), unit="", meaning="exp of the entropy of the singular values"
     ),
 }

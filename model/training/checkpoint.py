@@ -18,7 +18,7 @@ from model.config import PRESETS
 from model.errors import UserError
 from model.json_file import write_json
 from model.reading.explore import Visits, explore
-from model.recording.recording import versions
+from model.recording.writer import versions
 from model.tokenizer import load_tokenizer, train_tokenizer
 from model.training.data import Groups, Sampler, split_held_out, tokenize_groups
 from model.training.loop import StepReport, read_about

@@ -17,7 +17,7 @@ from model.diagnostics.novel_stretches import PICKED, mean_of, novel_stretches
 from model.errors import UserError
 from model.reading.stream import read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from model.state import State, flatten_state, unflatten_state
 from model.training.post_training import Starts
 from model.training.trial import Figures, Pick

@@ -9,7 +9,7 @@ import pytest
 import xarray
 
 from model.errors import UserError
-from model.recording.recording import Recording, recordings
+from model.recording.reader import Recording, recordings
 from model.recording.schema import ARRAYS, VERSION
 from tests.reference import RECORDINGS, REFERENCE, ROOT, VARIABLES, reference, with_arrays
 

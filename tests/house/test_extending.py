@@ -18,7 +18,7 @@ from model.interventions.initial_states import INITIAL_STATES, InitialState
 from model.interventions.mitigations import MITIGATIONS, Mitigation
 from model.mixers import MIXERS, Mixer
 from model.reading.runner import run
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from model.state import LayerState, empty_layer
 from model.studies.passkey import PasskeyResult
 from model.tokenizer import train_tokenizer

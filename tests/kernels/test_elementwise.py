@@ -140,7 +140,7 @@ def test_without_the_operators_products_are_plain(monkeypatch: pytest.MonkeyPatc
 def test_statistics_of_states(packed: bool) -> None:
     states = normal(3, 6, 4 * 5).transpose(1, 2).reshape(3, 4, 5, 6) if packed else normal(3, 4, 5, 6)
     states[1, 2] *= 1e3
-    norm, mean, std, largest = reduce_states(states)
+    norm, mean, std, largest = reduce_states(states).numpy()
     flat = states.double().flatten(2)
     np.testing.assert_allclose(norm, flat.norm(dim=-1), rtol=1e-6)
     np.testing.assert_allclose(mean, flat.mean(-1), rtol=1e-5, atol=1e-6)
@@ -152,7 +152,7 @@ def test_statistics_of_states(packed: bool) -> None:
 def test_statistics_show_what_overflowed(value: float) -> None:
     packed = normal(2, 6, 4 * 5)
     packed[1, 3, 7] = value  # head 1 of the second state
-    norm, _, _, largest = reduce_states(packed.transpose(1, 2).reshape(2, 4, 5, 6))
+    norm, _, _, largest = reduce_states(packed.transpose(1, 2).reshape(2, 4, 5, 6)).numpy()
     assert np.isfinite(norm[0]).all() and np.isfinite(largest[0]).all()
     assert [bool(np.isfinite(each)) for each in norm[1]] == [True, False, True, True]
     assert [bool(np.isfinite(each)) for each in largest[1]] == [True, False, True, True]

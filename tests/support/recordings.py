@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from model.experiment import Experiment, Strategy
-from model.recording.recording import BLOCK, CANCELLED, COMPLETE, Meta, Recording, RecordingWriter
+from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording
 from model.recording.schema import CHUNK, SKETCH
+from model.recording.writer import BLOCK, RecordingWriter
 
 SENTENCE = "Pump {n} was checked at {n} hours; 圧力は {n} kPa で正常です。\n"
 CHARACTERS_PER_TOKEN = 3

@@ -20,7 +20,7 @@ from model.diagnostics.explored import Explored
 from model.documents.document import Document
 from model.errors import UserError
 from model.reading.reference import reference_of
-from model.recording.recording import RUNNING, Recording, recordings
+from model.recording.reader import RUNNING, Recording, recordings
 from sample_data import SAMPLES, sample_text
 from viz.app.choices import describe
 from viz.app.language import plain, t

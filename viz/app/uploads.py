@@ -16,7 +16,7 @@ from viz.jobs.page_job import PageJob
 from viz.jobs.registry import DONE, Job
 
 if TYPE_CHECKING:
-    from model.recording.recording import Recording
+    from model.recording.reader import Recording
 
 PATIENCE = 1.5
 """Seconds that a page waits for a file to be read before it shows a progress panel instead: most take less."""

@@ -10,7 +10,7 @@ import streamlit as st
 from model.checkpoints.card import home
 from model.errors import UserError
 from model.reading.prepare import prepare
-from model.recording.recording import recordings
+from model.recording.reader import recordings
 from viz.app import session
 from viz.app.choices import Choices, describe
 from viz.app.language import plain, t
@@ -20,7 +20,7 @@ from viz.jobs.page_job import PageJob
 
 if TYPE_CHECKING:
     from model.reading.runner import Progress
-    from model.recording.recording import Recording
+    from model.recording.reader import Recording
 
 READING: PageJob[Choices] = PageJob("read")
 

@@ -17,7 +17,7 @@ import streamlit as st
 from model.checkpoints.catalogue import available
 from model.diagnostics.explored import Explored, novelty, threshold, unexplored_fraction
 from model.diagnostics.state_map import PCA, UMAP, StateMap, coverage, project
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from viz.app.session import explored, libraries
 from viz.jobs.page_job import PageJob
 from viz.jobs.registry import Job

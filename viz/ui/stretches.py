@@ -8,7 +8,7 @@ import streamlit as st
 
 from model.checkpoints.catalogue import model_card
 from model.diagnostics.novel_stretches import NovelStretch
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from model.training.trial import Pick
 from viz.app import session, uploads
 from viz.app.choices import Choices

@@ -140,7 +140,7 @@ class Statistics:
         def observer(layer: int):  # type: ignore[no-untyped-def]
             def observe(output) -> None:  # type: ignore[no-untyped-def]
                 # (3, boundaries, heads): norm, mean and std, which those of the whole state are put together from
-                self._seen[layer].append(reduce_states(output.boundary_states[0][1:])[:3])
+                self._seen[layer].append(reduce_states(output.boundary_states[0][1:])[:3].cpu().numpy())
 
             return observe
 

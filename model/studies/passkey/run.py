@@ -16,7 +16,7 @@ from model.diagnostics.explored import Explored
 from model.experiment import PLAIN, Strategy
 from model.interventions.initial_states import Origin, initial_state, row_of
 from model.interventions.mitigations import active
-from model.recording.recording import read_state
+from model.recording.reader import read_state
 from model.studies.passkey.prompts import Prompts, least_length
 from model.studies.passkey.result import PasskeyResult, Report
 from model.studies.passkey.task import PasskeyTask, Reader, doubling_lengths, even_depths

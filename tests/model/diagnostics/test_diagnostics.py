@@ -15,8 +15,9 @@ from model.diagnostics.explored import Explored
 from model.diagnostics.summary import summarise, verdict
 from model.experiment import Experiment
 from model.messages import LANGUAGES, catalogue, message
-from model.recording.recording import CANCELLED, COMPLETE, Meta, Recording, RecordingWriter
+from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording
 from model.recording.schema import CHUNK, SKETCH
+from model.recording.writer import RecordingWriter
 
 T = 256
 FIGURES = (

@@ -19,7 +19,7 @@ from model.errors import UserError
 from model.reading.runner import run
 from model.reading.stream import CONTROL_BATCH, control_border, control_losses, losses_of, read
 from model.reading.telemetry import snapshot_positions
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from model.tokenizer import encode
 from tests.support.tiny import make_tiny_checkpoint, tiny_text
 from tests.support.tiny import prepared as prepare_tiny

@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from model.errors import UserError
 from model.recording.archive import pack, unpack, unpacked_size
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from tests.support.recordings import synthetic_recording
 
 

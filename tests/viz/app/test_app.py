@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 
 from model.documents.document import MAX_BYTES
 from model.messages import catalogue
-from model.recording.recording import recordings
+from model.recording.reader import recordings
 from tests.support.recordings import synthetic_recording
 from tests.support.tiny import make_tiny_checkpoint, tiny_text
 from viz.app import session, theme

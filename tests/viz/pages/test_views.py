@@ -18,7 +18,7 @@ from model.diagnostics.collapse import excess_curve
 from model.diagnostics.explored import Explored
 from model.diagnostics.state_map import PCA, UMAP, StateMap
 from model.messages import LANGUAGES, message
-from model.recording.recording import Recording, recordings
+from model.recording.reader import Recording, recordings
 from model.recording.schema import CHUNK
 from tests.support.recordings import synthetic_recording
 from viz.app import session, theme

@@ -11,7 +11,7 @@ import streamlit as st
 from model.diagnostics.collapse import BEYOND, MATERIAL, collapse_onset, excess_beyond, tokens_needed
 from model.diagnostics.explored import unexplored_fraction
 from model.diagnostics.memory import mean_norm_growth
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from viz.app.choices import number
 from viz.app.language import plain, t
 from viz.jobs.state_map import States, reference_of, scores

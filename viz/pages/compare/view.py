@@ -14,7 +14,7 @@ import streamlit as st
 
 from model.diagnostics.collapse import excess_curve
 from model.messages import message
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from model.recording.schema import CHUNK
 from viz.app import links
 from viz.app.language import plain, t

@@ -12,7 +12,7 @@ import streamlit as st
 from model.documents.document import ENCODINGS
 from model.errors import UserError
 from model.recording.archive import pack
-from model.recording.recording import CANCELLED, COMPLETE, Recording
+from model.recording.reader import CANCELLED, COMPLETE, Recording
 from viz.app import session, uploads
 from viz.app.choices import describe
 from viz.app.language import plain, show_error, t

@@ -18,7 +18,7 @@ from model.checkpoints.catalogue import available
 from model.diagnostics.collapse import ExcessCurve, excess_curve
 from model.diagnostics.explored import novelty
 from model.diagnostics.summary import summarise, verdict
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from viz.app import session
 from viz.app.choices import describe
 from viz.app.language import plain, t

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from model.diagnostics.novel_stretches import PICKED, NovelStretch, novel_stretches
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from viz.app.language import t
 from viz.app.session import text_of
 from viz.jobs.state_map import States, scores

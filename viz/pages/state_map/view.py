@@ -16,7 +16,7 @@ import streamlit as st
 
 from model.diagnostics.state_map import StateMap
 from model.messages import message
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from model.recording.schema import CHUNK
 from viz.app.language import t
 from viz.app.session import explored_origin, text_of

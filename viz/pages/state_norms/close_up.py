@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
 
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from model.recording.schema import CHUNK
 from viz.app.language import t
 from viz.app.theme import is_dark, template

@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 
 from model.diagnostics.memory import half_lives, mean_norm_growth, norm_growth
 from model.messages import message
-from model.recording.recording import Recording
+from model.recording.reader import Recording
 from viz.app.language import t
 from viz.app.theme import GREY, is_dark, template
 from viz.pages.state_norms import close_up

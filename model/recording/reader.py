@@ -1,4 +1,4 @@
-"""A recording: what was seen while a document was read, as a directory that outlives the process.
+"""A recording, read: what was seen while a document was read, as a directory that outlives the process.
 
     recording.json      title, experiment, document (name, hash), model shape, status, summary
     progress.json       how many tokens are safely on disk: renamed into place last, so a block is there or it is not
@@ -6,7 +6,8 @@
     state.safetensors   the memory after the last safe token: where to resume, and the "carried" state of other runs
     text.txt            the document itself, only if its owner asked for that
 
-The arrays, their dimensions and units stand in :data:`model.recording.schema.ARRAYS`.
+The arrays, their dimensions and units stand in :data:`model.recording.schema.ARRAYS`;
+:mod:`model.recording.writer` fills them.
 
 Nothing here needs torch: a view opens a recording with numpy alone.
 """
@@ -14,26 +15,19 @@ Nothing here needs torch: a view opens a recording with numpy alone.
 from __future__ import annotations
 
 import json
-import platform
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from model.errors import UserError
 from model.experiment import Experiment
 from model.json_file import write_json
-from model.recording.schema import ARRAYS, CHUNK, VERSION, Array, sizes
-
-BLOCK = 32_768
-"""Tokens that are written, and can be lost, together: a multiple of every segment and chunk."""
+from model.recording.schema import ARRAYS, CHARACTER, CHUNK, POSITION, SNAPSHOT_POSITION, VERSION
 
 RUNNING, COMPLETE, CANCELLED = "running", "complete", "cancelled"
 
@@ -146,7 +140,7 @@ class Recording:
                 "boundary": -(-self.read_tokens // CHUNK) + 1,
             }.get(dimension)
             if count is None:
-                count = int(np.searchsorted(self._group["snapshot_position"][:], self.read_tokens, side="right"))
+                count = int(np.searchsorted(self._group[SNAPSHOT_POSITION][:], self.read_tokens, side="right"))
             self._arrays[name] = stored[:count]
         return self._arrays[name]
 
@@ -171,78 +165,12 @@ class Recording:
             },
             coords={"token": np.arange(self.read_tokens), "layer": list(range(len(self.meta.layers)))},
             attrs={"title": self.title, "key": self.key, "train_length": self.train_length},
-        ).set_coords(["position", "character", "snapshot_position"])
+        ).set_coords([POSITION, CHARACTER, SNAPSHOT_POSITION])
 
     def rename(self, title: str) -> None:
         """Give the recording another title."""
         self.meta = replace(self.meta, title=title)
         self.meta.write(self.path)
-
-
-class RecordingWriter:
-    """Creates a recording and fills it block by block; opens one that was interrupted and goes on."""
-
-    def __init__(self, path: Path, meta: Meta, snapshot_positions: np.ndarray) -> None:
-        import zarr
-
-        self.path = path
-        self.meta = meta
-        self.snapshot_positions = snapshot_positions
-        if (path / "progress.json").exists():
-            self.meta = replace(Meta.read(path), status=RUNNING, summary={})
-            self._group = zarr.open_group(str(path / "data.zarr"), mode="r+")
-            return
-        if path.exists():
-            shutil.rmtree(path)  # a run that ended before its first block was safe
-        path.mkdir(parents=True)
-        experiment = meta.experiment
-        self.meta = replace(meta, created=datetime.now(UTC).isoformat(timespec="seconds"), versions=versions())
-        self.meta.write(path)
-        self._group = zarr.open_group(str(path / "data.zarr"), mode="w", zarr_format=3)
-        lengths = sizes(
-            tokens=experiment.tokens,
-            layers=len(meta.layers),
-            heads=meta.nheads,
-            snapshots=len(snapshot_positions),
-        )
-        wanted = {"control_loss": experiment.control, "token_norm": experiment.token_norms}
-        for name, row in ARRAYS.items():
-            if not row.optional or wanted[name]:
-                self._create(name, row, tuple(lengths[word] for word in row.dimensions))
-        stored: Any = self._group["snapshot_position"]
-        stored[:] = snapshot_positions
-
-    def _create(self, name: str, row: Array, shape: tuple[int, ...]) -> None:
-        rows = {"token": BLOCK, "boundary": BLOCK // CHUNK}.get(row.dimensions[0], max(1, shape[0]))
-        self._group.create_array(
-            name,
-            shape=shape,
-            chunks=(min(rows, max(1, shape[0])), *shape[1:]),
-            dtype=row.dtype,
-            fill_value=row.fill,
-            dimension_names=row.dimensions,
-        )
-
-    def put(self, name: str, start: int, values: np.ndarray) -> None:
-        """Store ``values`` in the array ``name`` from row ``start`` on."""
-        if len(values):
-            stored: Any = self._group[name]
-            stored[start : start + len(values)] = values
-
-    def commit(self, progress: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> None:
-        """Make everything put so far safe, together with the memory from which to go on."""
-        name = f"state-{progress['tokens']}.safetensors"
-        save_file(dict(state), self.path / name)
-        write_json(self.path / "progress.json", {**progress, "state": name})
-        for stale in self.path.glob("state-*.safetensors"):
-            if stale.name != name:
-                stale.unlink()
-
-    def finish(self, status: str, summary: dict[str, Any]) -> Recording:
-        """Write the final status and key figures, and open the recording."""
-        self.meta = replace(self.meta, status=status, summary=summary)
-        self.meta.write(self.path)
-        return Recording(self.path)
 
 
 def read_progress(path: Path) -> dict[str, Any]:
@@ -273,14 +201,3 @@ def recordings(*folders: Path) -> Iterator[Recording]:
             except UserError:
                 continue  # a half-written or foreign directory is not a recording
         yield from sorted(found, key=lambda recording: recording.meta.created, reverse=True)
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that shapes the numbers."""
-    found = {"python": platform.python_version()}
-    for package in ("recurrent-memory-explorer", "torch", "numpy", "tokenizers", "zarr"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
