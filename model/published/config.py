@@ -22,13 +22,17 @@ class PublishedConfig(ModelConfig):
 
     ``family`` is a row of :data:`model.published.FAMILIES`, ``inner`` the width of a mixer, ``source`` the library's
     own configuration. Attention beside the memories keeps ``kept_per_token`` numbers of every token, of the last
-    ``kept_tokens`` or, where that is None, of all.
+    ``kept_tokens`` or, where that is None, of all. ``logit_scale`` multiplies the scores of the head and ``logit_cap``
+    bends them; ``gate_after_norm`` says that a Mamba-2 norms its output first and gates it then.
     """
 
     family: str
     inner: int
     kept_per_token: int = 0
     kept_tokens: int | None = 0
+    logit_scale: float = 1.0
+    logit_cap: float | None = None
+    gate_after_norm: bool = False
     source: Any = field(repr=False, compare=False)
 
     @property
