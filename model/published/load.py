@@ -19,6 +19,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging
 
 from model.errors import UserError
 from model.machine import free_memory
@@ -68,9 +70,6 @@ def load_published(
 
 def load_by_library(folder: Path, name: str, config: PublishedConfig, precision: str, device: str) -> LibraryModel:
     """The library's model in ``folder`` with our mixers in the place of its own."""
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
-
     logging.disable_progress_bar()
     family = import_module(f"model.published.{FAMILIES[config.family].module}")
     try:
