@@ -29,7 +29,8 @@ from model.state import LayerState
 class Mamba(nn.Module):
     """One Mamba mixer; parameter names are those of the published checkpoints.
 
-    ``rank`` is that of the step size (d_model / 16 by default), ``inner_eps`` that of the norms of Falcon-Mamba and Jamba.
+    ``rank`` is that of the step size (d_model / 16 by default), ``inner_eps`` that of the norms of Falcon-Mamba
+    and Jamba.
     """
 
     def __init__(

@@ -1,7 +1,9 @@
-"""The table of published families: checkpoints that others trained, read by our own modules through our own scan.
+"""The table of published families: checkpoints that others trained, read through our own scan.
 
 A row is named like ``model_type`` of a checkpoint's ``config.json``. Its module says how the library's configuration
-translates into ours (``sizes``), and which of our modules make up a layer and where their weights lie (``anatomy``).
+translates into ours (``sizes``). Where transformers has the model, the body is the library's own: the module names the
+class of its recurrent mixer (``MIXER``) and puts the parameters into ours (``adopted``; ``PAIR`` if that class returns
+two values). Otherwise it says which of our modules make up a layer and where their weights lie (``anatomy``).
 """
 
 from __future__ import annotations
@@ -40,6 +42,10 @@ FAMILIES: dict[str, Family] = {
     "hgrn2": Family(title="HGRN-2", module="hgrn2", in_transformers=False),
     "rwkv6": Family(title="RWKV-6", module="rwkv6", in_transformers=False),
 }
+
+
+WITHOUT_STATE = ("lfm2", "lfm2_moe", "lfm3", "zaya")
+"""Kinds whose layers are short convolutions and attention: there is no recurrent state that could be looked at."""
 
 
 def titles() -> str:

@@ -50,7 +50,8 @@ class Session(DynamicCache):
         """The ``rest`` after ``seqlen`` tokens more."""
         absent = self.read.new_zeros(len(self.read), 0, dtype=torch.float32)
         found = [self.read + seqlen]
-        for layer in self.attention:
+        layers: list[Any] = self.attention
+        for layer in layers:
             found += [layer.keys.float(), layer.values.float()] if layer.is_initialized else [absent, absent]
         return tuple(found)
 

@@ -35,5 +35,3 @@ def adopted(config: PublishedConfig, theirs: Any) -> nn.Module:
     if projection.bias is not None:
         projection.bias = nn.Parameter((projection.bias * rates).to(projection.bias.dtype), requires_grad=False)
     return adopted_mamba2(config, theirs)
-
-

@@ -16,9 +16,9 @@ MIXER = "JambaMambaMixer"
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``JambaConfig``."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), "hidden_act")
+    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
     kinds = list(source.layer_types)
-    refuse_unless("linear_attention" in kinds, "no recurrent layer")
+    refuse_unless("linear_attention" in kinds, "layer_types without linear_attention")
     return {
         "layers": ("mamba",) * kinds.count("linear_attention"),
         "d_model": source.hidden_size,

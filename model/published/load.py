@@ -71,9 +71,10 @@ def load_published(
 def load_by_library(folder: Path, name: str, config: PublishedConfig, precision: str, device: str) -> LibraryModel:
     """The library's model in ``folder`` with our mixers in the place of its own."""
     logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what does not fit is said below, in one sentence
     family = import_module(f"model.published.{FAMILIES[config.family].module}")
     try:
-        library, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             config=deepcopy(config.source),
             dtype=torch.bfloat16 if precision == "bfloat16" else torch.float32,
@@ -82,10 +83,11 @@ def load_by_library(folder: Path, name: str, config: PublishedConfig, precision:
             trust_remote_code=False,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
-            key_mapping=renamed(tensors_in(folder, name), config.family),
+            key_mapping=renamed(tensors_in(folder, name)),
         )
     except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
         raise UserError("models.bad_weights", name=name) from error
+    library, found = loaded
     refuse_misfits(found, name)
     if library.get_output_embeddings().bias is not None:
         raise UserError("published.foreign_tensor", name=name, tensor="lm_head.bias")
@@ -94,18 +96,19 @@ def load_by_library(folder: Path, name: str, config: PublishedConfig, precision:
     return LibraryModel(config, library.to(device), scale=config.logit_scale, cap=config.logit_cap)
 
 
-def renamed(entries: dict[str, TensorEntry], family: str) -> dict[str, str] | None:
+def renamed(entries: dict[str, TensorEntry]) -> dict[str, str] | None:
     """Patterns that turn the names of a checkpoint into those of the library; None if they are those.
 
     Wrappers of training leave a prefix, and the original layout of Mamba calls the embedding by another name.
     """
-    found = {}
-    for prefix in WRAPPERS:
-        if entries and all(entry.startswith(prefix) for entry in entries):
-            found[f"^{re.escape(prefix)}"] = ""
-    names = {entry.removeprefix("_orig_mod.").removeprefix("module.") for entry in entries}
-    if any(entry.startswith("backbone.embedding.") for entry in names):
-        found[r"^(.*)backbone\.embedding\."] = "backbone.embeddings."
+    found: dict[str, str] = {}
+    names, prefix = list(entries), ""
+    while wrapper := next((word for word in WRAPPERS if all(name.startswith(word) for name in names)), None):
+        prefix, names = prefix + wrapper, [name.removeprefix(wrapper) for name in names]
+    if any(name.startswith("backbone.embedding.") for name in names):
+        found[f"^{re.escape(prefix)}backbone\\.embedding\\."] = "backbone.embeddings."
+    if prefix:
+        found[f"^{re.escape(prefix)}"] = ""
     return found or None
 
 
@@ -140,11 +143,11 @@ def load_tensors(
             tensor = torch.zeros(shape_of(model, parameter))
             if source is not None:
                 theirs, change = (source, None) if isinstance(source, str) else source
-                entry = entries[alias(theirs, entries)]
+                entry = entries[theirs]
                 try:
                     if entry.file not in opened:
                         opened[entry.file] = stack.enter_context(safe_open(entry.file, "pt", device=device))
-                    tensor = opened[entry.file].get_tensor(alias(theirs, entries))
+                    tensor = opened[entry.file].get_tensor(theirs)
                 except (OSError, SafetensorError) as error:
                     raise UserError("models.bad_weights", name=name) from error
                 tensor = tensor if change is None else change(tensor)
@@ -158,7 +161,7 @@ def load_tensors(
 
 def check_tensors(model: PublishedModel, entries: dict[str, TensorEntry], name: str) -> None:
     """UserError unless the checkpoint has every tensor that ``model`` needs, and none that it knows nothing of."""
-    wanted = {alias(_name(source), entries) for source in model.table.values() if source is not None}
+    wanted = {_name(source) for source in model.table.values() if source is not None}
     missing = sorted(wanted - entries.keys())
     if missing:
         raise UserError("published.missing_tensor", name=name, tensor=missing[0])
@@ -171,12 +174,6 @@ def check_tensors(model: PublishedModel, entries: dict[str, TensorEntry], name: 
 def _name(source: Source) -> str:
     assert source is not None
     return source if isinstance(source, str) else source[0]
-
-
-def alias(theirs: str, entries: dict[str, TensorEntry]) -> str:
-    """``theirs``, or what the original layout of the state-spaces repositories calls it."""
-    other = theirs.replace("backbone.embeddings.", "backbone.embedding.")
-    return other if theirs not in entries and other in entries else theirs
 
 
 def shape_of(model: nn.Module, parameter: str) -> torch.Size:

@@ -15,7 +15,7 @@ MIXER = "MambaMixer"
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``MambaConfig`` or a ``FalconMambaConfig``."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), "hidden_act")
+    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
     return {
         "layers": ("mamba",) * source.num_hidden_layers,
         "d_model": source.hidden_size,
@@ -29,10 +29,10 @@ def sizes(source: Any) -> dict[str, Any]:
     }
 
 
-def adopted(config: PublishedConfig, theirs: Any, inner_eps: float | None = None) -> Mamba:
+def adopted(config: PublishedConfig, theirs: Any, inner_eps: float | None = None) -> Any:
     """Our mixer with the parameters of the library's."""
     with torch.device("meta"):
-        ours = Mamba(config, rank=int(theirs.time_step_rank), inner_eps=inner_eps)
+        ours: Any = Mamba(config, rank=int(theirs.time_step_rank), inner_eps=inner_eps)
     for name in ("in_proj", "x_proj", "out_proj"):
         setattr(ours, name, adopt.linear(getattr(theirs, name)))
     ours.dt_bias = adopt.own(theirs.dt_proj.bias)

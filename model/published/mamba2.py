@@ -17,7 +17,7 @@ MIXER = "Mamba2Mixer"
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``Mamba2Config``."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), "hidden_act")
+    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
     return {
         "layers": ("mamba2",) * source.num_hidden_layers,
         "d_model": source.hidden_size,
@@ -30,6 +30,7 @@ def sizes(source: Any) -> dict[str, Any]:
         "vocab_size": source.vocab_size,
         "tied": source.tie_word_embeddings,
         "step_limit": limit(source.time_step_limit),
+        "gate_after_norm": getattr(source, "norm_before_gate", False),
     }
 
 
@@ -41,10 +42,10 @@ def limit(bounds: Any) -> tuple[float, float] | None:
 
 def hybrid_sizes(source: Any, recurrent: Iterable[str] = ("linear_attention",)) -> dict[str, Any]:
     """Our fields from a configuration that calls them ``mamba_*``, as Bamba's, Falcon-H1's and Granite's do."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), "hidden_act")
+    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
     kinds = list(source.layer_types)
     layers = sum(kind in recurrent for kind in kinds)
-    refuse_unless(layers > 0, "no recurrent layer")
+    refuse_unless(layers > 0, "layer_types without linear_attention")
     return {
         "layers": ("mamba2",) * layers,
         "d_model": source.hidden_size,
@@ -68,7 +69,7 @@ def kept(source: Any, attention: int) -> dict[str, Any]:
     return {"kept_per_token": 2 * attention * heads * head_dim, "kept_tokens": None if attention else 0}
 
 
-def adopted(config: PublishedConfig, theirs: Any) -> nn.Module:
+def adopted(config: PublishedConfig, theirs: Any) -> Any:
     """Our mixer with the parameters of the library's."""
     kind: type[Mamba2] = Mamba2
     if not hasattr(theirs.norm, "weight"):
@@ -76,7 +77,7 @@ def adopted(config: PublishedConfig, theirs: Any) -> nn.Module:
     elif getattr(theirs.norm, "norm_before_gate", config.gate_after_norm):
         kind = Mamba2GateAfterNorm
     with torch.device("meta"):
-        ours = kind(config)
+        ours: Any = kind(config)
     ours.in_proj, ours.out_proj = adopt.linear(theirs.in_proj), adopt.linear(theirs.out_proj)
     ours.conv_weight, ours.conv_bias = adopt.taps(theirs.conv1d)
     ours.dt_bias, ours.A_log, ours.D = (adopt.own(getattr(theirs, name)) for name in ("dt_bias", "A_log", "D"))

@@ -1,4 +1,4 @@
-"""MiniMax-01, a hybrid: lightning attention, a scan with one fixed decay a head, and full attention (arXiv 2501.08313)."""
+"""MiniMax-01, a hybrid: lightning attention (one fixed decay a head) and full attention (arXiv 2501.08313)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PAIR = True
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``MiniMaxConfig``."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), "hidden_act")
+    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
     kinds = list(source.layer_types)
-    refuse_unless("linear_attention" in kinds, "no recurrent layer")
+    refuse_unless("linear_attention" in kinds, "layer_types without linear_attention")
     head_dim = source.head_dim or source.hidden_size // source.num_attention_heads
-    found = {
+    return {
         "layers": ("lightning",) * kinds.count("linear_attention"),
         "d_model": source.hidden_size,
         "inner": source.num_attention_heads * head_dim,
@@ -33,7 +33,6 @@ def sizes(source: Any) -> dict[str, Any]:
         "tied": source.tie_word_embeddings,
         **kept(source, kinds.count("full_attention")),
     }
-    return found if source.sliding_window is None else {**found, "kept_tokens": source.sliding_window}
 
 
 def adopted(config: PublishedConfig, theirs: Any) -> nn.Module:

@@ -12,9 +12,9 @@ MIXER = "NemotronHMamba2Mixer"
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``NemotronHConfig``."""
-    refuse_unless(source.mamba_hidden_act in ("silu", "swish"), "mamba_hidden_act")
+    refuse_unless(source.mamba_hidden_act in ("silu", "swish"), f"mamba_hidden_act = {source.mamba_hidden_act}")
     kinds = list(source.layer_types)
-    refuse_unless("linear_attention" in kinds, "no recurrent layer")
+    refuse_unless("linear_attention" in kinds, "layer_types without linear_attention")
     return {
         "layers": ("mamba2",) * kinds.count("linear_attention"),
         "d_model": source.hidden_size,

@@ -20,9 +20,9 @@ PAIR = True
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``RecurrentGemmaConfig``."""
-    refuse_unless(source.hidden_activation == "gelu_pytorch_tanh", f"hidden_activation {source.hidden_activation}")
+    refuse_unless(source.hidden_activation == "gelu_pytorch_tanh", f"hidden_activation = {source.hidden_activation}")
     kinds = list(source.layers_block_type)
-    refuse_unless("linear_attention" in kinds, "no recurrent layer")
+    refuse_unless("linear_attention" in kinds, "layers_block_type without recurrent")
     attention = len(kinds) - kinds.count("linear_attention")
     return {
         "layers": ("rg_lru",) * kinds.count("linear_attention"),

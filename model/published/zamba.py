@@ -1,4 +1,4 @@
-"""Zamba, a hybrid: Mamba in every layer, and before some of them one attention block that they share (arXiv 2405.16712)."""
+"""Zamba, a hybrid: Mamba in every layer, before some of them one shared attention block (arXiv 2405.16712)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIXER = "ZambaMambaMixer"
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``ZambaConfig``."""
-    refuse_unless(source.hidden_mamba_act in ("silu", "swish"), "hidden_mamba_act")
+    refuse_unless(source.hidden_mamba_act in ("silu", "swish"), f"hidden_mamba_act = {source.hidden_mamba_act}")
     return {
         "layers": ("mamba",) * source.num_hidden_layers,
         "d_model": source.hidden_size,

@@ -1,4 +1,4 @@
-"""Zamba2, a hybrid: Mamba-2 in every layer, and before some of them attention blocks that they share (arXiv 2411.15242)."""
+"""Zamba2, a hybrid: Mamba-2 in every layer, before some of them shared attention blocks (arXiv 2411.15242)."""
 
 from __future__ import annotations
 

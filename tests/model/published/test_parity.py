@@ -75,6 +75,8 @@ def test_final_states_are_those_of_the_library(pair: Pair) -> None:
     if pair.ours.config.family == "recurrent_gemma":
         blocks = [layer.temporal_block for layer in pair.theirs.model.layers]
         found = [block.rg_lru.recurrent_states for block in blocks if hasattr(block, "rg_lru")]
+    elif pair.ours.config.family == "minimax":
+        found = [memory.transpose(-1, -2) for memory in output.cache.linear_cache if len(memory)]
     else:
         cache = getattr(output, "cache_params", None) or output.past_key_values
         layers = [layer for layer in cache.layers if hasattr(layer, "recurrent_states")]
