@@ -220,7 +220,7 @@ def test_a_head_of_its_own_is_kept_where_the_configuration_ties_it(copy: Path) -
 
 def test_a_wrong_shape_names_tensor_and_shapes(copy: Path) -> None:
     change_config(copy, state_size=16)
-    with pytest.raises(UserError, match="conv1d.bias is 80 and should be 96"):
+    with pytest.raises(UserError, match=r"conv1d\.bias is 80 and should be 96"):
         load_model(str(copy))
 
 
