@@ -34,3 +34,11 @@ def taps(convolution: Any) -> tuple[nn.Parameter, nn.Parameter]:
     """Weight (taps, channels), the oldest first, and bias (channels,) of the library's depthwise convolution."""
     weight = own(convolution.weight.squeeze(1).T)
     return weight, own(weight.new_zeros(weight.shape[1]) if convolution.bias is None else convolution.bias)
+
+
+def stacked(weight: Tensor) -> Linear:
+    """A linear map of ours without bias, of the matrix ``weight`` (out, in)."""
+    with torch.device("meta"):
+        ours = Linear(weight.shape[1], weight.shape[0])
+    ours.weight = nn.Parameter(weight.detach().contiguous(), requires_grad=False)
+    return ours
