@@ -43,6 +43,8 @@ FAMILIES: dict[str, Family] = {
     "qwen3_5_moe_text": Family(title="Qwen3.5 MoE", module="qwen3_5_moe", train_length=32768),
     "olmo_hybrid": Family(title="OLMo Hybrid", module="olmo_hybrid", train_length=8192),
     "lara_mini": Family(title="Lara mini", module="lara_mini", train_length=8192),
+    "kimi_linear": Family(title="Kimi Linear", module="kimi_linear", train_length=4096),
+    "bailing_hybrid": Family(title="Bailing hybrid", module="bailing_hybrid", train_length=4096),
     "gla": Family(title="GLA", module="gla", in_transformers=False),
     "hgrn2": Family(title="HGRN-2", module="hgrn2", in_transformers=False),
     "rwkv6": Family(title="RWKV-6", module="rwkv6", in_transformers=False),

@@ -46,6 +46,10 @@ class Session(DynamicCache):
         """Tokens read before this call, whichever layer asks."""
         return int(self.read[0, 0])
 
+    def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+        """How many keys a query sees, and where they begin; without attention nobody uses the mask that is made."""
+        return super().get_mask_sizes(query_length, layer_idx) if self.attention else (query_length, 0)
+
     def kept(self, seqlen: int) -> tuple[Tensor, ...]:
         """The ``rest`` after ``seqlen`` tokens more."""
         absent = self.read.new_zeros(len(self.read), 0, dtype=torch.float32)

@@ -116,6 +116,23 @@ def minimax(**choices: Any) -> Any:
     return MiniMaxForCausalLM(MiniMaxConfig(**sizes | {"layer_types": kinds} | scaled | choices))
 
 
+def saved_as(kind: str, **choices: Any) -> Any:
+    """A model of the library's class for ``kind``."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **choices))
+
+
+KINDS = ["linear_attention", "full_attention", "linear_attention", "linear_attention", "full_attention"]
+GDN = {"linear_key_head_dim": 8, "linear_value_head_dim": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+DELTA = WIDE | HEADS | {"layer_types": KINDS, "pad_token_id": 0, "eos_token_id": 2}
+SHARED = EXPERTS | {"shared_expert_intermediate_size": 16}
+QWEN = DELTA | GDN | {"head_dim": 8}
+LATENT = {"kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8}
+KDA = DELTA | LATENT | {"linear_head_dim": 8, "linear_num_heads": 4, "num_key_value_heads": 4}
+
+
 TINY: dict[str, Callable[[], Any]] = {
     "mamba2": mamba2,
     "mamba2 with two groups": lambda: mamba2(n_groups=2, tie_word_embeddings=True),
@@ -143,6 +160,23 @@ TINY: dict[str, Callable[[], Any]] = {
     "jamba with biases": lambda: jamba(mamba_proj_bias=True, mamba_conv_bias=False, tie_word_embeddings=True),
     "zamba": zamba,
     "zamba with biases": lambda: zamba(mamba_proj_bias=True, mamba_conv_bias=False),
+    "qwen3_next": lambda: saved_as("qwen3_next", **QWEN | SHARED),
+    "qwen3_5_text": lambda: saved_as("qwen3_5_text", **QWEN),
+    "qwen3_5_text with tied heads": lambda: saved_as(
+        "qwen3_5_text", **QWEN | {"tie_word_embeddings": True, "linear_num_key_heads": 4}
+    ),
+    "qwen3_5_moe_text": lambda: saved_as(
+        "qwen3_5_moe_text", **QWEN | EXPERTS | {"shared_expert_intermediate_size": 16}
+    ),
+    "olmo_hybrid": lambda: saved_as("olmo_hybrid", **DELTA | GDN | {"linear_num_key_heads": 4}),
+    "olmo_hybrid with plain strength": lambda: saved_as(
+        "olmo_hybrid", **DELTA | GDN | {"linear_num_key_heads": 4, "linear_allow_neg_eigval": False}
+    ),
+    "lara_mini": lambda: saved_as("lara_mini", **QWEN | SHARED),
+    "kimi_linear": lambda: saved_as(
+        "kimi_linear", **KDA | {"num_experts": 4, "num_experts_per_token": 2, "moe_intermediate_size": 24}
+    ),
+    "bailing_hybrid": lambda: saved_as("bailing_hybrid", **KDA | EXPERTS | {"n_group": 1, "topk_group": 1}),
     "minimax": minimax,
     "minimax with a window": lambda: minimax(sliding_window=20),
 }
