@@ -28,7 +28,11 @@ def reference_states(
     states = [state]
     for t in range(x.shape[1]):
         write = x[:, t, :, :, None] * B[:, t, :, None, :]
-        state = after_step(torch.exp(log_decay[:, t, :, None, :]) * state + write)
+        state = torch.exp(log_decay[:, t, :, None, :]) * state
+        if inputs.low_rank is not None:
+            a, b = (each[:, t].repeat_interleave(x.shape[2] // each.shape[2], dim=1) for each in inputs.low_rank)
+            write = write + torch.einsum("bhpn,bhn->bhp", state, a)[..., None] * b[:, :, None, :]
+        state = after_step(state + write)
         states.append(state)
     return torch.stack(states, dim=1)
 

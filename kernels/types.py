@@ -14,13 +14,35 @@ Words for sizes: ``batch``, ``seqlen``, ``nheads``, ``headdim`` (P), ``ngroups``
     GLA, HGRN-2, RWKV-6 one per key channel         log_decay (batch, seqlen, nheads, d_state)
     Mamba-1             nheads = d_inner, headdim = 1, log_decay (batch, seqlen, d_inner, d_state)
     LRU                 complex x and log_decay, headdim = 1
+
+With a pair (a, b) the transition is diagonal plus a matrix of rank one: what the decayed state holds at a is replaced,
+
+    h_t = h_{t-1} diag(d_t) (I + a_t b_t^T) + x_t B_t^T        d_t = exp(log_decay_t)
+
+    DeltaNet            log_decay 0                 a = -beta k         b = k               x = beta v, B = k
+    Gated DeltaNet      one decay per head          a = -beta k         b = k               x = beta v, B = k
+    Kimi delta (KDA)    one per key channel         a = -beta k         b = k               x = beta v, B = k
+    RWKV-7              one per key channel         a = -kappa / d      b = eta kappa       x = v
+
+The pair acts on the state after its decay, so a mitigation that changes the decay alone leaves the erasing as it was.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
+
+
+class LowRank(NamedTuple):
+    """The pair of a transition that is diagonal plus low rank: ``a`` is read and ``b`` is written at.
+
+    Both (batch, seqlen, nheads or a divisor of it, d_state), in the dtype of x.
+    """
+
+    a: Tensor
+    b: Tensor
 
 
 class ScanInputs(NamedTuple):
@@ -30,22 +52,39 @@ class ScanInputs(NamedTuple):
     ``B``, ``C`` (batch, seqlen, ngroups, d_state): where it is written, how it is read; nheads % ngroups == 0.
     ``log_decay`` (batch, seqlen, nheads, 1 or d_state): natural logarithm of the retention, at most 0.
     x, B and C share one dtype, which is that of the matrix products; log_decay is float32 (float64 if x is).
+    ``low_rank``: the pair of a delta rule; without it the transition is diagonal.
     """
 
     x: Tensor
     B: Tensor
     C: Tensor
     log_decay: Tensor
+    low_rank: LowRank | None = None
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """x, B, C, log_decay, and the pair where there is one."""
+        return (*self[:4], *(self.low_rank or ()))
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> ScanInputs:
+        """The inputs with ``function`` of each of their tensors."""
+        return ScanInputs.of(map(function, self.tensors))
+
+    @classmethod
+    def of(cls, tensors: Iterable[Tensor]) -> ScanInputs:
+        """The inputs of such ``tensors`` as :attr:`tensors` has."""
+        x, B, C, log_decay, *pair = tensors
+        return ScanInputs(x, B, C, log_decay, LowRank(*pair) if pair else None)
 
     def segment(self, start: int, stop: int) -> ScanInputs:
         """The inputs of tokens ``start`` to ``stop`` (a view)."""
-        return ScanInputs(*(tensor[:, start:stop] for tensor in self))
+        return self.map(lambda tensor: tensor[:, start:stop])
 
     def for_rows(self, rows: int) -> ScanInputs:
         """The inputs of ``rows`` rows that read the same tokens, where these are of one row (a view)."""
         if self.x.shape[0] == rows:
             return self
-        return ScanInputs(*(tensor.expand(rows, *tensor.shape[1:]) for tensor in self))
+        return self.map(lambda tensor: tensor.expand(rows, *tensor.shape[1:]))
 
 
 class Memory(NamedTuple):

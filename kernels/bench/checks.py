@@ -92,7 +92,7 @@ class Case(NamedTuple):
         def wide(tensor: Tensor) -> Tensor:
             return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
 
-        return Case(ScanInputs(*map(wide, self.inputs)), Memory(wide(self.memory.state)))
+        return Case(self.inputs.map(wide), Memory(wide(self.memory.state)))
 
 
 def normal(shape: Shape, seed: int = 0) -> Callable[..., Tensor]:
@@ -192,8 +192,8 @@ def scalar_windowed(shape: Shape) -> Iterator[Compared]:
 
 def gradients(scan: Callable[[ScanInputs, Memory], ScanOutput], case: Case) -> list[Tensor]:
     """The gradients of all inputs and of the memory, for random weights on y and on every boundary state."""
-    leaves = [tensor.clone().requires_grad_() for tensor in (*case.inputs, case.memory.state)]
-    output = scan(ScanInputs(*leaves[:4]), Memory(leaves[4]))
+    leaves = [tensor.clone().requires_grad_() for tensor in (*case.inputs.tensors, case.memory.state)]
+    output = scan(ScanInputs.of(leaves[:-1]), Memory(leaves[-1]))
     rng = torch.Generator().manual_seed(1)
     loss = torch.zeros((), dtype=torch.float64)
     for tensor in (output.y, output.boundary_states):
@@ -209,7 +209,7 @@ def compare_gradients(
     tolerance: float,
 ) -> Iterator[Compared]:
     """Every gradient of ``scan`` against that of ``reference`` in float64."""
-    names = ("x", "B", "C", "log_decay", "state")
+    names = ("x", "B", "C", "log_decay", *(("a", "b") if case.inputs.low_rank else ()), "state")
     for name, ours, truth in zip(names, gradients(scan, case), gradients(reference, case.in_float64()), strict=True):
         yield compare(f"gradient of {name}", ours, truth, tolerance)
 

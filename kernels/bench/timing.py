@@ -20,7 +20,7 @@ import torch
 from kernels.bench.checks import Case, Compared, Shape, compare, scalar_case
 from kernels.cpu.chunked import chunked_scan
 from kernels.triton.scalar_decay.scan import scalar_decay_scan
-from kernels.types import Memory, ScanInputs
+from kernels.types import Memory
 
 MODELS = {"130M": 24, "370M": 32, "780M": 48, "1.3B": 64, "2.7B": 80}
 """Heads of the published Mamba-2 models; all have headdim 64, d_state 128 and one group."""
@@ -88,7 +88,7 @@ def check_long(shape: Shape) -> Iterator[Compared]:
         memory = Memory(case.memory.state.double())
         for start in range(0, shape.seqlen, PIECE):
             piece = case.inputs.segment(start, start + PIECE)
-            truth = chunked_scan(ScanInputs(*(tensor.double() for tensor in piece)), memory, chunk=shape.chunk)
+            truth = chunked_scan(piece.map(Tensor.double), memory, chunk=shape.chunk)
             memory = truth.memory
             y = compare("", ours.y[:, start : start + PIECE], truth.y, 2e-2)
             if not y.passed:

@@ -178,7 +178,7 @@ def cut(inputs: ScanInputs, chunk: int) -> Chunks:
     batch, seqlen, nheads, headdim = inputs.x.shape
     ngroups, d_state = inputs.B.shape[2:]
     fill = -seqlen % chunk
-    x, B, C, log_decay = inputs
+    x, B, C, log_decay = inputs[:4]
     log_decay = log_decay[..., 0]
     if fill:
         x, B, C = (F.pad(tensor, (0, 0, 0, 0, 0, fill)) for tensor in (x, B, C))

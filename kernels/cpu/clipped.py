@@ -45,9 +45,11 @@ def clipped_scan(
     inputs = inputs.for_rows(memory.state.shape[0])
     batch, seqlen, nheads, headdim = inputs.x.shape
     ngroups, d_state = inputs.B.shape[2:]
+    if inputs.low_rank is not None:
+        raise ValueError("clipped_scan takes a diagonal transition; see kernels.cpu.clipped_low_rank")
     if inputs.log_decay.shape != (batch, seqlen, nheads, 1):
         raise ValueError(f"clipped_scan takes one decay per head, got log_decay of shape {inputs.log_decay.shape}")
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, memory.state)):
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs.tensors, memory.state)):
         raise ValueError("clipped_scan has no gradient; call it under torch.no_grad()")
     chunk = min(chunk, seqlen)
     rows, heads = batch * ngroups, nheads // ngroups

@@ -31,7 +31,7 @@ def stepped_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False, 
     reads, norms, boundaries = [], [], [memory.state]
 
     for start in range(0, seqlen, chunk):
-        x, B, C, log_decay = inputs.segment(start, min(start + chunk, seqlen))
+        x, B, C, log_decay = inputs.segment(start, min(start + chunk, seqlen))[:4]
         length = x.shape[1]
         decay = log_decay.to(dtype).exp()
         grouped = x.to(dtype).view(batch, length, ngroups, -1, 1)

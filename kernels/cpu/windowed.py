@@ -46,7 +46,9 @@ def windowed_scan(
     ngroups = inputs.B.shape[2]
     if inputs.log_decay.shape != (batch, seqlen, nheads, 1):
         raise ValueError(f"windowed_scan takes one decay per head, got log_decay of shape {inputs.log_decay.shape}")
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs, memory.state)):
+    if inputs.low_rank is not None:
+        raise ValueError("windowed_scan takes a diagonal transition: what erases cannot be summed over a window")
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*inputs.tensors, memory.state)):
         raise ValueError("windowed_scan has no gradient; call it under torch.no_grad()")
     if window < 1:
         raise ValueError(f"a window holds at least one token, not {window}")

@@ -115,8 +115,8 @@ def diagonal_carry(initial, states, products, nchunks, nheads, WIDTH: tl.constex
 def supports(inputs: ScanInputs) -> bool:
     """Whether these kernels take ``inputs``: complex64, headdim and d_state 1, and no gradient wanted."""
     one = inputs.x.shape[-1] == inputs.B.shape[-1] == inputs.log_decay.shape[-1] == 1
-    wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
-    return inputs.x.dtype == torch.complex64 and one and not wanted
+    wanted = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs[:4])
+    return inputs.low_rank is None and inputs.x.dtype == torch.complex64 and one and not wanted
 
 
 def diagonal_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False, *, chunk: int = CHUNK) -> ScanOutput:
@@ -127,7 +127,7 @@ def diagonal_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False,
     """
     if not supports(inputs):
         raise ValueError(f"no kernel for x {tuple(inputs.x.shape)} {inputs.x.dtype}, B {tuple(inputs.B.shape)}")
-    numbers = [torch.view_as_real(tensor.to(torch.complex64).contiguous()) for tensor in (*inputs, memory.state)]
+    numbers = [torch.view_as_real(tensor.to(torch.complex64).contiguous()) for tensor in (*inputs[:4], memory.state)]
     x, B, C, log_decay, initial = numbers
     batch, seqlen, nheads = inputs.x.shape[:3]
     ngroups = inputs.B.shape[2]

@@ -98,11 +98,12 @@ def supports(inputs: ScanInputs) -> bool:
     """Whether these kernels take ``inputs``: headdim 1, real, a power of two for d_state, and no gradient wanted."""
     d_state = inputs.B.shape[-1]
     return (
-        inputs.x.dtype in PRODUCTS_OF
+        inputs.low_rank is None
+        and inputs.x.dtype in PRODUCTS_OF
         and inputs.x.shape[-1] == 1
         and d_state in (1, 2, 4, 8, 16, 32, 64, 128)
         and inputs.log_decay.shape[-1] in (1, d_state)
-        and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs))
+        and not (torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs[:4]))
     )
 
 
@@ -114,7 +115,7 @@ def selective_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False
     if not supports(inputs):
         raise ValueError(f"no kernel for x {tuple(inputs.x.shape)} {inputs.x.dtype}, B {tuple(inputs.B.shape)}")
     assert inputs.log_decay.dtype == memory.state.dtype == torch.float32
-    x, B, C, log_decay = (tensor.contiguous() for tensor in inputs)
+    x, B, C, log_decay = (tensor.contiguous() for tensor in inputs[:4])
     batch, seqlen, nheads, _ = x.shape
     ngroups, d_state = B.shape[2:]
     nchunks = boundary_count(seqlen, chunk) - 1

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parent
 DEFAULT = "mamba2-base"
 PRECISIONS = ("float32", "bfloat16")
+LEAST_VOCABULARY = 0.9
+"""Share of a published model's vocabulary that its tokenizer has at least: models are padded, but not by a tenth."""
 DEVICE = "MEMORY_EXPLORER_DEVICE"
 """The variable that names the device of published models: cpu by default, or cuda."""
 
@@ -144,6 +146,9 @@ def tokens_of(name: str, text: str, tokenizer: Tokenizer | None = None) -> tuple
         first = beginning(chosen)
         tokens = np.concatenate([np.array(first, np.int32), tokens])
         characters = np.concatenate([np.zeros(len(first), np.int32), characters])
+        if chosen.get_vocab_size() < LEAST_VOCABULARY * card.config.vocab_size:
+            sizes = {"found": str(chosen.get_vocab_size()), "wanted": str(card.config.vocab_size)}
+            raise UserError("published.smaller_tokenizer", name=name, **sizes)
     if len(tokens) and tokens.max() >= card.config.vocab_size:
         raise UserError("published.other_tokenizer", name=name)
     return tokens, characters

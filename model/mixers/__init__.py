@@ -34,6 +34,9 @@ class Mixer:
 
 MIXERS: dict[str, Mixer] = {
     "mamba2": Mixer(path="model.mixers.mamba2:Mamba2", decay_per_head=True),
+    "gated_deltanet": Mixer(path="model.mixers.gated_deltanet:GatedDeltaNet", decay_per_head=True),
+    "kda": Mixer(path="model.mixers.kda:KDA", decay_per_head=False),
+    "lightning": Mixer(path="model.mixers.lightning:Lightning", decay_per_head=True),
     "mamba": Mixer(path="model.mixers.mamba:Mamba", decay_per_head=False),
     "rg_lru": Mixer(path="model.mixers.rg_lru:RGLRU", decay_per_head=False),
     "gla": Mixer(path="model.mixers.gla:GLA", decay_per_head=False),

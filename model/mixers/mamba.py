@@ -29,7 +29,8 @@ from model.state import LayerState
 class Mamba(nn.Module):
     """One Mamba mixer; parameter names are those of the published checkpoints.
 
-    ``rank`` is that of the step size (d_model / 16 by default), ``inner_eps`` that of the norms of Falcon-Mamba.
+    ``rank`` is that of the step size (d_model / 16 by default), ``inner_eps`` that of the norms of Falcon-Mamba
+    and Jamba.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Mamba(nn.Module):
         self.config = config
         self.rank = math.ceil(config.d_model / 16) if rank is None else rank
         self.inner_eps = inner_eps
+        self.inner_weights = nn.ParameterList()  # of those norms in Jamba: delta, B, C
         width = config.d_inner
         self.in_proj = Linear(config.d_model, 2 * width, bias=bias)
         self.conv_weight = nn.Parameter(torch.empty(config.d_conv, width))
@@ -72,22 +74,48 @@ class Mamba(nn.Module):
 
     def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
         """(batch, seqlen, d_model) from ``state`` -> (batch, seqlen, d_model) and the state after the last token."""
-        d_state = self.config.d_state
         projected = self.in_proj(u)
         compute, sums = projected.dtype, state.window.dtype
         x, z = projected.chunk(2, dim=-1)
         x, window = causal_conv(state.window, x, self.conv_weight, self.conv_bias)
         x = F.silu(x)
-        dt, B, C = self.x_proj(x).split([self.rank, d_state, d_state], dim=-1)
-        if self.inner_eps is not None:
-            dt, B, C = (F.rms_norm(part.to(sums), part.shape[-1:], eps=self.inner_eps) for part in (dt, B, C))
-        step = F.softplus(self.dt_proj(dt).to(sums) + self.dt_bias)
+        step, B, C = self._selected(x, sums)
         inputs = ScanInputs(
             x=(x * step)[..., None].to(compute),
-            B=B[:, :, None].to(compute),
-            C=C[:, :, None].to(compute),
+            B=B.to(compute),
+            C=C.to(compute),
             log_decay=-step[..., None] * self.A_log.exp(),
         )
         output = scan(inputs, state.memory)
         y = torch.addcmul(output.y[..., 0], x, self.D) * F.silu(z.to(sums))
         return self.out_proj(y).to(u.dtype), LayerState(output.memory, window)
+
+    def _selected(self, x: Tensor, sums: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """From (batch, seqlen, d_inner) the steps, of the same shape, and B and C (batch, seqlen, 1, d_state)."""
+        d_state = self.config.d_state
+        dt, B, C = self.x_proj(x).split([self.rank, d_state, d_state], dim=-1)
+        if self.inner_eps is not None:
+            weights = self.inner_weights or (None, None, None)
+            dt, B, C = (
+                F.rms_norm(part.to(sums), part.shape[-1:], weight, self.inner_eps)
+                for part, weight in zip((dt, B, C), weights, strict=True)
+            )
+        return F.softplus(self.dt_proj(dt).to(sums) + self.dt_bias), B[:, :, None], C[:, :, None]
+
+
+class GroupedMamba(Mamba):
+    """Mamba whose channels lie in ``ngroups`` groups, each with steps, B and C of its own, as in Zamba."""
+
+    def __init__(self, config: ModelConfig, *, rank: int) -> None:
+        super().__init__(config, rank=rank)
+        groups, width = config.ngroups, config.d_inner // config.ngroups
+        self.x_proj_weight = nn.Parameter(torch.empty(groups, rank + 2 * config.d_state, width))
+        self.dt_proj_weight = nn.Parameter(torch.empty(groups, width, rank))
+        del self.x_proj, self.dt_proj
+
+    def _selected(self, x: Tensor, sums: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        d_state, weight = self.config.d_state, self.x_proj_weight
+        grouped = x.unflatten(-1, (self.config.ngroups, -1)).to(weight.dtype)
+        dt, B, C = torch.einsum("btgi,goi->btgo", grouped, weight).split([self.rank, d_state, d_state], dim=-1)
+        step = torch.einsum("btgr,gir->btgi", dt, self.dt_proj_weight).flatten(-2)
+        return F.softplus(step.to(sums) + self.dt_bias), B, C

@@ -83,11 +83,30 @@ class Mamba2(nn.Module):
         )
         output = scan(inputs, state.memory)
 
-        weight = self.norm.weight.view(config.ngroups, -1)
-        normed = gated_norm(output.y, convolved, self.D, gate, weight, self.norm.eps)
-        return self.out_proj(normed).to(u.dtype), LayerState(output.memory, window)
+        gated = self._gated(output.y, convolved, gate)
+        return self.out_proj(gated).to(u.dtype), LayerState(output.memory, window)
+
+    def _gated(self, y: Tensor, convolved: Tensor, gate: Tensor) -> Tensor:
+        """What the output projection reads, (batch, seqlen, d_inner): y + D x, gated, then normed in groups."""
+        weight = self.norm.weight.view(self.config.ngroups, -1)
+        return gated_norm(y, convolved, self.D, gate, weight, self.norm.eps)
 
     def _step(self, dt: Tensor, dtype: torch.dtype) -> Tensor:
         """The step sizes (batch, seqlen, nheads, 1), from what is projected for them."""
         step = F.softplus(dt.to(dtype) + self.dt_bias)
         return (step if self.config.step_limit is None else step.clamp(*self.config.step_limit))[..., None]
+
+
+class Mamba2WithoutNorm(Mamba2):
+    """Mamba-2 whose output is gated and not normed, as in Falcon-H1."""
+
+    def _gated(self, y: Tensor, convolved: Tensor, gate: Tensor) -> Tensor:
+        x = convolved[..., : self.config.d_inner].unflatten(-1, (self.config.nheads, -1))
+        return torch.addcmul(y, x, self.D[:, None]).flatten(-2) * gate
+
+
+class Mamba2GateAfterNorm(Mamba2):
+    """Mamba-2 whose output is normed in groups first and gated then."""
+
+    def _gated(self, y: Tensor, convolved: Tensor, gate: Tensor) -> Tensor:
+        return super()._gated(y, convolved, torch.ones_like(gate)) * gate

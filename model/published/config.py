@@ -13,7 +13,14 @@ from typing import Any
 
 from model.config import ModelConfig
 from model.errors import UserError
-from model.published import FAMILIES, titles
+from model.published import FAMILIES, WITHOUT_STATE, titles
+
+COMPUTED = {"layer", "d_state", "d_conv", "expand", "headdim", "ngroups", "dt_rank", "dt_limit", "norm_before_gate"}
+COMPUTED |= {"bias", "conv_bias", "rmsnorm"}
+"""Settings of a mixer in the original layout that change numbers, and that are honoured."""
+UNUSED = {"chunk_size", "use_mem_eff_path", "use_fast_path", "A_init_range", "dt_min", "dt_max", "dt_init_floor"}
+UNUSED |= {"dt_init", "dt_scale"}
+"""Settings that change the speed, or how a model starts to be trained, and nothing that is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +29,17 @@ class PublishedConfig(ModelConfig):
 
     ``family`` is a row of :data:`model.published.FAMILIES`, ``inner`` the width of a mixer, ``source`` the library's
     own configuration. Attention beside the memories keeps ``kept_per_token`` numbers of every token, of the last
-    ``kept_tokens`` or, where that is None, of all.
+    ``kept_tokens`` or, where that is None, of all. ``logit_scale`` multiplies the scores of the head and ``logit_cap``
+    bends them; ``gate_after_norm`` says that a Mamba-2 norms its output first and gates it then.
     """
 
     family: str
     inner: int
     kept_per_token: int = 0
     kept_tokens: int | None = 0
+    logit_scale: float = 1.0
+    logit_cap: float | None = None
+    gate_after_norm: bool = False
     source: Any = field(repr=False, compare=False)
 
     @property
@@ -56,6 +67,8 @@ def _read(file: Path, name: str, _changed: int) -> PublishedConfig:
         values = json.loads(file.read_text("utf-8"))
         family = family_of(values, name)
         return translate(family, values, file.parent)
+    except NotComputedError as error:
+        raise UserError("published.not_computed", name=name, what=error.what) from error
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise UserError("checkpoints.bad_config", name=name) from error
 
@@ -63,6 +76,8 @@ def _read(file: Path, name: str, _changed: int) -> PublishedConfig:
 def family_of(values: Mapping[str, Any], name: str) -> str:
     """The family of a configuration's ``values``; UserError if there is none that can be read here."""
     found = values.get("model_type") or original_values(values).get("model_type")
+    if found in WITHOUT_STATE:
+        raise UserError("published.no_state", name=name, kind=str(found))
     if found not in FAMILIES:
         if values.get("auto_map"):
             raise UserError("published.remote_code", name=name)
@@ -89,9 +104,11 @@ def by_library(family: str, values: Mapping[str, Any], folder: Path) -> Any:
     from huggingface_hub.errors import StrictDataclassError
     from transformers import CONFIG_MAPPING
 
+    # flash-linear-attention saves Mamba under the library's names, but for this one.
+    other = {"layer_norm_epsilon": values["norm_eps"]} if "mamba" in family and "norm_eps" in values else {}
     try:
         if "model_type" in values:
-            return CONFIG_MAPPING[family].from_pretrained(folder, local_files_only=True)
+            return CONFIG_MAPPING[family].from_pretrained(folder, local_files_only=True, **other)
         return CONFIG_MAPPING[family].from_dict(original_values(values))
     except StrictDataclassError as error:
         raise ValueError(str(error)) from error
@@ -109,6 +126,10 @@ def original_values(values: Mapping[str, Any]) -> dict[str, Any]:
     ssm = values.get("ssm_cfg") or {}
     width, multiple = int(values["d_model"]), int(values.get("pad_vocab_size_multiple", 8))
     second = ssm.get("layer") == "Mamba2"
+    refuse_unless(ssm.get("layer") in (None, "Mamba1", "Mamba2"), f"ssm_cfg.layer = {ssm.get('layer')}")
+    for name in sorted(ssm.keys() - COMPUTED - UNUSED):
+        refuse_unless(False, f"ssm_cfg.{name} = {ssm[name]}")
+    refuse_unless(ssm.get("rmsnorm", True), "ssm_cfg.rmsnorm = false")
     found = {
         "model_type": "mamba2" if second else "mamba",
         "hidden_size": width,
@@ -118,15 +139,27 @@ def original_values(values: Mapping[str, Any]) -> dict[str, Any]:
         "conv_kernel": ssm.get("d_conv", 4),
         "expand": ssm.get("expand", 2),
         "tie_word_embeddings": values.get("tie_embeddings", True),
+        "use_bias": ssm.get("bias", False),
+        "use_conv_bias": ssm.get("conv_bias", True),
     }
     if second:
         headdim = ssm.get("headdim", 64)
         heads = found["expand"] * width // headdim
-        return {**found, "head_dim": headdim, "num_heads": heads, "n_groups": ssm.get("ngroups", 1)}
+        limits = {"time_step_limit": tuple(ssm.get("dt_limit", (0.0, float("inf"))))}
+        limits["norm_before_gate"] = ssm.get("norm_before_gate", False)
+        return {**found, **limits, "head_dim": headdim, "num_heads": heads, "n_groups": ssm.get("ngroups", 1)}
     return {**found, "time_step_rank": ssm.get("dt_rank", "auto")}
 
 
+class NotComputedError(ValueError):
+    """A variant of a family that our modules do not compute; ``what``, in the words of its configuration, is it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"not computed here: {what}")
+        self.what = what
+
+
 def refuse_unless(fits: bool, what: str) -> None:
-    """ValueError naming ``what`` a family's module does not compute, unless it ``fits``."""
+    """NotComputedError naming ``what`` a family's module does not compute, unless it ``fits``."""
     if not fits:
-        raise ValueError(f"not computed here: {what}")
+        raise NotComputedError(what)

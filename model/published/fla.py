@@ -19,7 +19,7 @@ def filled(source: Any, defaults: Mapping[str, Any], plain: Mapping[str, Any]) -
         if not hasattr(source, name):
             setattr(source, name, value)
     for name, value in plain.items():
-        refuse_unless(getattr(source, name, value) == value, name)
+        refuse_unless(getattr(source, name, value) == value, f"{name} = {getattr(source, name, None)}")
 
 
 def feed_width(source: Any) -> int:
@@ -52,9 +52,7 @@ def expanded(source: Any, mixer: str) -> dict[str, Any]:
 def layer(config: PublishedConfig, index: int, mixer: nn.Module, rows: Table) -> list[MemoryPart | BesidePart]:
     """A mixer with its ``rows``, and the feed-forward part that GLA and HGRN-2 share."""
     prefix = f"model.layers.{index}."
-    feed = FeedForward(
-        RMSNorm(config.d_model, config.norm_eps), config.d_model, feed_width(config.source), config.source.hidden_act
-    )
+    feed = FeedForward(RMSNorm(config.d_model, config.norm_eps), config.d_model, feed_width(config.source))
     feed_rows: Table = {"norm.weight": "mlp_norm.weight"}
     for name in ("gate_proj", "up_proj", "down_proj"):
         feed_rows |= linear(name, f"mlp.{name}")

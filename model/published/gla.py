@@ -41,7 +41,7 @@ PLAIN = {
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``GLAConfig``."""
     filled(source, DEFAULTS, PLAIN)
-    refuse_unless(source.hidden_act == "swish", "hidden_act")
+    refuse_unless(source.hidden_act == "swish", f"hidden_act = {source.hidden_act}")
     return expanded(source, "gla")
 
 

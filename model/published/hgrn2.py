@@ -33,7 +33,7 @@ DEFAULTS = {
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from an ``HGRN2Config``."""
     filled(source, DEFAULTS, {"attn": None, "use_short_conv": False, "elementwise_affine": True})
-    refuse_unless(source.hidden_act == "swish", "hidden_act")
+    refuse_unless(source.hidden_act == "swish", f"hidden_act = {source.hidden_act}")
     width = source.hidden_size
     keys = source.expand_ratio or width // source.num_heads
     heads = width // keys

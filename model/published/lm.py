@@ -1,4 +1,4 @@
-"""A published model on our door: the same interface as :class:`model.lm.LanguageModel`, other parts inside."""
+"""A model that transformers has no class for, on our door: the interface of :class:`model.arch.lm.LanguageModel`."""
 
 from __future__ import annotations
 
@@ -39,17 +39,12 @@ class BesidePart(NamedTuple):
 
 
 class Anatomy(NamedTuple):
-    """A whole model: its parts in order, and what is around them. ``weights`` are those of embedding, norm and head.
-
-    ``embedding_scale`` multiplies what is embedded; ``logit_cap`` bends scores so that none is larger.
-    """
+    """A whole model: its parts in order, and what is around them. ``weights`` are those of embedding, norm and head."""
 
     parts: Sequence[MemoryPart | BesidePart]
     norm: nn.Module
     weights: Table
     embedding_norm: nn.Module | None = None
-    embedding_scale: float = 1.0
-    logit_cap: float | None = None
 
 
 class PublishedModel(LanguageModel):
@@ -65,7 +60,6 @@ class PublishedModel(LanguageModel):
         self.lm_head = None if config.tied else nn.Parameter(torch.empty(config.vocab_size, config.d_model))
         self.products = Products()
         self.embedding_norm = anatomy.embedding_norm
-        self.embedding_scale, self.logit_cap = anatomy.embedding_scale, anatomy.logit_cap
         if config.tied:
             self.table.pop("lm_head", None)
 
@@ -74,18 +68,13 @@ class PublishedModel(LanguageModel):
         stages: list[Any] = list(self.blocks)
         return tuple(stage.zero_state(batch) for stage in stages)
 
-    def logits(self, u: Tensor, words: slice = slice(None)) -> Tensor:
-        """Scores of the next token, or of the ``words`` of the vocabulary: (..., d_model) -> (..., vocab_size)."""
-        scores = super().logits(u, words)
-        return scores if self.logit_cap is None else torch.tanh(scores / self.logit_cap) * self.logit_cap
-
     def hidden(
         self, tokens: Tensor, state: State | None = None, scans: Sequence[Scan] | None = None
     ) -> tuple[Tensor, State]:
         """What the head reads, (batch, seqlen, d_model), and the state after the last token."""
         state = self.zero_state(tokens.shape[0]) if state is None else state
         scans = [kernel_scan] * len(self.blocks) if scans is None else scans
-        u = self.embedding(tokens).to(state[0].memory.state.dtype) * self.embedding_scale
+        u = self.embedding(tokens).to(state[0].memory.state.dtype)
         if self.embedding_norm is not None:
             u = self.embedding_norm(u)
         after = []
@@ -139,11 +128,6 @@ def under(prefix: str, table: Table) -> Table:
         return prefix + source if isinstance(source, str) else (prefix + source[0], source[1])
 
     return {name: below(source) for name, source in table.items()}
-
-
-def taps(weight: Tensor) -> Tensor:
-    """A depthwise convolution's (channels, 1, taps) as ours, (taps, channels)."""
-    return weight.squeeze(1).T
 
 
 def linear(ours: str, theirs: str, *, bias: bool = False) -> Table:

@@ -1,10 +1,17 @@
-"""Weights of a published checkpoint into our modules, tensor by tensor: never more than one of them twice in memory."""
+"""A published checkpoint into memory: by the library with our mixers inside, or tensor by tensor into our modules.
+
+Neither way holds more than one tensor twice. The library is told to read safetensors alone and to run no code of a
+checkpoint's own.
+"""
 
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Callable
 from contextlib import ExitStack
+from copy import deepcopy
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,10 +19,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from transformers import AutoModelForCausalLM
+from transformers.utils import logging
 
 from model.errors import UserError
 from model.machine import free_memory
 from model.published import FAMILIES
+from model.published.body import LibraryModel, replace_mixers
 from model.published.config import PublishedConfig
 from model.published.files import TensorEntry, tensors_in
 from model.published.lm import PublishedModel, Source
@@ -23,6 +33,8 @@ from model.published.room import check_room, room_of
 
 IGNORED = ("rotary_emb.inv_freq",)
 """Tensors that some checkpoints hold and that follow from the configuration."""
+WRAPPERS = ("_orig_mod.", "module.")
+"""Prefixes that a compiled model, and one trained on several devices, leave before every name."""
 
 
 def outline(config: PublishedConfig) -> PublishedModel:
@@ -39,21 +51,91 @@ def load_published(
     precision: str = "float32",
     device: str = "cpu",
     make_room: Callable[[], None] = lambda: None,
-) -> PublishedModel:
+) -> PublishedModel | LibraryModel:
     """The checkpoint in ``folder``, matrices in ``precision``, on ``device``.
 
     ``make_room`` is called once if there is not enough memory, before giving up. UserError for a checkpoint that does
     not fit into memory, is damaged, or whose tensors are not those of its configuration.
     """
-    model = outline(config)
     entries = tensors_in(folder, name)
-    check_tensors(model, entries, name)
     room = room_of(config, sum(entry.size for entry in entries.values()), precision)
     if room.needed > free_memory(device):
         make_room()
         gc.collect()
     check_room(room, name, device)
+    if FAMILIES[config.family].in_transformers:
+        return load_by_library(folder, name, config, precision, device)
+    return load_tensors(entries, name, config, precision, device)
 
+
+def load_by_library(folder: Path, name: str, config: PublishedConfig, precision: str, device: str) -> LibraryModel:
+    """The library's model in ``folder`` with our mixers in the place of its own."""
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # what does not fit is said below, in one sentence
+    family = import_module(f"model.published.{FAMILIES[config.family].module}")
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=deepcopy(config.source),
+            dtype=torch.bfloat16 if precision == "bfloat16" else torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            key_mapping=renamed(tensors_in(folder, name)),
+        )
+    except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
+        raise UserError("checkpoints.bad_weights", name=name) from error
+    library, found = loaded
+    refuse_misfits(found, name)
+    if library.get_output_embeddings().bias is not None:
+        raise UserError("published.foreign_tensor", name=name, tensor="lm_head.bias")
+    library = library.requires_grad_(False).eval()
+    replace_mixers(library, family.MIXER, partial(family.adopted, config), pair=getattr(family, "PAIR", False))
+    return LibraryModel(config, library.to(device), scale=config.logit_scale, cap=config.logit_cap)
+
+
+def renamed(entries: dict[str, TensorEntry]) -> dict[str, str] | None:
+    """Patterns that turn the names of a checkpoint into those of the library; None if they are those.
+
+    Wrappers of training leave a prefix, and the original layout of Mamba calls the embedding by another name.
+    """
+    found: dict[str, str] = {}
+    names, prefix = list(entries), ""
+    while wrapper := next((word for word in WRAPPERS if all(name.startswith(word) for name in names)), None):
+        prefix, names = prefix + wrapper, [name.removeprefix(wrapper) for name in names]
+    if any(name.startswith("backbone.embedding.") for name in names):
+        found[f"^{re.escape(prefix)}backbone\\.embedding\\."] = "backbone.embeddings."
+    if prefix:
+        found[f"^{re.escape(prefix)}"] = ""
+    return found or None
+
+
+def refuse_misfits(found: dict[str, Any], name: str) -> None:
+    """UserError in one sentence unless the library found every tensor that it wanted, in its shape, and no other."""
+    if found["mismatched_keys"]:
+        tensor, theirs, wanted = sorted(found["mismatched_keys"])[0]
+        shapes = {"found": shape_in_words(theirs), "wanted": shape_in_words(wanted)}
+        raise UserError("published.wrong_shape", name=name, tensor=tensor, **shapes)
+    if found["missing_keys"]:
+        raise UserError("published.missing_tensor", name=name, tensor=sorted(found["missing_keys"])[0])
+    foreign = sorted(entry for entry in found["unexpected_keys"] if not entry.endswith(IGNORED))
+    if foreign:
+        raise UserError("published.foreign_tensor", name=name, tensor=foreign[0])
+
+
+def shape_in_words(shape: Any) -> str:
+    """A shape as people write it: 4 x 16."""
+    return " × ".join(str(length) for length in shape)
+
+
+def load_tensors(
+    entries: dict[str, TensorEntry], name: str, config: PublishedConfig, precision: str, device: str
+) -> PublishedModel:
+    """The checkpoint of ``entries`` in our own modules, for the families that the library has no class for."""
+    model = outline(config)
+    check_tensors(model, entries, name)
     narrow = model.compute_parameters() if precision == "bfloat16" else set()
     with ExitStack() as stack:
         opened: dict[Path, Any] = {}
@@ -61,16 +143,17 @@ def load_published(
             tensor = torch.zeros(shape_of(model, parameter))
             if source is not None:
                 theirs, change = (source, None) if isinstance(source, str) else source
-                entry = entries[alias(theirs, entries)]
+                entry = entries[theirs]
                 try:
                     if entry.file not in opened:
                         opened[entry.file] = stack.enter_context(safe_open(entry.file, "pt", device=device))
-                    tensor = opened[entry.file].get_tensor(alias(theirs, entries))
+                    tensor = opened[entry.file].get_tensor(theirs)
                 except (OSError, SafetensorError) as error:
                     raise UserError("checkpoints.bad_weights", name=name) from error
                 tensor = tensor if change is None else change(tensor)
             if tensor.shape != shape_of(model, parameter):
-                raise UserError("checkpoints.bad_weights", name=name)
+                shapes = {"found": shape_in_words(tensor.shape), "wanted": shape_in_words(shape_of(model, parameter))}
+                raise UserError("published.wrong_shape", name=name, tensor=_name(source), **shapes)
             dtype = torch.bfloat16 if parameter in narrow else torch.float32
             place(model, parameter, tensor.to(device, dtype).contiguous())
     return model
@@ -78,7 +161,7 @@ def load_published(
 
 def check_tensors(model: PublishedModel, entries: dict[str, TensorEntry], name: str) -> None:
     """UserError unless the checkpoint has every tensor that ``model`` needs, and none that it knows nothing of."""
-    wanted = {alias(_name(source), entries) for source in model.table.values() if source is not None}
+    wanted = {_name(source) for source in model.table.values() if source is not None}
     missing = sorted(wanted - entries.keys())
     if missing:
         raise UserError("published.missing_tensor", name=name, tensor=missing[0])
@@ -91,12 +174,6 @@ def check_tensors(model: PublishedModel, entries: dict[str, TensorEntry], name: 
 def _name(source: Source) -> str:
     assert source is not None
     return source if isinstance(source, str) else source[0]
-
-
-def alias(theirs: str, entries: dict[str, TensorEntry]) -> str:
-    """``theirs``, or what the original layout of the state-spaces repositories calls it."""
-    other = theirs.replace("backbone.embeddings.", "backbone.embedding.")
-    return other if theirs not in entries and other in entries else theirs
 
 
 def shape_of(model: nn.Module, parameter: str) -> torch.Size:

@@ -1,19 +1,21 @@
-"""Mamba as ``MambaForCausalLM`` saves it (arXiv 2312.00752), and Falcon-Mamba, which has norms inside the mixer."""
+"""Mamba (arXiv 2312.00752) of the library, and Falcon-Mamba, which has norms inside the mixer."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from model.arch.layers import RMSNorm
+import torch
+
 from model.mixers.mamba import Mamba
+from model.published import adopt
 from model.published.config import PublishedConfig, refuse_unless
-from model.published.lm import Anatomy, MemoryPart, Table, linear, taps, under
-from model.published.mamba2 import OUTER
+
+MIXER = "MambaMixer"
 
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``MambaConfig`` or a ``FalconMambaConfig``."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), "hidden_act")
+    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
     return {
         "layers": ("mamba",) * source.num_hidden_layers,
         "d_model": source.hidden_size,
@@ -27,22 +29,15 @@ def sizes(source: Any) -> dict[str, Any]:
     }
 
 
-def anatomy(config: PublishedConfig) -> Anatomy:
-    """Layers of a norm and a mixer, nothing else."""
-    source = config.source
-    rows: Table = {"norm.weight": "norm.weight"}
-    rows |= {f"mixer.{name}": f"mixer.{name}" for name in ("A_log", "D", "x_proj.weight", "dt_proj.weight")}
-    rows |= {"mixer.dt_bias": "mixer.dt_proj.bias", "mixer.conv_weight": ("mixer.conv1d.weight", taps)}
-    rows["mixer.conv_bias"] = "mixer.conv1d.bias" if source.use_conv_bias else None
-    for name in ("in_proj", "out_proj"):
-        rows |= linear(f"mixer.{name}", f"mixer.{name}", bias=source.use_bias)
-
-    def mixer() -> Mamba:
-        inner_eps = source.mixer_rms_eps if config.family == "falcon_mamba" else None
-        return Mamba(config, rank=int(source.time_step_rank), bias=source.use_bias, inner_eps=inner_eps)
-
-    parts = [
-        MemoryPart(RMSNorm(config.d_model, config.norm_eps), mixer(), under(f"backbone.layers.{index}.", rows))
-        for index in range(len(config.layers))
-    ]
-    return Anatomy(parts, RMSNorm(config.d_model, config.norm_eps), OUTER)
+def adopted(config: PublishedConfig, theirs: Any, inner_eps: float | None = None) -> Any:
+    """Our mixer with the parameters of the library's."""
+    with torch.device("meta"):
+        ours: Any = Mamba(config, rank=int(theirs.time_step_rank), inner_eps=inner_eps)
+    for name in ("in_proj", "x_proj", "out_proj"):
+        setattr(ours, name, adopt.linear(getattr(theirs, name)))
+    ours.dt_bias = adopt.own(theirs.dt_proj.bias)
+    ours.dt_proj = adopt.linear(theirs.dt_proj)
+    ours.dt_proj.bias = None  # added in float32, as ``dt_bias``
+    ours.conv_weight, ours.conv_bias = adopt.taps(theirs.conv1d)
+    ours.A_log, ours.D = adopt.own(theirs.A_log), adopt.own(theirs.D)
+    return ours

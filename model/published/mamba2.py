@@ -1,18 +1,23 @@
-"""Mamba-2 as ``Mamba2ForCausalLM`` saves it, and as the state-spaces repositories do (arXiv 2405.21060)."""
+"""Mamba-2 (arXiv 2405.21060) of the library, alone and in hybrids; and the original layout of state-spaces."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from model.arch.layers import RMSNorm
-from model.mixers.mamba2 import Mamba2
+import torch
+from torch import nn
+
+from model.mixers.mamba2 import Mamba2, Mamba2GateAfterNorm, Mamba2WithoutNorm
+from model.published import adopt
 from model.published.config import PublishedConfig, refuse_unless
-from model.published.lm import Anatomy, MemoryPart, Table, linear, taps, under
+
+MIXER = "Mamba2Mixer"
 
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``Mamba2Config``."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), "hidden_act")
+    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
     return {
         "layers": ("mamba2",) * source.num_hidden_layers,
         "d_model": source.hidden_size,
@@ -24,8 +29,8 @@ def sizes(source: Any) -> dict[str, Any]:
         "norm_eps": source.layer_norm_epsilon,
         "vocab_size": source.vocab_size,
         "tied": source.tie_word_embeddings,
-        "bias": source.use_bias,
         "step_limit": limit(source.time_step_limit),
+        "gate_after_norm": getattr(source, "norm_before_gate", False),
     }
 
 
@@ -35,30 +40,47 @@ def limit(bounds: Any) -> tuple[float, float] | None:
     return None if low <= 0 and high == float("inf") else (low, high)
 
 
-def mixer_weights(source: Any, *, bias: bool, conv_bias: bool) -> Table:
-    """The rows of one mixer, named from its stage; ``source`` is the mixer's name in the checkpoint."""
-    own: Table = {f"mixer.{name}": f"{source}.{name}" for name in ("dt_bias", "A_log", "D")}
-    own |= {"mixer.norm.weight": f"{source}.norm.weight", "mixer.conv_weight": (f"{source}.conv1d.weight", taps)}
-    own["mixer.conv_bias"] = f"{source}.conv1d.bias" if conv_bias else None
-    for name in ("in_proj", "out_proj"):
-        own |= linear(f"mixer.{name}", f"{source}.{name}", bias=bias)
-    return own
+def hybrid_sizes(source: Any, recurrent: Iterable[str] = ("linear_attention",)) -> dict[str, Any]:
+    """Our fields from a configuration that calls them ``mamba_*``, as Bamba's, Falcon-H1's and Granite's do."""
+    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
+    kinds = list(source.layer_types)
+    layers = sum(kind in recurrent for kind in kinds)
+    refuse_unless(layers > 0, "layer_types without linear_attention")
+    return {
+        "layers": ("mamba2",) * layers,
+        "d_model": source.hidden_size,
+        "inner": source.mamba_n_heads * source.mamba_d_head,
+        "d_state": source.mamba_d_state,
+        "headdim": source.mamba_d_head,
+        "ngroups": source.mamba_n_groups,
+        "d_conv": source.mamba_d_conv,
+        "norm_eps": source.rms_norm_eps,
+        "vocab_size": source.vocab_size,
+        "tied": source.tie_word_embeddings,
+        "step_limit": limit(source.time_step_limit),
+        **kept(source, len(kinds) - kinds.count("linear_attention")),
+    }
 
 
-def anatomy(config: PublishedConfig) -> Anatomy:
-    """Layers of a norm and a mixer, nothing else."""
-    source = config.source
-    rows: Table = {"norm.weight": "norm.weight"}
-    rows |= mixer_weights("mixer", bias=source.use_bias, conv_bias=source.use_conv_bias)
-    parts = [
-        MemoryPart(RMSNorm(config.d_model, config.norm_eps), Mamba2(config), under(f"backbone.layers.{index}.", rows))
-        for index in range(len(config.layers))
-    ]
-    return Anatomy(parts, RMSNorm(config.d_model, config.norm_eps), OUTER)
+def kept(source: Any, attention: int) -> dict[str, Any]:
+    """Our fields for so many ``attention`` layers that keep the keys and values of every token."""
+    head_dim = getattr(source, "head_dim", None) or source.hidden_size // source.num_attention_heads
+    heads = source.num_key_value_heads or source.num_attention_heads
+    return {"kept_per_token": 2 * attention * heads * head_dim, "kept_tokens": None if attention else 0}
 
 
-OUTER: Table = {
-    "embedding.weight": "backbone.embeddings.weight",
-    "norm.weight": "backbone.norm_f.weight",
-    "lm_head": "lm_head.weight",
-}
+def adopted(config: PublishedConfig, theirs: Any) -> Any:
+    """Our mixer with the parameters of the library's."""
+    kind: type[Mamba2] = Mamba2
+    if not hasattr(theirs.norm, "weight"):
+        kind = Mamba2WithoutNorm
+    elif getattr(theirs.norm, "norm_before_gate", config.gate_after_norm):
+        kind = Mamba2GateAfterNorm
+    with torch.device("meta"):
+        ours: Any = kind(config)
+    ours.in_proj, ours.out_proj = adopt.linear(theirs.in_proj), adopt.linear(theirs.out_proj)
+    ours.conv_weight, ours.conv_bias = adopt.taps(theirs.conv1d)
+    ours.dt_bias, ours.A_log, ours.D = (adopt.own(getattr(theirs, name)) for name in ("dt_bias", "A_log", "D"))
+    has_norm = kind is not Mamba2WithoutNorm
+    ours.norm = adopt.norm(theirs.norm.weight, theirs.norm.variance_epsilon) if has_norm else nn.Identity()
+    return ours

@@ -68,7 +68,7 @@ class ChannelMix(nn.Module):
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from an ``RWKV6Config``."""
     filled(source, DEFAULTS, {"attn": None})
-    refuse_unless(source.hidden_act == "sqrelu", "hidden_act")
+    refuse_unless(source.hidden_act == "sqrelu", f"hidden_act = {source.hidden_act}")
     return expanded(source, "rwkv6")
 
 

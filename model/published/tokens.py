@@ -8,6 +8,9 @@ from tokenizers import Tokenizer
 
 from model.errors import UserError
 
+FILES = ("tokenizer.json", "*.model", "*.tiktoken", "vocab.json", "vocab.txt", "tekken.json")
+"""What holds the words of a tokenizer."""
+
 
 def load_published_tokenizer(folder: Path, name: str) -> Tokenizer:
     """The fast tokenizer in ``folder``; UserError if there is none, or only one that runs code of its own.
@@ -16,6 +19,8 @@ def load_published_tokenizer(folder: Path, name: str) -> Tokenizer:
     """
     from transformers import AutoTokenizer
 
+    if not any(found for pattern in FILES for found in folder.glob(pattern)):  # the library would make an empty one
+        raise UserError("published.no_tokenizer", name=name)
     try:
         found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return found.backend_tokenizer

@@ -73,7 +73,7 @@ def test_it_is_the_same_in_any_pieces(kind: str, cuts: list[int]) -> None:
 def test_extreme_decay_stays_finite(kind: str, log_decay: float) -> None:
     inputs, memory = case(kind, 150, dtype=torch.float32)
     inputs = inputs._replace(log_decay=torch.full_like(inputs.log_decay, log_decay))
-    exact = ScanInputs(*(tensor.double() for tensor in inputs))
+    exact = inputs.map(Tensor.double)
     truth = reference_scan(exact, Memory(memory.state.double()))
     ours = chunked_scan(inputs, memory, True)
     for part in ("y", "boundary_states", "token_norms"):
@@ -84,7 +84,7 @@ def test_extreme_decay_stays_finite(kind: str, log_decay: float) -> None:
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 3e-6), (torch.bfloat16, 2e-2)])
 def test_rounding_is_that_of_the_inputs(kind: str, dtype: torch.dtype, tolerance: float) -> None:
     inputs, memory = case(kind, 150, dtype=dtype)
-    truth = reference_scan(ScanInputs(*(tensor.double() for tensor in inputs)), Memory(memory.state.double()))
+    truth = reference_scan(inputs.map(Tensor.double), Memory(memory.state.double()))
     with torch.inference_mode():
         ours = chunked_scan(inputs, memory)
     assert ours.y.dtype == ours.memory.state.dtype == torch.float32
@@ -96,7 +96,7 @@ def test_rounding_is_that_of_the_inputs(kind: str, dtype: torch.dtype, tolerance
 def test_gradients_are_those_of_the_reference(kind: str) -> None:
     def gradients(scan) -> tuple[Tensor, ...]:  # type: ignore[no-untyped-def]
         inputs, memory = case(kind, 70, 2)
-        leaves = [tensor.clone().requires_grad_() for tensor in (*inputs, memory.state)]
+        leaves = [tensor.clone().requires_grad_() for tensor in (*inputs.tensors, memory.state)]
         output = scan(ScanInputs(*leaves[:4]), Memory(leaves[4]), True)
         weigh = torch.Generator().manual_seed(1)
         parts = (output.y, output.boundary_states, output.token_norms)
@@ -110,7 +110,7 @@ def test_gradients_are_those_of_the_reference(kind: str) -> None:
 def test_a_scan_leaves_its_inputs_and_its_memory_alone() -> None:
     for kind in KINDS:
         inputs, memory = case(kind, 100)
-        before = [tensor.clone() for tensor in (*inputs, memory.state)]
+        before = [tensor.clone() for tensor in (*inputs.tensors, memory.state)]
         with torch.inference_mode():
             chunked_scan(inputs, memory, True)
-        assert all(torch.equal(*pair) for pair in zip(before, (*inputs, memory.state), strict=True))
+        assert all(torch.equal(*pair) for pair in zip(before, (*inputs.tensors, memory.state), strict=True))

@@ -47,7 +47,7 @@ def case(seqlen: int, ngroups: int = 1, *, dtype: torch.dtype = torch.float64, s
 
 
 def in_float64(case: Case) -> Case:
-    return Case(ScanInputs(*(tensor.double() for tensor in case.inputs)), Memory(case.memory.state.double()))
+    return Case(case.inputs.map(Tensor.double), Memory(case.memory.state.double()))
 
 
 def assert_close(ours: Tensor, truth: Tensor, tolerance: float) -> None:
@@ -123,7 +123,7 @@ def test_a_head_that_is_all_but_steep_keeps_every_digit() -> None:
 def test_gradient_of_chunked_is_that_of_the_reference(ngroups: int, factor: float) -> None:
     def gradients(scan) -> list[Tensor]:  # type: ignore[no-untyped-def]
         inputs, memory = forgetting(case(100, ngroups), factor)
-        leaves = [tensor.clone().requires_grad_() for tensor in (*inputs, memory.state)]
+        leaves = [tensor.clone().requires_grad_() for tensor in (*inputs.tensors, memory.state)]
         output = scan(ScanInputs(*leaves[:4]), Memory(leaves[4]), True)
         weigh = torch.Generator().manual_seed(1)
         loss = sum(
@@ -255,7 +255,7 @@ def test_a_window_leaves_its_memory_unchanged_and_takes_one_row_of_it() -> None:
     both = windowed_scan(inputs, memory, 100)
     assert all(torch.equal(*pair) for pair in zip(before, memory.past, strict=True))
     row = Memory(memory.state[1:], tuple(tensor[1:] for tensor in memory.past))
-    alone = windowed_scan(ScanInputs(*(tensor[1:] for tensor in inputs)), row, 100)
+    alone = windowed_scan(inputs.map(lambda tensor: tensor[1:]), row, 100)
     assert_close(alone.y, both.y[1:], EXACT)
 
 

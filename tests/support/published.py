@@ -53,6 +53,86 @@ def bamba(**choices: Any) -> Any:
     return BambaForCausalLM(BambaConfig(**sizes | choices))
 
 
+WIDE = {"hidden_size": 32, "num_hidden_layers": 5, "vocab_size": VOCAB, "intermediate_size": 48}
+"""Of a hybrid with feed-forward parts."""
+HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2}
+SSD = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 8, "mamba_n_groups": 2, "mamba_chunk_size": 32}
+
+
+def falcon_h1(**choices: Any) -> Any:
+    from transformers import FalconH1Config, FalconH1ForCausalLM
+
+    scaled = {"ssm_multipliers": [0.5, 1.5, 0.8, 1.2, 0.7], "ssm_in_multiplier": 1.3, "lm_head_multiplier": 6.0}
+    return FalconH1ForCausalLM(FalconH1Config(**WIDE | HEADS | SSD | scaled | {"mamba_d_ssm": 64} | choices))
+
+
+def granite(**choices: Any) -> Any:
+    from transformers import GraniteMoeHybridConfig, GraniteMoeHybridForCausalLM
+
+    kinds = ["mamba", "attention", "mamba", "mamba", "attention"]
+    experts = {"num_local_experts": 4, "num_experts_per_tok": 2, "shared_intermediate_size": 40, "logits_scaling": 0.15}
+    sizes = WIDE | HEADS | SSD | experts | {"layer_types": kinds, "position_embedding_type": "rope"}
+    return GraniteMoeHybridForCausalLM(GraniteMoeHybridConfig(**sizes | choices))
+
+
+def nemotron_h(**choices: Any) -> Any:
+    from transformers import NemotronHConfig, NemotronHForCausalLM
+
+    sizes = {"hidden_size": 32, "vocab_size": VOCAB, "intermediate_size": 48, "head_dim": 8, "ssm_state_size": 8}
+    sizes |= {"mamba_num_heads": 4, "mamba_head_dim": 16, "n_groups": 2, "chunk_size": 32}
+    pattern = ["mamba", "mlp", "attention", "mamba", "mamba"]
+    return NemotronHForCausalLM(NemotronHConfig(**sizes | HEADS | {"layers_block_type": pattern} | choices))
+
+
+def zamba2(**choices: Any) -> Any:
+    from transformers import Zamba2Config, Zamba2ForCausalLM
+
+    sizes = WIDE | {"num_attention_heads": 4, "num_key_value_heads": 4, "n_mamba_heads": 4, "mamba_ngroups": 2}
+    sizes |= {"mamba_d_state": 8, "chunk_size": 32, "num_mem_blocks": 2, "use_mem_rope": True}
+    kinds = ["mamba", "hybrid", "mamba", "hybrid", "mamba"]
+    return Zamba2ForCausalLM(Zamba2Config(**sizes | {"layers_block_type": kinds} | choices))
+
+
+def jamba(**choices: Any) -> Any:
+    from transformers import JambaConfig, JambaForCausalLM
+
+    sizes = WIDE | HEADS | {"attn_layer_period": 3, "attn_layer_offset": 1, "num_experts": 4, "num_experts_per_tok": 2}
+    return JambaForCausalLM(JambaConfig(**sizes | {"mamba_d_state": 8} | choices))
+
+
+def zamba(**choices: Any) -> Any:
+    from transformers import ZambaConfig, ZambaForCausalLM
+
+    sizes = WIDE | {"num_attention_heads": 4, "num_key_value_heads": 4, "n_mamba_heads": 2, "mamba_d_state": 8}
+    return ZambaForCausalLM(ZambaConfig(**sizes | {"attn_layer_period": 3, "attn_layer_offset": 1} | choices))
+
+
+def minimax(**choices: Any) -> Any:
+    from transformers import MiniMaxConfig, MiniMaxForCausalLM
+
+    sizes = WIDE | HEADS | {"num_local_experts": 4, "num_experts_per_tok": 2, "block_size": 32, "head_dim": 8}
+    kinds = ["linear_attention", "full_attention", "linear_attention", "linear_attention", "full_attention"]
+    scaled = {"linear_attn_alpha_factor": 1.2, "full_attn_beta_factor": 0.9}
+    return MiniMaxForCausalLM(MiniMaxConfig(**sizes | {"layer_types": kinds} | scaled | choices))
+
+
+def saved_as(kind: str, **choices: Any) -> Any:
+    """A model of the library's class for ``kind``."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **choices))
+
+
+KINDS = ["linear_attention", "full_attention", "linear_attention", "linear_attention", "full_attention"]
+GDN = {"linear_key_head_dim": 8, "linear_value_head_dim": 16, "linear_num_key_heads": 2, "linear_num_value_heads": 4}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
+DELTA = WIDE | HEADS | {"layer_types": KINDS, "pad_token_id": 0, "eos_token_id": 2}
+SHARED = EXPERTS | {"shared_expert_intermediate_size": 16}
+QWEN = DELTA | GDN | {"head_dim": 8}
+LATENT = {"kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8}
+KDA = DELTA | LATENT | {"linear_head_dim": 8, "linear_num_heads": 4, "num_key_value_heads": 4}
+
+
 TINY: dict[str, Callable[[], Any]] = {
     "mamba2": mamba2,
     "mamba2 with two groups": lambda: mamba2(n_groups=2, tie_word_embeddings=True),
@@ -64,6 +144,41 @@ TINY: dict[str, Callable[[], Any]] = {
     "falcon_mamba": falcon_mamba,
     "recurrent_gemma": recurrent_gemma,
     "bamba": bamba,
+    "bamba with bounded steps": lambda: bamba(time_step_limit=(0.002, 0.5), mamba_proj_bias=True, attention_bias=True),
+    "falcon_h1": falcon_h1,
+    "falcon_h1 gated after a norm": lambda: falcon_h1(mamba_rms_norm=True, mamba_proj_bias=True),
+    "falcon_h1 normed after a gate": lambda: falcon_h1(mamba_rms_norm=True, mamba_norm_before_gate=False),
+    "granitemoehybrid": granite,
+    "granitemoehybrid without experts": lambda: granite(num_local_experts=0, tie_word_embeddings=True),
+    "nemotron_h": nemotron_h,
+    "nemotron_h with experts": lambda: nemotron_h(
+        layers_block_type=["moe", "mamba", "attention", "moe"], n_routed_experts=4, moe_intermediate_size=24
+    ),
+    "zamba2": zamba2,
+    "zamba2 with adapters": lambda: zamba2(use_shared_attention_adapter=True, adapter_rank=4, use_mem_rope=False),
+    "jamba": jamba,
+    "jamba with biases": lambda: jamba(mamba_proj_bias=True, mamba_conv_bias=False, tie_word_embeddings=True),
+    "zamba": zamba,
+    "zamba with biases": lambda: zamba(mamba_proj_bias=True, mamba_conv_bias=False),
+    "qwen3_next": lambda: saved_as("qwen3_next", **QWEN | SHARED),
+    "qwen3_5_text": lambda: saved_as("qwen3_5_text", **QWEN),
+    "qwen3_5_text with tied heads": lambda: saved_as(
+        "qwen3_5_text", **QWEN | {"tie_word_embeddings": True, "linear_num_key_heads": 4}
+    ),
+    "qwen3_5_moe_text": lambda: saved_as(
+        "qwen3_5_moe_text", **QWEN | EXPERTS | {"shared_expert_intermediate_size": 16}
+    ),
+    "olmo_hybrid": lambda: saved_as("olmo_hybrid", **DELTA | GDN | {"linear_num_key_heads": 4}),
+    "olmo_hybrid with plain strength": lambda: saved_as(
+        "olmo_hybrid", **DELTA | GDN | {"linear_num_key_heads": 4, "linear_allow_neg_eigval": False}
+    ),
+    "lara_mini": lambda: saved_as("lara_mini", **QWEN | SHARED),
+    "kimi_linear": lambda: saved_as(
+        "kimi_linear", **KDA | {"num_experts": 4, "num_experts_per_token": 2, "moe_intermediate_size": 24}
+    ),
+    "bailing_hybrid": lambda: saved_as("bailing_hybrid", **KDA | EXPERTS | {"n_group": 1, "topk_group": 1}),
+    "minimax": minimax,
+    "minimax with a window": lambda: minimax(sliding_window=20),
 }
 
 

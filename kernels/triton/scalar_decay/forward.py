@@ -142,7 +142,8 @@ def token_norms(  # type: ignore[no-untyped-def]
 def supports(inputs: ScanInputs) -> bool:
     """Whether these kernels take ``inputs``: one decay per head, tile sizes that are powers of two from 16 to 128."""
     return (
-        inputs.x.dtype in PRODUCTS_OF
+        inputs.low_rank is None
+        and inputs.x.dtype in PRODUCTS_OF
         and inputs.log_decay.shape[-1] == 1
         and inputs.x.shape[-1] in WIDTHS
         and inputs.B.shape[-1] in WIDTHS
@@ -161,7 +162,7 @@ class Options(NamedTuple):
 
 def forward(inputs: ScanInputs, initial: Tensor, options: Options) -> tuple[Tensor, ...]:
     """y, boundary states, token norms, the six tensors of :class:`Telemetry`, and log2 decay over every chunk."""
-    x, B, C, log_decay = inputs
+    x, B, C, log_decay = inputs[:4]
     batch, seqlen, nheads, headdim = x.shape
     ngroups, d_state = B.shape[2:]
     chunk, token_norms_wanted, decay, insertion, limit = options

@@ -37,7 +37,7 @@ def scalar_decay_scan(
     assert inputs.log_decay.shape == (batch, seqlen, nheads, 1) and inputs.log_decay.dtype == torch.float32
     assert memory.state.dtype == torch.float32 and nheads % inputs.B.shape[2] == 0
     options = Options(chunk, token_norms, decay, insertion, boundary_limit)
-    tensors = [tensor.contiguous() for tensor in (*inputs, memory.state)]
+    tensors = [tensor.contiguous() for tensor in (*inputs[:4], memory.state)]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         if boundary_limit is not None:
             raise ValueError("a bound on the norm has no gradient; call it under torch.no_grad()")

@@ -273,7 +273,7 @@ def scalar_window_scan(inputs: ScanInputs, memory: Memory, window: int, *, chunk
 
 def begin(inputs: ScanInputs, state: Tensor, window: int, chunk: int) -> Past:
     """Nothing read yet, and ``state`` before it."""
-    x, B, _, log_decay = (tensor[:, :0] for tensor in inputs)
+    x, B, _, log_decay = (tensor[:, :0] for tensor in inputs[:4])
     since = state.new_zeros(state.shape[:2], dtype=torch.float64)
     place = torch.tensor([[0, window, chunk]]).expand(len(state), 3)
     return Past(x, B, log_decay, state.contiguous(), since, place)

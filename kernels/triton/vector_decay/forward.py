@@ -189,12 +189,14 @@ def supports(inputs: ScanInputs) -> bool:
     """Whether these kernels take ``inputs``: one decay per channel, tile sizes that are powers of two, 16 to 128."""
     d_state = inputs.B.shape[-1]
     widths = inputs.x.shape[-1] in WIDTHS and d_state in WIDTHS
-    return inputs.x.dtype in PRODUCTS_OF and inputs.log_decay.shape[-1] == d_state and widths
+    return (
+        inputs.low_rank is None and inputs.x.dtype in PRODUCTS_OF and inputs.log_decay.shape[-1] == d_state and widths
+    )
 
 
 def forward(inputs: ScanInputs, initial: Tensor, chunk: int, token_norms: bool) -> tuple[Tensor, ...]:
     """y, boundary states, token norms, the six tensors of telemetry, log2 decay over every chunk, and A."""
-    x, B, C, log_decay = inputs
+    x, B, C, log_decay = inputs[:4]
     batch, seqlen, nheads, headdim = x.shape
     ngroups, d_state = B.shape[2:]
     nchunks = boundary_count(seqlen, chunk) - 1

@@ -25,7 +25,7 @@ def vector_decay_scan(
         raise ValueError(f"no kernel for x {tuple(inputs.x.shape)} {inputs.x.dtype}, B {tuple(inputs.B.shape)}")
     assert inputs.log_decay.dtype == memory.state.dtype == torch.float32
     assert inputs.log_decay.shape[:3] == inputs.x.shape[:3] and inputs.x.shape[2] % inputs.B.shape[2] == 0
-    tensors = [tensor.contiguous() for tensor in (*inputs, memory.state)]
+    tensors = [tensor.contiguous() for tensor in (*inputs[:4], memory.state)]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         y, states, norms, *statistics = VectorDecay.apply(*tensors, chunk, token_norms)  # type: ignore[no-untyped-call]
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from kernels.cpu import products
@@ -164,15 +165,84 @@ def test_code_of_a_checkpoint_is_never_run(copy: Path) -> None:
         ({"model_type": "llama"}, "published.unsupported"),
         ({"quantization_config": {"bits": 4}}, "published.quantised"),
         ({"hidden_size": "wide"}, "checkpoints.bad_config"),
-        ({"hidden_act": "relu"}, "checkpoints.bad_config"),
+        ({"hidden_act": "relu"}, "published.not_computed"),
         ({"num_hidden_layers": 4}, "published.missing_tensor"),
         ({"num_hidden_layers": 2}, "published.foreign_tensor"),
-        ({"state_size": 16}, "checkpoints.bad_weights"),
+        ({"state_size": 16}, "published.wrong_shape"),
+        ({"model_type": "lfm2"}, "published.no_state"),
     ],
 )
 def test_a_configuration_that_does_not_fit(copy: Path, values: dict[str, Any], key: str) -> None:
     change_config(copy, **values)
     assert refused(copy) == key
+
+
+def rewritten(folder: Path, change: Callable[[str], str | None]) -> None:
+    """The weights in ``folder`` under the names that ``change`` gives, without those that it gives none."""
+    named = load_file(folder / "model.safetensors")
+    new = {change(name): tensor.clone() for name, tensor in named.items()}
+    save_file({name: tensor for name, tensor in new.items() if name}, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda name: f"_orig_mod.{name}",
+        lambda name: f"module.{name}",
+        lambda name: f"module._orig_mod.{name}",
+        lambda name: name.removeprefix("backbone."),
+    ],
+)
+@pytest.mark.parametrize("kind", ["mamba2", "jamba"])
+def test_prefixes_of_training_are_understood(kind: str, change: Callable[[str], str], tmp_path: Path) -> None:
+    theirs = random_model(kind)
+    folder = save(theirs, tmp_path)
+    rewritten(folder, change)
+    tokens = torch.arange(40)[None]
+    with torch.inference_mode():
+        logits, _ = load_model(str(folder))(tokens)
+        torch.testing.assert_close(logits, theirs(tokens, use_cache=False).logits, atol=1e-4, rtol=0)
+
+
+def test_a_head_of_its_own_is_kept_where_the_configuration_ties_it(copy: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    named = load_file(copy / "model.safetensors")
+    named["lm_head.weight"] = named["lm_head.weight"] + 1
+    save_file(named, copy / "model.safetensors")
+    change_config(copy, tie_word_embeddings=True)
+    theirs = AutoModelForCausalLM.from_pretrained(copy)
+    tokens = torch.arange(40)[None]
+    with torch.inference_mode():
+        logits, _ = load_model(str(copy))(tokens)
+        torch.testing.assert_close(logits, theirs(tokens, use_cache=False).logits, atol=1e-4, rtol=0)
+
+
+def test_a_wrong_shape_names_tensor_and_shapes(copy: Path) -> None:
+    change_config(copy, state_size=16)
+    with pytest.raises(UserError, match=r"conv1d\.bias is 80 and should be 96"):
+        load_model(str(copy))
+
+
+def test_the_norm_of_flash_linear_attention_is_honoured(copy: Path) -> None:
+    change_config(copy, norm_eps=0.5)
+    values = json.loads((copy / "config.json").read_text())
+    del values["layer_norm_epsilon"]
+    (copy / "config.json").write_text(json.dumps(values))
+    assert read_published(copy, "fla").norm_eps == 0.5
+
+
+def test_a_tokenizer_that_is_too_small_or_missing(copy: Path) -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+
+    Tokenizer(WordLevel({"a": 0, "b": 1}, unk_token="a")).save(str(copy / "tokenizer.json"))
+    with pytest.raises(UserError, match="2 words and the model 320"):
+        prepared(TEXT, str(copy))
+    load_tokenizer_of.cache_clear()
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match="no fast tokenizer"):
+        prepared(TEXT, str(copy))
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 100, None])

@@ -70,6 +70,28 @@ def test_the_original_layout_gives_the_same_numbers(kind: str, tmp_path: Path) -
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
 
 
+def test_the_original_layout_honours_bounds_of_the_step_and_the_order_of_gate_and_norm(tmp_path: Path) -> None:
+    folder, expected = original("mamba2", tmp_path)
+    values = json.loads((folder / "config.json").read_text())
+    for setting in ({"dt_limit": [0.01, 0.02]}, {"norm_before_gate": True}):
+        changed = {**values, "ssm_cfg": {**values["ssm_cfg"], **setting}}
+        (folder / "config.json").write_text(json.dumps(changed))
+        config = read_published(folder, str(setting))
+        assert config.step_limit == (0.01, 0.02) or config.gate_after_norm
+        with torch.inference_mode():
+            logits, _ = load_published(folder, "original", config)(TOKENS)
+        assert (logits - expected).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("setting", [{"layer": "Mamba3"}, {"D_has_hdim": True}, {"rmsnorm": False}])
+def test_settings_of_the_original_layout_that_are_not_computed_are_named(setting: dict, tmp_path: Path) -> None:
+    folder, _ = original("mamba2", tmp_path)
+    values = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**values, "ssm_cfg": {**values["ssm_cfg"], **setting}}))
+    with pytest.raises(UserError, match=next(iter(setting))):
+        read_published(folder, "original")
+
+
 def test_a_bare_tokenizer_file_is_enough(tmp_path: Path) -> None:
     folder, _ = original("mamba2", tmp_path)
     text = "pump 17 was checked, 圧力は正常"

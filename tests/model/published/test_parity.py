@@ -75,10 +75,14 @@ def test_final_states_are_those_of_the_library(pair: Pair) -> None:
     if pair.ours.config.family == "recurrent_gemma":
         blocks = [layer.temporal_block for layer in pair.theirs.model.layers]
         found = [block.rg_lru.recurrent_states for block in blocks if hasattr(block, "rg_lru")]
+    elif pair.ours.config.family == "minimax":
+        found = [memory.transpose(-1, -2) for memory in output.cache.linear_cache if len(memory)]
     else:
         cache = getattr(output, "cache_params", None) or output.past_key_values
         layers = [layer for layer in cache.layers if hasattr(layer, "recurrent_states")]
         found = [layer.recurrent_states[0] for layer in layers]
+        if pair.ours.config.layers[0] in ("gated_deltanet", "kda"):  # which lies the other way round there
+            found = [memory.transpose(-1, -2) for memory in found]
     assert len(found) == len(state) == len(pair.ours.config.layers)
     for ours, theirs in zip(state, found, strict=True):
         torch.testing.assert_close(ours.memory.state.flatten(1), theirs.float().flatten(1), atol=1e-4, rtol=0)

@@ -1,0 +1,166 @@
+"""A published model whose body is the library's own: only its recurrent mixers are replaced, by ours at our door.
+
+Embedding, norms, attention, experts and feed-forward parts stay the modules that transformers built and loaded. In the
+place of a recurrent mixer stands :class:`Through`, which finds its memory and its scan in the cache object that the
+library hands to every layer of one call. So nothing inside a model is changed for a reading, several sessions share one
+model, and the state passes in and out of a call as a value: recurrent memories in one LayerState each, the keys and
+values of all attention layers in ``rest`` of the first.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import CacheLayerMixin, DynamicCache, DynamicSlidingWindowLayer
+
+from kernels.cpu.products import Products
+from kernels.dispatch import scan as kernel_scan
+from kernels.types import Scan
+from model.arch.lm import LanguageModel
+from model.published.config import PublishedConfig
+from model.state import LayerState, State
+
+
+class Session(DynamicCache):
+    """What one call carries through the library's layers: ``state`` and ``scans`` of the mixers, keys and values.
+
+    ``rest``, as :meth:`kept` gives it, is how many tokens were read (batch, 1), and for every attention layer its keys
+    and values (batch, heads, kept, head_dim); it is (batch, 1) alone before the first token.
+    """
+
+    def __init__(self, source: Any, state: Sequence[LayerState], scans: Sequence[Scan], rest: Sequence[Tensor]) -> None:
+        super().__init__(config=source)
+        self.state, self.scans = list(state), scans
+        self.read = rest[0]
+        self.attention = [layer for layer in self.layers if isinstance(layer, CacheLayerMixin)]
+        pairs = zip(rest[1::2], rest[2::2], strict=True)
+        for layer, (keys, values) in zip(self.attention, pairs, strict=False):
+            if keys.ndim == 4:
+                fill(layer, keys, values, int(self.read[0, 0]))
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Tokens read before this call, whichever layer asks."""
+        return int(self.read[0, 0])
+
+    def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+        """How many keys a query sees, and where they begin; without attention nobody uses the mask that is made."""
+        return super().get_mask_sizes(query_length, layer_idx) if self.attention else (query_length, 0)
+
+    def kept(self, seqlen: int) -> tuple[Tensor, ...]:
+        """The ``rest`` after ``seqlen`` tokens more."""
+        absent = self.read.new_zeros(len(self.read), 0, dtype=torch.float32)
+        found = [self.read + seqlen]
+        layers: list[Any] = self.attention
+        for layer in layers:
+            found += [layer.keys.float(), layer.values.float()] if layer.is_initialized else [absent, absent]
+        return tuple(found)
+
+
+def fill(layer: Any, keys: Tensor, values: Tensor, read: int) -> None:
+    """Put ``keys`` and ``values`` into a layer of the library's cache that holds none."""
+    layer.lazy_initialization(keys, values)
+    layer.keys, layer.values = keys, values
+    if isinstance(layer, DynamicSlidingWindowLayer):
+        layer.cumulative_length = read
+
+
+class Through(nn.Module):
+    """A mixer of ours in the place of the library's: number ``index`` of the model's memories.
+
+    ``pair``: the library's module returns a second value, which its layer throws away.
+    """
+
+    def __init__(self, mixer: Any, index: int, *, pair: bool) -> None:
+        super().__init__()
+        self.mixer = mixer
+        self.index = index
+        self.pair = pair
+
+    # The library's layers also pass masks and positions, whose names differ by family and which no recurrence needs.
+    def forward(self, hidden_states: Tensor, *_args: Any, cache: Session, **_kwargs: Any) -> Any:
+        """(batch, seqlen, d_model) -> the same shape; reads and replaces its memory in ``cache``."""
+        y, cache.state[self.index] = self.mixer(hidden_states, cache.state[self.index], cache.scans[self.index])
+        return (y, None) if self.pair else y
+
+
+class LibraryModel(LanguageModel):
+    """``library``, a causal language model of transformers, with our mixers inside.
+
+    ``scale`` multiplies the scores and ``cap`` bends them, where the library's head does.
+    """
+
+    def __init__(self, config: PublishedConfig, library: Any, *, scale: float = 1.0, cap: float | None = None) -> None:
+        nn.Module.__init__(self)
+        self.config: PublishedConfig = config
+        self.library = library
+        self.mixers = [module.mixer for module in library.modules() if isinstance(module, Through)]
+        self.blocks = nn.ModuleList()  # there is no stack of ours that could be run block by block
+        self.own_rest = len(self.mixers[0].zero_state(1).rest)
+        self.products = Products()
+        self.scale, self.cap = scale, cap
+        self.takes_positions = "position_ids" in inspect.signature(library.base_model.forward).parameters
+
+    @property
+    def embedding(self) -> Any:  # type: ignore[override]
+        """The library's embedding."""
+        return self.library.get_input_embeddings()
+
+    @property
+    def head(self) -> Tensor:
+        """The matrix of the head, (vocab_size, d_model), as the library loaded it: tied or of its own."""
+        head: Tensor = self.library.get_output_embeddings().weight
+        return head
+
+    def zero_state(self, batch: int = 1) -> State:
+        """An empty memory for ``batch`` sequences."""
+        first, *others = (mixer.zero_state(batch) for mixer in self.mixers)
+        read = torch.zeros(batch, 1, dtype=torch.int64, device=self.head.device)
+        return first._replace(rest=(*first.rest, read)), *others
+
+    def logits(self, u: Tensor, words: slice = slice(None)) -> Tensor:
+        """Scores of the next token, or of the ``words`` of the vocabulary: (..., d_model) -> (..., vocab_size)."""
+        scores = self.products.linear(u.to(self.head.dtype), self.head, None, words)
+        if self.scale != 1:
+            scores = scores * self.scale
+        return scores if self.cap is None else torch.tanh(scores / self.cap) * self.cap
+
+    def hidden(
+        self, tokens: Tensor, state: State | None = None, scans: Sequence[Scan] | None = None
+    ) -> tuple[Tensor, State]:
+        """What the head reads, (batch, seqlen, d_model), and the state after the last token."""
+        state = self.zero_state(tokens.shape[0]) if state is None else state
+        scans = [kernel_scan] * len(self.mixers) if scans is None else scans
+        first, *others = state
+        own, rest = first.rest[: self.own_rest], first.rest[self.own_rest :]
+        dtype = self.head.dtype
+        session = Session(
+            self.library.config,
+            [first._replace(rest=own), *others],
+            scans,
+            [rest[0], *(tensor.to(dtype) for tensor in rest[1:])],
+        )
+        seqlen = tokens.shape[1]
+        positions = {}
+        if self.takes_positions:
+            start = session.get_seq_length()
+            positions["position_ids"] = torch.arange(start, start + seqlen, device=tokens.device)[None]
+        output = self.library.base_model(input_ids=tokens, cache=session, use_cache=False, **positions)
+        after = session.state
+        after[0] = after[0]._replace(rest=(*after[0].rest, *session.kept(seqlen)))
+        return output.last_hidden_state.float(), tuple(after)
+
+    def use_bfloat16(self) -> LibraryModel:
+        """The model itself: a published one is loaded in the precision that it is used in."""
+        return self
+
+
+def replace_mixers(library: Any, name: str, adopt: Callable[[Any], nn.Module], *, pair: bool) -> int:
+    """Put ``adopt(module)`` in the place of every module of ``library`` whose class is called ``name``; how many."""
+    found = [place for place, module in library.named_modules() if type(module).__name__ == name]
+    for index, place in enumerate(found):
+        library.set_submodule(place, Through(adopt(library.get_submodule(place)), index, pair=pair))
+    return len(found)

@@ -1,0 +1,55 @@
+"""Gated DeltaNet (arXiv 2412.06464) in hybrids with full attention, as in Qwen3.5, whose projections are separate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from model.mixers.gated_deltanet import GatedDeltaNet
+from model.published import adopt
+from model.published.config import PublishedConfig, refuse_unless
+from model.published.mamba2 import kept
+
+MIXER = "Qwen3_5GatedDeltaNet"
+
+
+def sizes(source: Any) -> dict[str, Any]:
+    """Our fields from a configuration that calls them ``linear_*``, as Qwen's and OLMo's do."""
+    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
+    kinds = list(source.layer_types)
+    refuse_unless("linear_attention" in kinds, "layer_types without linear_attention")
+    heads = source.linear_num_value_heads
+    return {
+        "layers": ("gated_deltanet",) * kinds.count("linear_attention"),
+        "d_model": source.hidden_size,
+        "inner": heads * source.linear_value_head_dim,
+        "d_state": source.linear_key_head_dim,
+        "headdim": source.linear_value_head_dim,
+        "ngroups": source.linear_num_key_heads,
+        "d_conv": source.linear_conv_kernel_dim,
+        "norm_eps": source.rms_norm_eps,
+        "vocab_size": source.vocab_size,
+        "tied": source.tie_word_embeddings,
+        **kept(source, len(kinds) - kinds.count("linear_attention")),
+    }
+
+
+def core(config: PublishedConfig, theirs: Any, norm: Any, *, strongest: float = 1.0) -> Any:
+    """Our mixer with what all layouts have in common: convolution, decay and the norm before the gate."""
+    with torch.device("meta"):
+        ours: Any = GatedDeltaNet(config, strongest=strongest)
+    ours.conv_weight, ours.conv_bias = adopt.taps(theirs.conv1d)
+    ours.dt_bias, ours.A_log = adopt.own(theirs.dt_bias), adopt.own(theirs.A_log)
+    ours.norm = adopt.norm(norm.weight, norm.variance_epsilon)
+    return ours
+
+
+def adopted(config: PublishedConfig, theirs: Any) -> nn.Module:
+    """Our mixer with the parameters of the library's."""
+    ours = core(config, theirs, theirs.norm)
+    for name in ("qkv", "z", "b", "a"):
+        setattr(ours, f"{name}_proj", adopt.linear(getattr(theirs, f"in_proj_{name}")))
+    ours.o_proj = adopt.linear(theirs.out_proj)
+    return ours
