@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from kernels.bench.checks import Case, Compared, Shape, compare, scalar_case
 from kernels.cpu.chunked import chunked_scan
@@ -103,7 +104,7 @@ def contestants(case: Case) -> dict[str, Callable[[], Any]]:
         "ours, chunk telemetry": lambda: scalar_decay_scan(*case),
         "ours, norms at every token": lambda: scalar_decay_scan(*case, True),
     }
-    x, B, C, log_decay = case.inputs
+    x, B, C, log_decay = case.inputs[:4]
     heads = x.shape[2] // B.shape[2]
     try:
         from mamba_ssm.ops.triton.ssd_combined import mamba_chunk_scan_combined
