@@ -1,4 +1,4 @@
-"""What stands around the scan of a layer, for whatever device the tensors are on: Triton on a GPU, else as it was.
+"""What stands around the scan of a layer, and what is told of its states, for whatever device the tensors are on: Triton on a GPU, else as it was.
 
 As :mod:`kernels.dispatch` does for the scan: MEMORY_EXPLORER_KERNEL forces either, a kernel that is missing or fails
 leaves one line in the log, and PyTorch runs from then on. With a gradient PyTorch runs in any case.
@@ -19,7 +19,16 @@ from torch.nn import functional as F
 from kernels.cpu import elementwise
 
 VARIABLE = "MEMORY_EXPLORER_KERNEL"
-TRITON = "kernels.triton.layer"
+KERNELS = {
+    "mixer_inputs": "kernels.triton.layer",
+    "gated_norm": "kernels.triton.layer",
+    "row_losses": "kernels.triton.layer",
+    "eigenvalues": "kernels.triton.singular",
+}
+"""The functions that Triton has a kernel for, and where."""
+
+WIDEST = 128
+"""Rows of a matrix whose eigenvalues a program finds in its registers."""
 
 log = logging.getLogger(__name__)
 broken: set[str] = set()
@@ -63,6 +72,14 @@ def row_losses(scores: Tensor, targets: Tensor) -> Tensor:
     return -F.log_softmax(scores, dim=-1, dtype=torch.float32).gather(1, targets[:, None])[:, 0]
 
 
+def eigenvalues(grams: Tensor) -> Tensor:
+    """Those of the products of matrices with themselves, rising: (..., n, n) -> (..., n)."""
+    found: Tensor | None = None
+    if grams.shape[-1] <= WIDEST and grams.device.type != "cpu":
+        found = _by_kernel("eigenvalues", grams, grams)
+    return torch.linalg.eigvalsh(grams) if found is None else found
+
+
 def _by_kernel(name: str, like: Tensor, *arguments: Any) -> Any:
     """What the Triton kernel ``name`` makes of ``arguments``; None where none runs on the device of ``like``."""
     forced = os.environ.get(VARIABLE) or None
@@ -70,7 +87,7 @@ def _by_kernel(name: str, like: Tensor, *arguments: Any) -> Any:
     if torch.is_grad_enabled() or not wanted or like.dtype == torch.float64:
         return None
     try:
-        kernel: Callable[..., Any] = getattr(importlib.import_module(TRITON), name)
+        kernel: Callable[..., Any] = getattr(importlib.import_module(KERNELS[name]), name)
         return kernel(*arguments)
     except torch.OutOfMemoryError:
         raise

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kernels.cpu.summary import chunk_means, count_sketch, summarise
+from kernels.layer import eigenvalues
 from kernels.types import Memory, Scan, ScanInputs, ScanOutput, Telemetry
 from model.reading.transfer import Transfer
 from model.recording.schema import CHUNK, DECAYS, EFFECTIVE_RANK, SKETCH, SKETCHED, STATISTICS, TOKEN_NORM
@@ -267,7 +268,7 @@ def effective_rank(grams: Tensor) -> Tensor:
     ``grams`` are those of the states (:func:`gram`), whose eigenvalues are the squares of the singular values.
     Between 1 (one direction holds everything) and min(P, N); 0 for an empty state.
     """
-    singular = torch.linalg.eigvalsh(grams).clamp_min(0).sqrt()
+    singular = eigenvalues(grams).clamp_min(0).sqrt()
     share = singular / singular.sum(-1, keepdim=True).clamp_min(1e-30)
     entropy = -(share * share.clamp_min(1e-30).log()).sum(-1)
     return torch.where(singular.sum(-1) > 0, entropy.exp(), torch.zeros_like(entropy))
