@@ -1,1 +1,9 @@
 """The rooms with windows: everything a person sees. It reads recordings and never a model."""
+
+from pathlib import Path
+
+from model.messages import add_folders
+from viz.app.navigation import PAGES
+
+_HERE = Path(__file__).parent
+add_folders([_HERE / "app", _HERE / "jobs", _HERE / "ui", *(_HERE / "pages" / page for page in PAGES)])

@@ -64,7 +64,7 @@ def model_card(name: str) -> ModelCard:
     published = find(name)
     if published is not None:
         return published
-    raise UserError("models.unknown", name=name, known=", ".join(cards))
+    raise UserError("checkpoints.unknown", name=name, known=", ".join(cards))
 
 
 def is_ours(file: Path) -> bool:
@@ -82,7 +82,7 @@ def read_config(file: Path) -> ModelConfig:
         values: dict[str, Any] = json.loads(file.read_text("utf-8"))
         return ModelConfig(**{**values, "layers": tuple(values["layers"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError("models.bad_config", name=file.parent.name) from error
+        raise UserError("checkpoints.bad_config", name=file.parent.name) from error
 
 
 @lru_cache(maxsize=2)
@@ -113,7 +113,7 @@ def load_model(name: str, precision: str = "float32") -> LanguageModel:
             weights = load_file(card.path / "model.safetensors")
             model.load_state_dict(weights)
         except (RuntimeError, OSError, ValueError, SafetensorError) as error:
-            raise UserError("models.bad_weights", name=card.name) from error
+            raise UserError("checkpoints.bad_weights", name=card.name) from error
     model.requires_grad_(False)
     return model.use_bfloat16() if precision == "bfloat16" else model
 

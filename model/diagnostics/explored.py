@@ -64,7 +64,7 @@ class Explored:
             arrays["sketch"] = arrays["sketch"].astype(np.float32)
             return Explored(**arrays, train_length=int(tensors["train_length"].item()))
         except (OSError, KeyError, ValueError, SafetensorError) as error:
-            raise UserError("models.bad_explored", name=path.parent.name) from error
+            raise UserError("checkpoints.bad_explored", name=path.parent.name) from error
 
 
 def threshold(explored: Explored, *, layer: int | None = None, neighbours: int = NEIGHBOURS) -> float:

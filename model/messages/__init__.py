@@ -1,29 +1,50 @@
 """Every sentence that a user may read, in English and Japanese, side by side.
 
-Each TOML file here is one topic; each table in it is one message with the keys ``en`` and ``ja``.
-``document.toml`` with a table ``[encrypted]`` gives the key ``"document.encrypted"``. Placeholders are those
-of ``str.format``. A message that is missing in a language is a bug that a test finds, so nothing falls back.
+Each TOML file here is one topic; each table in it is one message with the keys ``en`` and ``ja``. ``document.toml``
+with a table ``[encrypted]`` gives the key ``"document.encrypted"``; a table of tables is a group, so ``[cell.look]`` in
+the topic ``passkey`` gives ``"passkey.cell.look"``. Placeholders are those of ``str.format``. What only the dashboard
+says stands beside it, in a ``messages.toml`` whose topic is the name of its folder: :func:`add_folders` takes those
+in. A message that is missing in a language is a bug that a test finds, so nothing falls back.
 """
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib import resources
+from pathlib import Path
+from typing import Any
 
 LANGUAGES = ("en", "ja")
+FILE = "messages.toml"
+
+_files: dict[Path, str] = {file: file.stem for file in sorted(Path(__file__).parent.glob("*.toml"))}
+
+
+def add_folders(folders: Iterable[Path]) -> None:
+    """Take in the messages of ``folders``, those that have any; the topic is the name of the folder."""
+    _files.update({folder / FILE: folder.name for folder in folders if (folder / FILE).exists()})
+    catalogue.cache_clear()
 
 
 @cache
 def catalogue() -> dict[str, dict[str, str]]:
-    """All messages: ``{"topic.name": {"en": ..., "ja": ...}}``."""
+    """All messages: ``{"topic.name": {"en": ..., "ja": ...}}``; ValueError if two files say the same one."""
     messages: dict[str, dict[str, str]] = {}
-    for file in sorted(resources.files(__package__).iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".toml"):
-            topic = file.name.removesuffix(".toml")
-            for name, sentences in tomllib.loads(file.read_text("utf-8")).items():
-                messages[f"{topic}.{name}"] = sentences
+    for file, topic in _files.items():
+        for key, sentences in _messages(tomllib.loads(file.read_text("utf-8")), topic):
+            if key in messages:
+                raise ValueError(f"{key} stands in {file} and elsewhere")
+            messages[key] = sentences
     return messages
+
+
+def _messages(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, dict[str, str]]]:
+    for name, entry in table.items():
+        if all(isinstance(value, str) for value in entry.values()):
+            yield f"{prefix}.{name}", entry
+        else:
+            yield from _messages(entry, f"{prefix}.{name}")
 
 
 def message(key: str, language: str = "en", **values: object) -> str:

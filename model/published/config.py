@@ -70,7 +70,7 @@ def _read(file: Path, name: str, _changed: int) -> PublishedConfig:
     except NotComputedError as error:
         raise UserError("published.not_computed", name=name, what=error.what) from error
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
-        raise UserError("models.bad_config", name=name) from error
+        raise UserError("checkpoints.bad_config", name=name) from error
 
 
 def family_of(values: Mapping[str, Any], name: str) -> str:

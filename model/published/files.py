@@ -55,7 +55,7 @@ def weight_files(folder: Path, name: str) -> list[Path]:
             index = json.loads((folder / INDEX).read_text("utf-8"))
             files = sorted({folder / Path(entry).name for entry in index["weight_map"].values()})
         except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-            raise UserError("models.bad_weights", name=name) from error
+            raise UserError("checkpoints.bad_weights", name=name) from error
     else:
         files = [folder / SINGLE] if (folder / SINGLE).exists() else sorted(folder.glob("*.safetensors"))
     check_names([*(str(file) for file in files), *(entry.name for entry in folder.iterdir())], name)
@@ -83,7 +83,7 @@ def tensors_in(folder: Path, name: str) -> dict[str, TensorEntry]:
             if file.stat().st_size < end:
                 raise ValueError("cut short")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError("models.bad_weights", name=name) from error
+            raise UserError("checkpoints.bad_weights", name=name) from error
     return found
 
 

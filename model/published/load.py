@@ -86,7 +86,7 @@ def load_by_library(folder: Path, name: str, config: PublishedConfig, precision:
             key_mapping=renamed(tensors_in(folder, name)),
         )
     except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
-        raise UserError("models.bad_weights", name=name) from error
+        raise UserError("checkpoints.bad_weights", name=name) from error
     library, found = loaded
     refuse_misfits(found, name)
     if library.get_output_embeddings().bias is not None:
@@ -149,7 +149,7 @@ def load_tensors(
                         opened[entry.file] = stack.enter_context(safe_open(entry.file, "pt", device=device))
                     tensor = opened[entry.file].get_tensor(theirs)
                 except (OSError, SafetensorError) as error:
-                    raise UserError("models.bad_weights", name=name) from error
+                    raise UserError("checkpoints.bad_weights", name=name) from error
                 tensor = tensor if change is None else change(tensor)
             if tensor.shape != shape_of(model, parameter):
                 shapes = {"found": shape_in_words(tensor.shape), "wanted": shape_in_words(shape_of(model, parameter))}

@@ -83,13 +83,13 @@ def prepare(
     if row.needs_source and source is None:
         raise UserError("initial_states.needs_source")
     if options.precision not in PRECISIONS:
-        raise UserError("models.precision", value=options.precision)
+        raise UserError("checkpoints.precision", value=options.precision)
     train_length = card.train_length if options.train_length is None else options.train_length
     if not 16 <= train_length <= 1_000_000:
-        raise UserError("models.train_length", value=train_length)
+        raise UserError("checkpoints.train_length", value=train_length)
     tokens, characters = tokens_of(model, document.text, tokenizer)
     if len(tokens) < 2:
-        raise UserError("models.too_short", tokens=len(tokens))
+        raise UserError("checkpoints.too_short", tokens=len(tokens))
     carried = source if row.needs_source else None
     experiment = Experiment(
         document=document.sha256,

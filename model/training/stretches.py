@@ -63,14 +63,14 @@ def starts_of(recording: Recording, base: str, most: int = PICKED) -> Starts:
     """
     card = model_card(base)
     if recording.experiment.weights != card.weights or not recording.experiment.plain:
-        raise UserError("stretches.other_reading", name=recording.path.name, model=card.name)
+        raise UserError("spans.other_reading", name=recording.path.name, model=card.name)
     if card.explored is None:
         raise UserError("initial_states.needs_explored", name="stretches")
     if recording.text is None:
-        raise UserError("stretches.text_not_stored", name=recording.path.name)
+        raise UserError("spans.text_not_stored", name=recording.path.name)
     found = novel_stretches(Explored.load(card.explored), recording, most)
     if not found:
-        raise UserError("stretches.none_in", name=recording.path.name)
+        raise UserError("spans.none_in", name=recording.path.name)
     positions = [stretch.at for stretch in found]
     tokens, _ = tokens_of(base, recording.text)
     state = states_at(load_model(base), tokens, positions)

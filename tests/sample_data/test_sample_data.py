@@ -37,7 +37,7 @@ def test_the_generator_gives_the_shipped_file(key):
 
 @pytest.mark.parametrize("key", SAMPLES)
 def test_every_sample_has_a_title_in_every_language(key):
-    assert all(message(f"samples.{key}", language) for language in LANGUAGES)
+    assert all(message(f"app.samples.{key}", language) for language in LANGUAGES)
 
 
 def test_the_files_together_stay_small():

@@ -167,13 +167,13 @@ def document_title(key: str) -> str:
     """What the document ``key`` is called in the session's language."""
     kind, _, name = key.partition(":")
     if kind == "sample":
-        return t(f"samples.{name}")
+        return t(f"app.samples.{name}")
     return workspace().uploads[name].document.name if name in workspace().uploads else "?"
 
 
 def sample_titles() -> dict[str, str]:
     """Titles of the samples by the names of their files."""
-    return {sample.file: t(f"samples.{key}") for key, sample in SAMPLES.items()}
+    return {sample.file: t(f"app.samples.{key}") for key, sample in SAMPLES.items()}
 
 
 def current_document() -> Document:
@@ -226,7 +226,7 @@ def explored_origin(model_name: str) -> str | None:
     known = reference_of(card) if card else None
     if known is None:
         return None
-    return t("models_page.explored_from", windows=known.windows, names=", ".join(map(plain, known.names)))
+    return t("models.explored_from", windows=known.windows, names=", ".join(map(plain, known.names)))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -29,13 +29,13 @@ BOUND: Final = "query-params"
 
 def sidebar(with_uploader: bool) -> None:
     """Draw the sidebar and remember what it shows; ``with_uploader`` is off where the page has its own."""
-    st.subheader(t("sidebar.title"))
+    st.subheader(t("app.sidebar.title"))
     document = _document()
     if with_uploader:
         uploads.document_uploader("sidebar_upload")
     models = available()
     if not models:
-        st.info(t("sidebar.no_model"), icon=":material/deployed_code_alert:")
+        st.info(t("app.sidebar.no_model"), icon=":material/deployed_code_alert:")
         remember(None)
         return
     model = _model(models)
@@ -59,24 +59,24 @@ def _document() -> str:
     fresh = st.session_state.pop(uploads.FRESH, None)
     if fresh in titles:
         st.session_state["doc"] = fresh
-    return choice("doc", titles, t("sidebar.document"), help=t("sidebar.document_help"))
+    return choice("doc", titles, t("app.sidebar.document"), help=t("app.sidebar.document_help"))
 
 
 def _model(models: dict[str, ModelCard]) -> ModelCard:
     names = list(models)
     name = st.selectbox(
-        t("sidebar.model"),
+        t("app.sidebar.model"),
         names,
         index=names.index(DEFAULT) if DEFAULT in names else 0,
         key="model",
         bind=BOUND,
-        help=t("sidebar.model_help"),
+        help=t("app.sidebar.model_help"),
     )
     model = models[name if name in models else names[0]]
     config = model.config
     st.caption(
         t(
-            "sidebar.model_facts",
+            "app.sidebar.model_facts",
             layers=len(config.layers),
             heads=config.nheads,
             memory=f"{config.state_size:,}",
@@ -92,15 +92,15 @@ def _initial_state(model: ModelCard) -> tuple[str, str]:
         f"**{t(f'initial_states.{name}_title')}** – {t(f'initial_states.{name}_help')}" for name in usable
     )
     titles = {name: t(f"initial_states.{name}_title") for name in usable}
-    name = choice("init", titles, t("sidebar.initial_state"), help=help_text)
+    name = choice("init", titles, t("app.sidebar.initial_state"), help=help_text)
     if not INITIAL_STATES[name].needs_source:
         return name, ""
     found = session.visible_recordings()
     sources = session.titles_of({key: found[key] for key in found if found[key].experiment.model == model.name})
     if not sources:
-        st.caption(t("sidebar.no_source"))
+        st.caption(t("app.sidebar.no_source"))
         return name, ""
-    return name, choice("from", sources, t("sidebar.source"))
+    return name, choice("from", sources, t("app.sidebar.source"))
 
 
 def _mitigations(model: ModelCard) -> tuple[tuple[str, float], ...]:
@@ -108,25 +108,28 @@ def _mitigations(model: ModelCard) -> tuple[tuple[str, float], ...]:
     usable = {name for name in fitting if model.explored is not None or not MITIGATIONS[name].needs_reference}
     _from_link()
     presets = ["none", *(name for name, preset in PRESETS.items() if preset.keys() <= usable)]
-    titles = {name: t(f"mitigations.preset_{name}") for name in presets} | {CUSTOM: t("sidebar.preset_custom")}
+    titles = {name: t(f"mitigations.preset_{name}") for name in presets} | {CUSTOM: t("app.sidebar.preset_custom")}
     st.session_state["preset"] = _matching_preset()
     st.selectbox(
-        t("sidebar.mitigations"),
+        t("app.sidebar.mitigations"),
         list(titles),
         format_func=titles.__getitem__,
         key="preset",
         on_change=_apply_preset,
-        help=t("sidebar.preset_help"),
+        help=t("app.sidebar.preset_help"),
     )
     chosen = []
     with st.expander(
-        t("sidebar.combine"), icon=":material/healing:", expanded=st.session_state["preset"] == CUSTOM, key="combine"
+        t("app.sidebar.combine"),
+        icon=":material/healing:",
+        expanded=st.session_state["preset"] == CUSTOM,
+        key="combine",
     ):
         for name, row in MITIGATIONS.items():
             help_text = t(f"mitigations.{name}_help")
             if name not in usable:
                 why = "needs_reference" if name in fitting else "per_head"
-                help_text = f"{t(f'sidebar.{why}')}\n\n{help_text}"
+                help_text = f"{t(f'app.sidebar.{why}')}\n\n{help_text}"
             on = st.toggle(
                 t(f"mitigations.{name}_title"), key=name, bind=BOUND, help=help_text, disabled=name not in usable
             )
@@ -153,7 +156,7 @@ def _value(name: str, row: Mitigation) -> float:
     whole: Any = int if row.integer else float  # Streamlit wants all bounds of one type
     low, high = whole(row.low), whole(row.high)
     return st.number_input(
-        t("sidebar.strength", low=number(name, low), high=number(name, high)),
+        t("app.sidebar.strength", low=number(name, low), high=number(name, high)),
         min_value=low,
         max_value=high,
         value=whole(row.suggested),
@@ -190,28 +193,34 @@ def _apply_preset() -> None:
 
 def _options(model: ModelCard) -> tuple[Options, bool, bool]:
     """How to read, whether the recording outlives the session, and whether the text is stored with it."""
-    with st.expander(t("sidebar.advanced"), icon=":material/tune:"):
+    with st.expander(t("app.sidebar.advanced"), icon=":material/tune:"):
         own_length = st.toggle(
-            t("sidebar.train_length_own"), key="own_length", bind=BOUND, help=t("sidebar.train_length_help")
+            t("app.sidebar.train_length_own"), key="own_length", bind=BOUND, help=t("app.sidebar.train_length_help")
         )
         train_length = None
         if own_length:
             train_length = st.number_input(
-                t("sidebar.train_length"), 16, 1_000_000, model.train_length, key="train_length", bind=BOUND
+                t("app.sidebar.train_length"), 16, 1_000_000, model.train_length, key="train_length", bind=BOUND
             )
         options = Options(
             train_length=train_length,
-            control=st.toggle(t("sidebar.control"), True, key="control", bind=BOUND, help=t("sidebar.control_help")),
+            control=st.toggle(
+                t("app.sidebar.control"), True, key="control", bind=BOUND, help=t("app.sidebar.control_help")
+            ),
             token_norms=st.toggle(
-                t("sidebar.token_norms"), key="token_norms", bind=BOUND, help=t("sidebar.token_norms_help")
+                t("app.sidebar.token_norms"), key="token_norms", bind=BOUND, help=t("app.sidebar.token_norms_help")
             ),
             precision=st.selectbox(
-                t("sidebar.precision"), PRECISIONS, key="precision", bind=BOUND, help=t("sidebar.precision_help")
+                t("app.sidebar.precision"),
+                PRECISIONS,
+                key="precision",
+                bind=BOUND,
+                help=t("app.sidebar.precision_help"),
             ),
         )
-        keep = st.toggle(t("sidebar.keep"), key="keep", help=t("sidebar.keep_help"), persist_state="session")
+        keep = st.toggle(t("app.sidebar.keep"), key="keep", help=t("app.sidebar.keep_help"), persist_state="session")
         keep_text = st.toggle(
-            t("sidebar.keep_text"), key="keep_text", help=t("sidebar.keep_text_help"), persist_state="session"
+            t("app.sidebar.keep_text"), key="keep_text", help=t("app.sidebar.keep_text_help"), persist_state="session"
         )
         return options, keep, keep_text
 
@@ -219,13 +228,13 @@ def _options(model: ModelCard) -> tuple[Options, bool, bool]:
 def _run(chosen: Choices) -> None:
     ready = chosen.strategy.initial_state != "carried" or bool(chosen.strategy.source)
     clicked = st.button(
-        t("sidebar.run"),
+        t("app.sidebar.run"),
         key="run",
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
         disabled=not ready or reading.READING.active,
-        help=None if ready else t("sidebar.no_source"),
+        help=None if ready else t("app.sidebar.no_source"),
     )
     if clicked:
         try:
@@ -234,4 +243,4 @@ def _run(chosen: Choices) -> None:
             show_error(error)
         else:
             st.rerun()
-    st.caption(t("sidebar.privacy_kept" if chosen.keep else "sidebar.privacy"))
+    st.caption(t("app.sidebar.privacy_kept" if chosen.keep else "app.sidebar.privacy"))

@@ -30,11 +30,11 @@ _FROM = STATE_PREFIX + "upload_from_"
 def document_uploader(key: str) -> None:
     """A place to drop a document."""
     st.file_uploader(
-        t("uploads.document"),
+        t("app.uploads.document"),
         key=key,
         on_change=_receive_document,
         args=(key,),
-        help=t("uploads.document_help", suffixes=", ".join(SUFFIXES), limit=MAX_BYTES // 2**20),
+        help=t("app.uploads.document_help", suffixes=", ".join(SUFFIXES), limit=MAX_BYTES // 2**20),
     )
     _outcome(DOCUMENT)
 
@@ -42,12 +42,12 @@ def document_uploader(key: str) -> None:
 def recording_uploader(key: str) -> None:
     """A place to drop a zipped recording."""
     st.file_uploader(
-        t("uploads.recording"),
+        t("app.uploads.recording"),
         type="zip",
         key=key,
         on_change=_receive_recording,
         args=(key,),
-        help=t("uploads.recording_help"),
+        help=t("app.uploads.recording_help"),
     )
     _outcome(RECORDING)
 
@@ -111,5 +111,5 @@ def collect() -> None:
 def _outcome(job: PageJob[None]) -> None:
     """What became of the file that was dropped last: still being read, or refused with a sentence."""
     if job.job is not None:
-        job.show_progress(t("uploads.reading", name=plain(job.job.title)))
+        job.show_progress(t("app.uploads.reading", name=plain(job.job.title)))
     job.show_failure()

@@ -108,7 +108,7 @@ def _norms(job: jobs.Job) -> go.Figure:
     positions, values = job.curve("norm")
     for layer in range(values.shape[1]):
         line = {"color": theme.COLOURS[layer % 4], "dash": theme.DASHES[layer // 4 % 4], "width": 2}
-        name = t("curves.layer", layer=layer)
+        name = t("ui.curves.layer", layer=layer)
         figure.add_scatter(x=positions, y=values[:, layer], name=name, mode="lines", line=line)
     figure.update_layout(showlegend=values.shape[1] <= 8)
     return figure

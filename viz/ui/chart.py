@@ -45,7 +45,7 @@ def chart(
                     file_name=f"{key}.csv",
                     mime="text/csv",
                     icon=":material/download:",
-                    help=t("chart.download"),
+                    help=t("ui.chart.download"),
                     type="tertiary",
                     key=f"{key}-csv",
                     on_click="ignore",

@@ -51,10 +51,10 @@ def layer_choice(layers: int, *, key: str) -> int | None:
 
     def words(option: str, tongue: str) -> str:
         if option == "all":
-            return message("curves.all_layers", tongue)
-        return message("curves.layer", tongue, layer=option)
+            return message("ui.curves.all_layers", tongue)
+        return message("ui.curves.layer", tongue, layer=option)
 
-    chosen = choice(t("curves.which_layer"), ["all", *map(str, range(layers))], key=key, words=words)
+    chosen = choice(t("ui.curves.which_layer"), ["all", *map(str, range(layers))], key=key, words=words)
     return None if chosen == "all" else int(chosen)
 
 

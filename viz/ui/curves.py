@@ -82,7 +82,7 @@ def translucent(colour: str, alpha: float) -> str:
 def position_axis(log: bool, **more: object) -> dict[str, object]:
     """The layout of an x axis that counts tokens."""
     scale = {"type": "log", "dtick": 1, "minor": {"ticks": "outside", "dtick": "D1"}} if log else {"type": "linear"}
-    return {"title": {"text": t("curves.position")}, "tickformat": "~s", **scale, **more}
+    return {"title": {"text": t("ui.curves.position")}, "tickformat": "~s", **scale, **more}
 
 
 def on_axis(value: float, log: bool) -> float:
@@ -92,7 +92,7 @@ def on_axis(value: float, log: bool) -> float:
 
 def mark_training_length(figure: go.Figure, train_length: int, end: float, *, dark: bool, log: bool) -> None:
     """Vertical lines through all panels where training stopped, and where a document counts as long."""
-    marks = ((train_length, t("curves.train_length"), "dash"), (BEYOND * train_length, f"{BEYOND}×", "dot"))
+    marks = ((train_length, t("ui.curves.train_length"), "dash"), (BEYOND * train_length, f"{BEYOND}×", "dot"))
     for row, (place, label, dash) in enumerate(marks):
         if place >= end:
             continue

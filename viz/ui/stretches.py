@@ -62,4 +62,4 @@ def drop() -> None:
 
 def span(first: int, last: int) -> str:
     """“1,024–2,048”."""
-    return t("stretches.span", first=first, last=last)
+    return t("ui.spans.span", first=first, last=last)

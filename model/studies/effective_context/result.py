@@ -66,11 +66,11 @@ class RemembranceTask:
     def check(self) -> None:
         """UserError for what cannot be run on any document."""
         if not self.lengths or min(self.lengths) < 1 or max(self.lengths) > self.length:
-            raise UserError("remembrance.lengths", length=self.length)
+            raise UserError("effective_context.lengths", length=self.length)
         if not 1 <= self.ends <= MAX_ENDS:
-            raise UserError("remembrance.ends", value=self.ends, limit=MAX_ENDS)
+            raise UserError("effective_context.ends", value=self.ends, limit=MAX_ENDS)
         if self.tokens > MAX_TOKENS:
-            raise UserError("remembrance.too_much", tokens=self.tokens, limit=MAX_TOKENS)
+            raise UserError("effective_context.too_much", tokens=self.tokens, limit=MAX_TOKENS)
 
     def end_points(self, tokens: int) -> list[int]:
         """Where the stretches end in a document of ``tokens``: evenly from the first possible place to its end.
@@ -79,7 +79,7 @@ class RemembranceTask:
         """
         spare = tokens - self.length
         if spare < self.ends - 1:
-            raise UserError("remembrance.too_short", tokens=tokens, least=self.length + self.ends - 1)
+            raise UserError("effective_context.too_short", tokens=tokens, least=self.length + self.ends - 1)
         return [tokens - spare * place // max(1, self.ends - 1) for place in range(self.ends)][::-1]
 
     @staticmethod
@@ -181,7 +181,7 @@ class RemembranceResult:
         try:
             values = json.loads(path.read_text("utf-8"))
             if values["format"] > FORMAT:
-                raise UserError("remembrance.newer", name=path.name)
+                raise UserError("effective_context.newer", name=path.name)
             task = RemembranceTask.from_json(values["task"])
             distances = {int(end): tuple(map(float, row)) for end, *row in values["distances"]}
             if any(len(row) != len(task.lengths) for row in distances.values()):
@@ -193,4 +193,4 @@ class RemembranceResult:
                 seconds=float(values["seconds"]),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError("remembrance.unreadable", name=path.name) from error
+            raise UserError("effective_context.unreadable", name=path.name) from error

@@ -164,7 +164,7 @@ def test_code_of_a_checkpoint_is_never_run(copy: Path) -> None:
     [
         ({"model_type": "llama"}, "published.unsupported"),
         ({"quantization_config": {"bits": 4}}, "published.quantised"),
-        ({"hidden_size": "wide"}, "models.bad_config"),
+        ({"hidden_size": "wide"}, "checkpoints.bad_config"),
         ({"hidden_act": "relu"}, "published.not_computed"),
         ({"num_hidden_layers": 4}, "published.missing_tensor"),
         ({"num_hidden_layers": 2}, "published.foreign_tensor"),
@@ -249,7 +249,7 @@ def test_a_tokenizer_that_is_too_small_or_missing(copy: Path) -> None:
 def test_damaged_weights(copy: Path, content: bytes | None) -> None:
     file = copy / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1000] if content is None else content)
-    assert refused(copy) == "models.bad_weights"
+    assert refused(copy) == "checkpoints.bad_weights"
 
 
 def test_missing_pieces(copy: Path, tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ def test_the_section_draws_what_is_there(tmp_path: Path, monkeypatch: pytest.Mon
 
     alone = page()
     charts = len(alone.get("plotly_chart"))
-    assert any(note.value == message("capacity.no_series", language) for note in alone.info)
+    assert any(note.value == message("passkey.capacity.no_series", language) for note in alone.info)
     a_series(GROWING, {}).save(tmp_path / "evidence" / "series.json")
     assert len(page().get("plotly_chart")) == charts + 2
     task = replace(a_result([[10, 9]]).task, lengths=(256, 512))

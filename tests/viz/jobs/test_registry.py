@@ -85,13 +85,13 @@ def test_a_queued_job_that_is_cancelled_never_starts() -> None:
 
 def test_errors_are_sentences() -> None:
     def wrong(job: Job) -> None:
-        raise UserError("models.too_short", tokens=1)
+        raise UserError("checkpoints.too_short", tokens=1)
 
     job = jobs.submit("a", "read", wrong)
     job.wait(5)
     assert job.status == FAILED
     assert job.error is not None
-    assert job.error.key == "models.too_short"
+    assert job.error.key == "checkpoints.too_short"
 
 
 def test_the_unexpected_is_one_sentence_and_a_traceback_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

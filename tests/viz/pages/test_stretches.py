@@ -59,38 +59,38 @@ def test_unexplored_stretches_lead_to_a_cure_and_are_looked_at_again(opened, lan
     page = at(plain, language)
     assert not page.exception and not page.error
     listed = page.dataframe[0].value
-    assert next(iter(listed.columns)) == message("stretches.column_tokens", language) and 1 <= len(listed) <= 10
-    novelty = listed[message("stretches.column_novelty", language)]
+    assert next(iter(listed.columns)) == message("ui.spans.column_tokens", language) and 1 <= len(listed) <= 10
+    novelty = listed[message("ui.spans.column_novelty", language)]
     assert (novelty > 1).all() and list(novelty) == sorted(novelty, reverse=True)
     assert not has(page, "stretches_cure")
-    assert message("stretches.no_document", language) in captions(page)
+    assert message("ui.spans.no_document", language) in captions(page)
     page.file_uploader[0].upload("mine.txt", tiny_text(WORDS, 7).encode())
     until(page, lambda page: page.selectbox(key="doc").value.startswith("upload:"))
     listed = page.dataframe[0].value
-    assert all(words.strip() for words in listed[message("stretches.column_text", language)])
+    assert all(words.strip() for words in listed[message("ui.spans.column_text", language)])
     page.button(key="stretches_cure").click().run()
     assert not page.exception and not page.error
     assert page.selectbox(key="lab_how").value == "stretches"
-    assert page.warning[0].value == message("stretches.confidential", language)
+    assert page.warning[0].value == message("ui.spans.confidential", language)
     page.switch_page("viz/pages/lab/page.py").run()  # the browser is there; the test must be told
     assert page.selectbox(key="lab_how").value == "stretches"
     short_run(page)
     ended(page)
     assert not page.exception and not page.error, page.error
-    before, after = (message(f"stretches.{name}", language) for name in ("before", "after"))
+    before, after = (message(f"ui.spans.{name}", language) for name in ("before", "after"))
     found = page.dataframe[0].value
-    rest = message("stretches.rest", language)
-    assert list(found[message("stretches.column_tokens", language)])[-1] == rest and 2 <= len(found) <= 6
+    rest = message("ui.spans.rest", language)
+    assert list(found[message("ui.spans.column_tokens", language)])[-1] == rest and 2 <= len(found) <= 6
     assert {name.split(" · ")[1] for name in list(found.columns)[1:]} == {before, after}
     assert len(page.get("plotly_chart")) == 3
     page.selectbox(key="lab_how").set_value("zeros").run()
     page.button(key="lab_run").click().run()
     ended(page)
     page.selectbox(key="lab_how").set_value("stretches").run()
-    assert any(message("stretches.control", language) in name for name in page.dataframe[0].value.columns)
+    assert any(message("ui.spans.control", language) in name for name in page.dataframe[0].value.columns)
     page.button(key="lab_drop_stretches").click().run()
     assert "stretches" not in page.selectbox(key="lab_how").options and not page.exception
-    assert message("stretches.invitation", language) in captions(page)
+    assert message("ui.spans.invitation", language) in captions(page)
 
 
 def test_ticked_rows_are_what_is_picked(opened, monkeypatch) -> None:
@@ -109,7 +109,7 @@ def test_ticked_rows_are_what_is_picked(opened, monkeypatch) -> None:
     page = at(plain)
     page.file_uploader[0].upload("mine.txt", tiny_text(WORDS, 7).encode())
     until(page, lambda page: page.selectbox(key="doc").value.startswith("upload:"))
-    span = page.dataframe[0].value[message("stretches.column_tokens")][1]
+    span = page.dataframe[0].value[message("ui.spans.column_tokens")][1]
     assert span in captions(page) and not page.exception
     page.button(key="stretches_cure").click().run()
     picked = page.session_state["_explorer_stretches"]
@@ -121,7 +121,7 @@ def test_a_mended_reading_says_why_it_offers_no_cure(opened) -> None:
     at, _, mended = opened
     page = at(mended)
     assert page.dataframe and not has(page, "stretches_cure") and not page.exception
-    assert message("stretches.not_plain") in captions(page)
+    assert message("ui.spans.not_plain") in captions(page)
 
 
 def test_the_picture_and_the_table_tell_before_after_and_control(monkeypatch) -> None:

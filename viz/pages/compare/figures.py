@@ -65,13 +65,13 @@ def loss_figure(
     if control_loss is not None:
         x, y = binned(control_loss, parts=160, log=log_x)
         line = {"color": GREY, "width": 1.6, "dash": "dash"}
-        drawn.add_scatter(x=x, y=y, mode="lines", line=line, name=t("curves.control_name"))
+        drawn.add_scatter(x=x, y=y, mode="lines", line=line, name=t("ui.curves.control_name"))
     for recording, tokens in losses:
         x, y = binned(tokens, parts=160, log=log_x)
         drawn.add_scatter(x=x, y=y, mode="lines", line=recording.look, name=recording.name)
         ends.append((float(x[-1]), float(y[-1]), recording.letter, recording.colour))
     end = max(len(tokens) for _, tokens in losses)
-    drawn.update_yaxes(title_text=t("curves.loss"))
+    drawn.update_yaxes(title_text=t("ui.curves.loss"))
     return _finished(drawn, ends, end, train_length, log_x, dark)
 
 

@@ -185,7 +185,7 @@ def _charts(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int) -> 
             words=lambda option, tongue: message(f"compare.measure_{option}", tongue),
         )
         layer = layer_choice(min(len(recording.meta.layers) for recording in chosen), key="compare_layer")
-        log_x = st.toggle(t("curves.log_x"), value=True, key="compare_log_x", bind="query-params")
+        log_x = st.toggle(t("ui.curves.log_x"), value=True, key="compare_log_x", bind="query-params")
     if measure == "excess":
         _excess_chart(lines, chosen, tokens, log_x)
     else:
@@ -250,7 +250,7 @@ def _norm_chart(
         mean = (norm if layer is None else norm[:, layer : layer + 1])[rows].mean(axis=(1, 2))
         norms.append((line, position[rows], mean))
         table.append(pd.DataFrame({"recording": line.name, "tokens_read": position[rows], "norm": mean}))
-    where = t("curves.all_layers") if layer is None else t("curves.layer", layer=layer)
+    where = t("ui.curves.all_layers") if layer is None else t("ui.curves.layer", layer=layer)
     chart(
         compare_figures.norm_figure(norms, train_length=chosen[0].train_length, log_x=log_x, dark=is_dark()),
         key="compare_norms",

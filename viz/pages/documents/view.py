@@ -26,7 +26,7 @@ PREVIEW_HEIGHT = 330
 
 def render() -> None:
     """Draw the page."""
-    st.subheader(t("documents_page.document"), anchor=False)
+    st.subheader(t("documents.document"), anchor=False)
     left, right = st.columns([2, 3], gap="large")
     with left:
         uploads.document_uploader("page_upload")
@@ -38,11 +38,11 @@ def render() -> None:
         with left:
             _facts(document)
         with right:
-            st.caption(t("documents_page.preview", name=plain(document.name)))
+            st.caption(t("documents.preview", name=plain(document.name)))
             st.code(document.preview, language=None, wrap_lines=True, height=PREVIEW_HEIGHT)
-    st.subheader(t("documents_page.recordings"), anchor=False)
+    st.subheader(t("documents.recordings"), anchor=False)
     _recordings()
-    with st.expander(t("documents_page.load"), icon=":material/unarchive:"):
+    with st.expander(t("documents.load"), icon=":material/unarchive:"):
         uploads.recording_uploader("page_recording")
 
 
@@ -52,32 +52,32 @@ def _facts(document: Any) -> None:
     upload = workspace().uploads.get(key.partition(":")[2]) if uploaded else None
     st.markdown(
         t(
-            "documents_page.facts",
+            "documents.facts",
             name=plain(session.document_title(key)),
             characters=f"{len(document.text):,}",
             size=_size(document.size),
-            media=t(f"documents_page.media_{document.media}"),
+            media=t(f"documents.media_{document.media}"),
         )
     )
     if upload is None:
-        st.caption(t("documents_page.sample"))
+        st.caption(t("documents.sample"))
         return
     if document.encoding is not None:
         st.session_state["encoding"] = upload.encoding or AUTOMATIC
-        detected = t("documents_page.automatic", encoding=document.encoding)
-        labels = {AUTOMATIC: detected if upload.encoding is None else t("documents_page.automatic_again")}
+        detected = t("documents.automatic", encoding=document.encoding)
+        labels = {AUTOMATIC: detected if upload.encoding is None else t("documents.automatic_again")}
         labels |= {name: name for name in ENCODINGS}
         st.selectbox(
-            t("documents_page.encoding"),
+            t("documents.encoding"),
             list(labels),
             format_func=labels.__getitem__,
             key="encoding",
             on_change=_decode_again,
             args=(upload,),
-            help=t("documents_page.encoding_help"),
+            help=t("documents.encoding_help"),
         )
     st.button(
-        t("documents_page.forget"),
+        t("documents.forget"),
         icon=":material/close:",
         key="forget",
         on_click=uploads.forget,
@@ -97,12 +97,12 @@ def _size(count: int) -> str:
 def _recordings() -> None:
     found = {recording.key: (library, recording) for library, recording in session.catalogue()}
     if not found:
-        st.info(t("documents_page.none"), icon=":material/folder_open:")
+        st.info(t("documents.none"), icon=":material/folder_open:")
         return
     keys = list(found)
     titles = session.titles_of({key: recording for key, (_, recording) in found.items()})
     rows = [_row(library, recording) for library, recording in found.values()]
-    columns = {name: t(f"documents_page.column_{name}") for name in rows[0]}
+    columns = {name: t(f"documents.column_{name}") for name in rows[0]}
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
@@ -115,15 +115,15 @@ def _recordings() -> None:
         key="recordings_table",
         on_select=lambda: _manage_row(keys),
         selection_mode="single-row",
-        alt=t("documents_page.table_alt", count=len(rows)),
+        alt=t("documents.table_alt", count=len(rows)),
     )
     restore("managed", keys, st.session_state.get("recording", keys[0]))
     chosen = st.selectbox(
-        t("documents_page.manage"),
+        t("documents.manage"),
         keys,
         format_func=titles.__getitem__,
         key="managed",
-        help=t("documents_page.manage_help"),
+        help=t("documents.manage_help"),
         persist_state="session",
     )
     _actions(*found[chosen])
@@ -145,8 +145,8 @@ def _row(library: session.Library, recording: Recording) -> dict[str, Any]:
         "settings": describe(experiment.strategy),
         "tokens": recording.read_tokens,
         "excess": None if ratio is None else round(100 * (ratio - 1)) + 0.0,  # no minus zero
-        "status": t(f"documents_page.status_{_status(recording)}"),
-        "place": t(f"documents_page.place_{library.name}"),
+        "status": t(f"documents.status_{_status(recording)}"),
+        "place": t(f"documents.place_{library.name}"),
         "created": recording.meta.created[:16].replace("T", " "),
     }
 
@@ -160,11 +160,11 @@ def _status(recording: Recording) -> str:
 def _actions(library: session.Library, recording: Recording) -> None:
     status = _status(recording)
     if status == "interrupted":
-        st.caption(t("documents_page.interrupted_note"))
+        st.caption(t("documents.interrupted_note"))
     free = library.writable and status != "running"
     with st.container(horizontal=True, key="recording_actions"):
         if st.button(
-            t("documents_page.open"),
+            t("documents.open"),
             icon=":material/visibility:",
             key="open",
             type="primary",
@@ -172,15 +172,15 @@ def _actions(library: session.Library, recording: Recording) -> None:
         ):
             session.select(recording.key)
             st.switch_page("viz/pages/overview/page.py")
-        with st.popover(t("documents_page.rename"), icon=":material/edit:", disabled=not free):
+        with st.popover(t("documents.rename"), icon=":material/edit:", disabled=not free):
             title = st.text_input(
-                t("documents_page.new_title"), session.title_of(recording), max_chars=200, key=f"title-{recording.key}"
+                t("documents.new_title"), session.title_of(recording), max_chars=200, key=f"title-{recording.key}"
             )
-            if st.button(t("documents_page.save"), key="save_title", disabled=not title.strip()):
+            if st.button(t("documents.save"), key="save_title", disabled=not title.strip()):
                 recording.rename("".join(letter for letter in title if letter.isprintable()).strip()[:200])
                 st.rerun()
         st.download_button(
-            t("documents_page.download"),
+            t("documents.download"),
             data=lambda: _packed(recording),
             file_name=f"recording-{recording.key}.zip",
             mime="application/zip",
@@ -188,24 +188,24 @@ def _actions(library: session.Library, recording: Recording) -> None:
             key="download",
             on_click="ignore",
             disabled=status == "running",
-            help=t("documents_page.download_with_text" if recording.text else "documents_page.download_help"),
+            help=t("documents.download_with_text" if recording.text else "documents.download_help"),
         )
         if library.name == "session" and st.button(
-            t("documents_page.keep"),
+            t("documents.keep"),
             icon=":material/bookmark_add:",
             key="keep_recording",
             disabled=not free,
-            help=t("documents_page.keep_help"),
+            help=t("documents.keep_help"),
         ):
             session.keep(recording)
             st.rerun()
-        with st.popover(t("documents_page.delete"), icon=":material/delete:", disabled=not free):
-            st.markdown(t("documents_page.delete_sure", title=plain(session.title_of(recording))))
-            if st.button(t("documents_page.delete_now"), key="delete_now", icon=":material/delete:"):
+        with st.popover(t("documents.delete"), icon=":material/delete:", disabled=not free):
+            st.markdown(t("documents.delete_sure", title=plain(session.title_of(recording))))
+            if st.button(t("documents.delete_now"), key="delete_now", icon=":material/delete:"):
                 session.delete(recording)
                 st.rerun()
     if not library.writable:
-        st.caption(t("documents_page.shipped_note"))
+        st.caption(t("documents.shipped_note"))
 
 
 def _packed(recording: Recording) -> io.BufferedReader:

@@ -40,7 +40,7 @@ def figure(results: Sequence[RemembranceResult], titles: Sequence[str], *, train
             line={"color": colour, "dash": DASHES[index % len(DASHES)], "width": 2.5},
             marker={"size": 8, "symbol": SYMBOLS[index % len(SYMBOLS)]},
             customdata=np.stack([curve.low, curve.high], axis=1).round(5),
-            hovertemplate=t("remembrance.hover"),
+            hovertemplate=t("effective_context.hover"),
         )
     drawn.add_hline(y=NOTICEABLE, line={"color": GREY, "width": 1, "dash": "dot"})
     drawn.add_vline(x=train_length, line={"color": GREY, "width": 1.6, "dash": "dash"})
@@ -49,7 +49,7 @@ def figure(results: Sequence[RemembranceResult], titles: Sequence[str], *, train
         y=1,
         yref="paper",
         yanchor="bottom",
-        text=t("curves.train_length"),
+        text=t("ui.curves.train_length"),
         showarrow=False,
         font={"size": 11},
     )
@@ -60,9 +60,9 @@ def figure(results: Sequence[RemembranceResult], titles: Sequence[str], *, train
         ticktext=[f"{tick:,}" for tick in ticks],
         minor={"ticks": "outside", "dtick": "D1"},
         range=np.log10([0.85, task.length * 1.1]).tolist(),
-        title_text=t("remembrance.axis_kept"),
+        title_text=t("effective_context.axis_kept"),
     )
-    drawn.update_yaxes(range=[-0.02, 1.02], tickformat=".0%", title_text=t("remembrance.axis_change"))
+    drawn.update_yaxes(range=[-0.02, 1.02], tickformat=".0%", title_text=t("effective_context.axis_change"))
     layout = {"height": 420, "hovermode": "closest", "showlegend": True, "legend": {"y": 1.1}, "margin": {"t": 70}}
     drawn.update_layout(template=template(dark), **layout)
     return drawn

@@ -44,15 +44,17 @@ def start(begun: Sequence[RemembranceResult], text: str, source: Path | None) ->
         tokens, _ = tokens_of(model, text)  # one for all: they share the tokenizer
         return measure(result, tokens, source=source, report=report, stop=stop)
 
-    return CONTEXT.start(begun, run, source=source, title=t("remembrance.running"), note="remembrance.reading")
+    return CONTEXT.start(
+        begun, run, source=source, title=t("effective_context.running"), note="effective_context.reading"
+    )
 
 
 def estimate(begun: Sequence[RemembranceResult], known: Sequence[RemembranceResult]) -> str:
     """How much there is to read, and how long that takes once a measurement of this session has told the speed."""
     tokens = tokens_left(begun)
     if tokens == 0:
-        return t("remembrance.estimate_nothing")
+        return t("effective_context.estimate_nothing")
     speed = CONTEXT.speed(begun[0].reader.model, known, here=True)
     if not speed:
-        return t("remembrance.estimate_unknown", tokens=tokens)
-    return t("remembrance.estimate", tokens=tokens, time=duration(tokens / speed))
+        return t("effective_context.estimate_unknown", tokens=tokens)
+    return t("effective_context.estimate", tokens=tokens, time=duration(tokens / speed))

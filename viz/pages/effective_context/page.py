@@ -8,6 +8,6 @@ from viz.pages.effective_context.view import render
 
 chosen = choices()
 if chosen is None:
-    st.info(t("remembrance.no_model"), icon=":material/deployed_code_alert:")
+    st.info(t("effective_context.no_model"), icon=":material/deployed_code_alert:")
 else:
     render(chosen)

@@ -34,7 +34,7 @@ NO_OTHER = "none"
 
 def render(chosen: Choices) -> None:
     """Draw the page for what the sidebar has chosen."""
-    st.markdown(t("remembrance.intro"))
+    st.markdown(t("effective_context.intro"))
     CONTEXT.job.collect()
     active = CONTEXT.job.active
     document = session.document(chosen.document)
@@ -44,7 +44,7 @@ def render(chosen: Choices) -> None:
     task = task_of(document.sha256, train_length, multiple, ends)
     known = CONTEXT.stored()
     _run([CONTEXT.result_of(task, reader, known) for reader in wanted], known, document.text, chosen, active)
-    CONTEXT.job.show_progress(t("remembrance.running"))
+    CONTEXT.job.show_progress(t("effective_context.running"))
     shown = CONTEXT.job.asked if active else task_to_show(task, wanted, known)
     live = st.fragment(_results, run_every=LIVE if active else None)
     live(task, shown, wanted, train_length, active)
@@ -54,26 +54,28 @@ def _controls(model: str, train_length: int) -> tuple[int, int, str | None]:
     """Length of a stretch in training lengths, number of end points, and the second model if one was chosen."""
     with st.container(border=True, key="remembrance-settings"), st.container(horizontal=True):
         multiple = st.select_slider(
-            t("remembrance.which_length"),
+            t("effective_context.which_length"),
             LENGTHS,
             value=32,
             key="rm_length",
             bind="query-params",
-            help=t("remembrance.which_length_help", train_length=train_length),
+            help=t("effective_context.which_length_help", train_length=train_length),
         )
         ends = st.select_slider(
-            t("remembrance.which_ends"),
+            t("effective_context.which_ends"),
             ENDS,
             value=16,
             key="rm_ends",
             bind="query-params",
-            help=t("remembrance.which_ends_help"),
+            help=t("effective_context.which_ends_help"),
         )
         others = sharing_tokenizer(model)
         if not others:
             return multiple, ends, None
-        labels = {NO_OTHER: t("remembrance.no_other")} | {name: name for name in others}
-        other = links.choice("rm_other", labels, t("remembrance.which_other"), help=t("remembrance.which_other_help"))
+        labels = {NO_OTHER: t("effective_context.no_other")} | {name: name for name in others}
+        other = links.choice(
+            "rm_other", labels, t("effective_context.which_other"), help=t("effective_context.which_other_help")
+        )
         return multiple, ends, None if other == NO_OTHER else other
 
 
@@ -87,13 +89,13 @@ def _run(
     unready = chosen.strategy.initial_state == "carried" and not chosen.strategy.source
     with st.container(horizontal=True, vertical_alignment="center"):
         clicked = st.button(
-            t(f"remembrance.{label}"),
+            t(f"effective_context.{label}"),
             key="rm_run",
             type="primary",
             icon=":material/play_arrow:" if left else ":material/check:",
             disabled=active or left == 0 or unready,
         )
-        st.caption(t("sidebar.no_source") if unready else estimate(begun, known))
+        st.caption(t("app.sidebar.no_source") if unready else estimate(begun, known))
     if clicked:
         try:
             begun[0].task.check()
@@ -116,16 +118,16 @@ def _results(
     measured = [(result, name) for result, name in zip(results, names, strict=True) if result.distances]
     if not measured:
         if not active:
-            st.info(t("remembrance.shown_nothing"), icon=":material/history:")
+            st.info(t("effective_context.shown_nothing"), icon=":material/history:")
         return
     if shown != task:
-        st.caption(t("remembrance.shown_other"))
+        st.caption(t("effective_context.shown_other"))
     with st.container(border=True, key="remembrance-finding"):
         for place, (result, name) in enumerate(measured):
             words = finding(result, name, train_length)
             st.subheader(words, anchor=False) if place == 0 else st.markdown(words)
     counts = {len(result.distances) for result, _ in measured}
-    st.caption(t("remembrance.shown", length=shown.length, ends=min(counts), of=shown.ends))
+    st.caption(t("effective_context.shown", length=shown.length, ends=min(counts), of=shown.ends))
     grid = st.grid(len(measured), min_column_width=240)
     for result, name in measured:
         with grid.cell():
@@ -134,28 +136,28 @@ def _results(
     chart(
         figure(results, names, train_length=train_length, dark=is_dark()),
         key="remembrance_curve",
-        title=t("remembrance.curve_title"),
-        explanation=t("remembrance.curve_explanation", limit=NOTICEABLE, length=shown.length),
-        alt=t("remembrance.curve_alt", numbers=numbers),
+        title=t("effective_context.curve_title"),
+        explanation=t("effective_context.curve_explanation", limit=NOTICEABLE, length=shown.length),
+        alt=t("effective_context.curve_alt", numbers=numbers),
         data=table(results, names),
     )
     if any(result.open_ended() for result, _ in measured):
-        st.caption(t("remembrance.longer_hint"))
+        st.caption(t("effective_context.longer_hint"))
     if len(wanted) == 1:
-        st.caption(t("remembrance.mitigate_hint"))
+        st.caption(t("effective_context.mitigate_hint"))
 
 
 def finding(result: RemembranceResult, name: str, train_length: int) -> str:
     """What the numbers say, in one sentence (Markdown)."""
     who, reach = plain(name), result.reach()
     if reach == 0:
-        return t("remembrance.finding_nothing", who=who, limit=NOTICEABLE)
+        return t("effective_context.finding_nothing", who=who, limit=NOTICEABLE)
     if reach < train_length:
-        return t("remembrance.finding_near", who=who, reach=_about(reach), limit=NOTICEABLE)
+        return t("effective_context.finding_near", who=who, reach=_about(reach), limit=NOTICEABLE)
     # A stored result may be of another training length than the one that is set now.
     kept = train_length if train_length in result.task.lengths else result.task.lengths[0]
     values = {"who": who, "reach": _about(reach), "kept": kept, "share": _percent(result.moved(kept) or 0.0)}
-    return t("remembrance.finding_open" if result.open_ended() else "remembrance.finding_far", **values)
+    return t("effective_context.finding_open" if result.open_ended() else "effective_context.finding_far", **values)
 
 
 def _about(tokens: float) -> str:
@@ -171,26 +173,31 @@ def _percent(share: float) -> str:
 def _name(reader: Reader, model: str) -> str:
     if not reader.plain:
         return describe(reader.strategy)
-    return t("remembrance.plain") if reader.model == model else reader.model
+    return t("effective_context.plain") if reader.model == model else reader.model
 
 
 def _numbers(result: RemembranceResult, name: str) -> str:
     curve = result.curve()
     points = ", ".join(f"{n:,}: {mean:.0%}" for n, mean in zip(result.task.lengths, curve.mean, strict=True))
-    return t("remembrance.curve_alt_one", who=name, numbers=points)
+    return t("effective_context.curve_alt_one", who=name, numbers=points)
 
 
 def _metric(result: RemembranceResult, name: str, train_length: int) -> None:
     reach, beyond = result.reach(), result.moved(train_length)
     with st.container(border=True):
         st.metric(
-            t("remembrance.reach_label", who=name),
-            t("remembrance.reach_at_least" if result.open_ended() else "remembrance.reach_value", tokens=_about(reach)),
-            help=t("remembrance.reach_help", limit=NOTICEABLE),
+            t("effective_context.reach_label", who=name),
+            t(
+                "effective_context.reach_at_least" if result.open_ended() else "effective_context.reach_value",
+                tokens=_about(reach),
+            ),
+            help=t("effective_context.reach_help", limit=NOTICEABLE),
         )
-        facts = [t("remembrance.reach_times", times=reach / train_length)]
+        facts = [t("effective_context.reach_times", times=reach / train_length)]
         if beyond is not None:
             place, curve = result.task.lengths.index(train_length), result.curve()
             low, high = _percent(curve.low[place]), _percent(curve.high[place])
-            facts.append(t("remembrance.beyond", share=_percent(beyond), low=low, high=high, train_length=train_length))
+            facts.append(
+                t("effective_context.beyond", share=_percent(beyond), low=low, high=high, train_length=train_length)
+            )
         st.caption(" · ".join(facts))

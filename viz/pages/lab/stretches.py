@@ -25,15 +25,15 @@ def note(chosen: Choices) -> tuple[Pick, ...]:
     """Say which stretches are picked, or where to pick some; returns them."""
     picks = picked(chosen)
     if not picks:
-        st.caption(t("stretches.invitation"))
+        st.caption(t("ui.spans.invitation"))
         return ()
     with st.container(border=True, key="lab-stretches"):
         with st.container(horizontal=True, vertical_alignment="center"):
             spans = ", ".join(span(pick.first, pick.last) for pick in picks)
-            st.markdown(t("stretches.picked", count=len(picks), spans=spans), width="stretch")
-            st.button(t("stretches.drop"), key="lab_drop_stretches", icon=":material/close:", on_click=drop)
+            st.markdown(t("ui.spans.picked", count=len(picks), spans=spans), width="stretch")
+            st.button(t("ui.spans.drop"), key="lab_drop_stretches", icon=":material/close:", on_click=drop)
         if chosen.document.startswith("upload:"):
-            st.warning(t("stretches.confidential"), icon=":material/lock_open:")
+            st.warning(t("ui.spans.confidential"), icon=":material/lock_open:")
     return picks
 
 
@@ -46,13 +46,13 @@ def render(result: TrialResult, plain: TrialResult | None) -> None:
     numbers = means(before, after)
     rest = {f"rest_{name}": value for name, value in rests(before, after).items()}
     known = all(math.isfinite(value) for value in rest.values())
-    st.markdown(t("stretches.finding", **numbers, **rest) if known else t("stretches.finding_alone", **numbers))
+    st.markdown(t("ui.spans.finding", **numbers, **rest) if known else t("ui.spans.finding_alone", **numbers))
     chart(
         figure(result.trial, before, after, control, dark=is_dark()),
         key="lab_stretches_chart",
-        title=t("stretches.result_title"),
-        explanation=t("stretches.result_explanation"),
-        alt=t("stretches.result_alt", count=len(result.trial.picks), **numbers),
+        title=t("ui.spans.result_title"),
+        explanation=t("ui.spans.result_explanation"),
+        alt=t("ui.spans.result_alt", count=len(result.trial.picks), **numbers),
         data=table(result.trial, before, after, control),
     )
     number = st.column_config.NumberColumn
@@ -86,7 +86,7 @@ def rests(before: Figures, after: Figures) -> dict[str, float]:
 
 def places(trial: Trial) -> list[str]:
     """What the rows of :class:`~model.training.trial.Figures` are called."""
-    return [*(span(pick.first, pick.last) for pick in trial.picks), t("stretches.rest")]
+    return [*(span(pick.first, pick.last) for pick in trial.picks), t("ui.spans.rest")]
 
 
 def figure(trial: Trial, before: Figures, after: Figures, control: Figures | None, *, dark: bool) -> go.Figure:
@@ -94,11 +94,11 @@ def figure(trial: Trial, before: Figures, after: Figures, control: Figures | Non
     drawn = make_subplots(rows=1, cols=2, horizontal_spacing=0.12)
     names = places(trial)
     series: list[tuple[str, Figures, dict[str, object]]] = [
-        (t("stretches.before"), before, {"symbol": "circle-open", "color": ink(dark), "size": 11, "line": {"width": 2}})
+        (t("ui.spans.before"), before, {"symbol": "circle-open", "color": ink(dark), "size": 11, "line": {"width": 2}})
     ]
     if control is not None:
-        series.append((t("stretches.control"), control, {"symbol": "diamond", "color": BLUE, "size": 9}))
-    series.append((t("stretches.after"), after, {"symbol": "circle", "color": VERMILLION, "size": 11}))
+        series.append((t("ui.spans.control"), control, {"symbol": "diamond", "color": BLUE, "size": 9}))
+    series.append((t("ui.spans.after"), after, {"symbol": "circle", "color": VERMILLION, "size": 11}))
     for column, pair in enumerate(((before.novelty, after.novelty), (before.excess, after.excess)), start=1):
         x: list[str | None] = []
         y: list[float | None] = []
@@ -117,14 +117,14 @@ def figure(trial: Trial, before: Figures, after: Figures, control: Figures | Non
                 marker=marker,
                 legendgroup=name,
                 showlegend=column == 1,
-                hovertemplate=t("stretches.hover"),
+                hovertemplate=t("ui.spans.hover"),
                 row=1,
                 col=column,
             )
     for column, limit in ((1, 1.0), (2, 0.0)):
         drawn.add_hline(limit, line={"color": GREY, "width": 1.2, "dash": "dash"}, row=1, col=column)
     drawn.update_yaxes(title_text=t("state_map.novelty"), rangemode="tozero", row=1, col=1)
-    drawn.update_yaxes(title_text=t("stretches.axis_cost"), row=1, col=2)
+    drawn.update_yaxes(title_text=t("ui.spans.axis_cost"), row=1, col=2)
     drawn.update_xaxes(type="category")
     drawn.update_layout(template=template(dark), height=380, hovermode="closest", uirevision=trial.key)
     return drawn
@@ -149,7 +149,7 @@ def table(trial: Trial, before: Figures, after: Figures, control: Figures | None
 
 def shown(trial: Trial, before: Figures, after: Figures, control: Figures | None) -> pd.DataFrame:
     """What of it stands on the page: novelty, loss and cost, each before, after and with plain fine-tuning."""
-    columns: dict[str, Sequence[object]] = {t("stretches.column_tokens"): places(trial)}
+    columns: dict[str, Sequence[object]] = {t("ui.spans.column_tokens"): places(trial)}
     for what, values in (
         ("novelty", attrgetter("novelty")),
         ("loss", attrgetter("loss")),
@@ -157,5 +157,5 @@ def shown(trial: Trial, before: Figures, after: Figures, control: Figures | None
     ):
         for name, figures in (("before", before), ("after", after), ("control", control)):
             if figures is not None:
-                columns[f"{t(f'stretches.column_{what}')} · {t(f'stretches.{name}')}"] = values(figures)
+                columns[f"{t(f'ui.spans.column_{what}')} · {t(f'ui.spans.{name}')}"] = values(figures)
     return pd.DataFrame(columns)

@@ -80,7 +80,7 @@ def watched_part(
     # A token of running text is a few characters long; where it is much longer, a little less is watched.
     tokens, offsets = tokens_of(base, document.text[: 16 * wanted])
     if len(tokens) < 2:
-        raise UserError("models.too_short", tokens=len(tokens))
+        raise UserError("checkpoints.too_short", tokens=len(tokens))
     after = int(offsets[wanted]) if len(tokens) > wanted else min(16 * wanted, len(document.text))
     return tokens[:wanted], after
 

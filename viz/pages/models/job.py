@@ -39,7 +39,7 @@ def look(written: str) -> str | None:
     if written.startswith(("/", "~", ".")) or Path(written).expanduser().is_dir():
         return add_folder(written).name
     check_hub_name(written)
-    ASK.start(lambda job: ask(written), None, title=t("models_page.asking", name=plain(written)))
+    ASK.start(lambda job: ask(written), None, title=t("models.asking", name=plain(written)))
     return None
 
 
@@ -48,12 +48,12 @@ def download(offer: Offer) -> None:
 
     def work(job: Job) -> None:
         def report(done: int, total: int) -> None:
-            job.progress(done / MEGABYTE, total / MEGABYTE, "models_page.downloading")
+            job.progress(done / MEGABYTE, total / MEGABYTE, "models.downloading")
 
         fetch(offer, report, job.stopped)
 
     _forget()
-    DOWNLOAD.start(work, None, title=t("models_page.downloading_title", name=plain(offer.name)))
+    DOWNLOAD.start(work, None, title=t("models.downloading_title", name=plain(offer.name)))
 
 
 def record(name: str, document: str, windows: int) -> None:
@@ -63,13 +63,13 @@ def record(name: str, document: str, windows: int) -> None:
 
     def work(job: Job) -> None:
         def report(done: int, total: int) -> None:
-            job.progress(done, total, "models_page.recording")
+            job.progress(done, total, "models.recording")
 
         record_explored(card, [(title, text.text)], windows=windows, report=report, stop=job.stopped)
 
     for job in JOBS:
         job.dismiss()
-    RECORD.start(work, None, title=t("models_page.recording_title", name=plain(name)))
+    RECORD.start(work, None, title=t("models.recording_title", name=plain(name)))
 
 
 def collect() -> None:

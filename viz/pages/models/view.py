@@ -34,7 +34,7 @@ def render() -> None:
     model_jobs.collect()
     busy = any(job.active for job in model_jobs.JOBS)
     cards, problems = _cards()
-    st.subheader(t("models_page.here"), anchor=False)
+    st.subheader(t("models.here"), anchor=False)
     _table(cards)
     for job in model_jobs.JOBS:
         job.show_progress()
@@ -45,7 +45,7 @@ def render() -> None:
     with right:
         _add(busy)
     if problems:
-        with st.expander(t("models_page.problems", count=len(problems)), icon=":material/error:"):
+        with st.expander(t("models.problems", count=len(problems)), icon=":material/error:"):
             for _, error in problems:
                 st.markdown(f"- {plain(error.sentence(language()))}")
 
@@ -82,7 +82,7 @@ def _table(cards: dict[str, tuple[ModelCard, Facts]]) -> None:
         {
             "name": card.name,
             "family": known.family,
-            "origin": t(f"models_page.origin_{_origin(card)}"),
+            "origin": t(f"models.origin_{_origin(card)}"),
             "disk": known.disk / MEGABYTE,
             "parameters": known.parameters,
             "state": known.state_size,
@@ -98,21 +98,21 @@ def _table(cards: dict[str, tuple[ModelCard, Facts]]) -> None:
         return
     columns: dict[str, Any] = {}
     for name in rows[0]:
-        label = t(f"models_page.column_{name}")
+        label = t(f"models.column_{name}")
         shape = "%,.1f" if name in ("disk", "state_mb") else "%,.0f"
         columns[name] = st.column_config.NumberColumn(label, format=shape) if name in NUMBERS else label
     # The fits are of published models; where none is here, two empty columns would only push the others out of sight.
     table = pd.DataFrame(rows).astype({"forget": "Int64", "recall": "Int64"}).dropna(axis="columns", how="all")
-    alt = t("models_page.table_alt", count=len(rows))
+    alt = t("models.table_alt", count=len(rows))
     st.dataframe(table, hide_index=True, column_config=columns, key="models_table", alt=alt)
     if any(known.forget for _, known in cards.values()):
-        st.caption(t("models_page.lengths_note"))
+        st.caption(t("models.lengths_note"))
 
 
 def _details(cards: dict[str, tuple[ModelCard, Facts]], busy: bool) -> None:
     if not cards:
         return
-    name = choice("shown", {name: name for name in cards}, t("models_page.chosen"))
+    name = choice("shown", {name: name for name in cards}, t("models.chosen"))
     card, known = cards[name]
     _sizes(name, card.config, known)
     if card.published:
@@ -120,94 +120,94 @@ def _details(cards: dict[str, tuple[ModelCard, Facts]], busy: bool) -> None:
         _explored(card, busy)
         if _origin(card) == "folder":
             st.button(
-                t("models_page.forget"),
+                t("models.forget"),
                 key="forget_model",
                 icon=":material/close:",
                 on_click=forget_folder,
                 args=(card.name,),
-                help=t("models_page.forget_help"),
+                help=t("models.forget_help"),
             )
 
 
 def _sizes(name: str, config: Any, known: Facts) -> None:
     """State, parameters and memory, with the refusal that loading would end in."""
     free = free_memory()
-    unknown = t("models_page.unknown")
-    state = t("models_page.state_value", count=f"{known.state_size:,}", size=gigabytes(known.state))
+    unknown = t("models.unknown")
+    state = t("models.state_value", count=f"{known.state_size:,}", size=gigabytes(known.state))
     needed = " / ".join(gigabytes(size) for size in known.needed.values())
     figures = {"state": state, "parameters": f"{known.parameters:,}" if known.parameters else unknown}
     figures |= {"memory": needed, "free": gigabytes(free)}
-    st.markdown("  \n".join(f"{t(f'models_page.{key}_metric')}: **{value}**" for key, value in figures.items()))
+    st.markdown("  \n".join(f"{t(f'models.{key}_metric')}: **{value}**" for key, value in figures.items()))
     if known.needed["bfloat16"] > free:
         show_error(
             UserError("published.no_room", name=name, needed=gigabytes(known.needed["bfloat16"]), free=gigabytes(free))
         )
     if known.grows:
         each, long = gigabytes(1000 * known.grows), gigabytes(100_000 * known.grows)
-        st.warning(t("models_page.grows", each=each, long=long), icon=":material/trending_up:")
+        st.warning(t("models.grows", each=each, long=long), icon=":material/trending_up:")
     elif isinstance(config, PublishedConfig) and config.kept_per_token:
-        st.caption(t("models_page.window", tokens=f"{config.kept_tokens:,}"))
+        st.caption(t("models.window", tokens=f"{config.kept_tokens:,}"))
     if isinstance(config, PublishedConfig) and config.kept_per_token:
-        st.caption(t("models_page.layers_note"))
+        st.caption(t("models.layers_note"))
 
 
 def _train_length(card: ModelCard) -> None:
     assert isinstance(card.config, PublishedConfig)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         length = st.number_input(
-            t("models_page.train_length"),
+            t("models.train_length"),
             16,
             1_000_000,
             card.train_length,
             key=f"length-{card.name}",
-            help=t("models_page.train_length_help"),
+            help=t("models.train_length_help"),
         )
-        if st.button(t("models_page.save"), key="save_length", disabled=length == card.train_length):
+        if st.button(t("models.save"), key="save_length", disabled=length == card.train_length):
             note(card.name, train_length=int(length))
             st.rerun()
-    st.caption(t(f"models_page.train_length_{'unsure' if card.config.family in UNSURE else 'assumed'}"))
+    st.caption(t(f"models.train_length_{'unsure' if card.config.family in UNSURE else 'assumed'}"))
 
 
 def _explored(card: ModelCard, busy: bool) -> None:
-    st.markdown(f"**{t('models_page.explored_title')}**")
+    st.markdown(f"**{t('models.explored_title')}**")
     known = reference_of(card)
     if known is None:
-        st.markdown(t("models_page.explored_none"))
+        st.markdown(t("models.explored_none"))
     else:
         names = ", ".join(plain(name) for name in known.names)
-        st.markdown(t("models_page.explored_from", windows=known.windows, names=names))
+        st.markdown(t("models.explored_from", windows=known.windows, names=names))
     documents = {key: session.document_title(key) for key in session.document_keys()}
     sample = "sample:equipment_spec_en"
     keys = [sample, *(key for key in documents if key != sample)] if sample in documents else list(documents)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         document = st.selectbox(
-            t("models_page.reference"),
+            t("models.reference"),
             keys,
             format_func=documents.__getitem__,
             key="reference",
-            help=t("models_page.reference_help"),
+            help=t("models.reference_help"),
         )
-        windows = st.number_input(t("models_page.windows"), 2, 512, WINDOWS, key="reference_windows")
-        if st.button(t("models_page.record"), key="record", icon=":material/explore:", disabled=busy):
+        windows = st.number_input(t("models.windows"), 2, 512, WINDOWS, key="reference_windows")
+        if st.button(t("models.record"), key="record", icon=":material/explore:", disabled=busy):
             try:
                 model_jobs.record(card.name, document, int(windows))
             except UserError as error:
                 show_error(error)
             else:
                 st.rerun()
-    st.caption(t("models_page.record_tokens", tokens=f"{2 * int(windows) * card.train_length:,}"))
+    st.caption(t("models.record_tokens", tokens=f"{2 * int(windows) * card.train_length:,}"))
 
 
 def _add(busy: bool) -> None:
-    st.markdown(f"**{t('models_page.add')}**")
+    st.markdown(f"**{t('models.add')}**")
     with st.form("add_model", border=False):
         written = st.text_input(
-            t("models_page.add_field"),
-            placeholder=t("models_page.add_example"),
+            t("models.add_field"),
+            placeholder=t("models.add_example"),
             key="add_written",
-            help=t("models_page.add_help", known=titles()),
+            help=t("models.add_help", known=titles()),
         )
-        clicked = st.form_submit_button(t("models_page.look"), icon=":material/search:", disabled=busy)
+        clicked = st.form_submit_button(t("models.look"), icon=":material/search:", disabled=busy)
     if clicked:
         try:
             added = model_jobs.look(written)
@@ -219,15 +219,15 @@ def _add(busy: bool) -> None:
             st.rerun()
     added = st.session_state.pop(_ADDED, None)
     if added is not None:
-        st.success(t("models_page.added", name=plain(added)), icon=":material/check:")
+        st.success(t("models.added", name=plain(added)), icon=":material/check:")
     found = model_jobs.offer()
     if found is None:
         return
     known = facts(found.name, found.config, found.parameters or found.size // 2, found.size)
-    parameters = f"{found.parameters:,}" if found.parameters else t("models_page.unknown")
+    parameters = f"{found.parameters:,}" if found.parameters else t("models.unknown")
     st.markdown(
         t(
-            "models_page.offer",
+            "models.offer",
             name=plain(found.name),
             family=FAMILIES[found.config.family].title,
             size=gigabytes(found.size),
@@ -238,13 +238,11 @@ def _add(busy: bool) -> None:
         )
     )
     _sizes(found.name, found.config, known)
-    labels = {"file": t("models_page.offer_file"), "size": t("models_page.offer_size")}
+    labels = {"file": t("models.offer_file"), "size": t("models.offer_size")}
     table = pd.DataFrame(
         {labels["file"]: list(found.files), labels["size"]: [size / MEGABYTE for size in found.files.values()]}
     )
-    st.dataframe(table, hide_index=True, key="offer_table", alt=t("models_page.offer_alt", files=len(found.files)))
-    if st.button(
-        t("models_page.download", size=gigabytes(found.size)), key="download_model", icon=":material/download:"
-    ):
+    st.dataframe(table, hide_index=True, key="offer_table", alt=t("models.offer_alt", files=len(found.files)))
+    if st.button(t("models.download", size=gigabytes(found.size)), key="download_model", icon=":material/download:"):
         model_jobs.download(found)
         st.rerun()

@@ -56,7 +56,7 @@ def loss_figure(loss: np.ndarray, control: np.ndarray | None, *, train_length: i
     for tokens, name, line in lines:
         x, y = binned(tokens, parts=120, log=True)
         figure.add_scatter(x=x, y=y, mode="lines", name=name, line=line)
-    return _finish(figure, t("curves.loss"), train_length, end, dark)
+    return _finish(figure, t("ui.curves.loss"), train_length, end, dark)
 
 
 def norm_figure(position: np.ndarray, norm: np.ndarray, *, train_length: int, end: int, dark: bool) -> go.Figure:
@@ -67,7 +67,7 @@ def norm_figure(position: np.ndarray, norm: np.ndarray, *, train_length: int, en
         mean = norm[:, layer].mean(axis=1)
         rows = kept_rows(position, mean, points=min(600, points_for(layers)), log=True)
         line = {"color": colour, "width": 2}
-        name = t("curves.layer", layer=layer)
+        name = t("ui.curves.layer", layer=layer)
         figure.add_scatter(x=position[rows], y=_small(mean[rows]), mode="lines", name=name, line=line)
     figure.update_layout(showlegend=layers <= 6)
     return _finish(figure, t("overview.norm_axis"), train_length, end, dark)

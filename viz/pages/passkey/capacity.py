@@ -37,14 +37,14 @@ MOST = 12
 
 def render(task: PasskeyTask, known: Sequence[PasskeyResult]) -> None:
     """Draw the section: the series, and every model that was tested in the way of ``task``."""
-    st.subheader(t("capacity.title"), anchor=False)
+    st.subheader(t("passkey.capacity.title"), anchor=False)
     measured = next((result for result in evidences.known_results() if result.recalls), None)
     series = points_of_series(measured) if measured is not None else []
     chosen = _chosen(task, known)
-    groups = {t("capacity.series"): series, t("capacity.tested"): chosen}
+    groups = {t("passkey.capacity.series"): series, t("passkey.capacity.tested"): chosen}
     groups = {name: points for name, points in groups.items() if points}
     if len(series) < 2:
-        st.info(t("capacity.no_series"), icon=":material/straighten:")
+        st.info(t("passkey.capacity.no_series"), icon=":material/straighten:")
     if groups:
         _recall(groups)
     if measured is not None and len(series) > 1:
@@ -67,7 +67,12 @@ def _chosen(task: PasskeyTask, known: Sequence[PasskeyResult]) -> list[Point]:
         return []
     names = {point.name: f"{point.name} ({point.state_size:,})" for point in points}
     wanted = links.choices(
-        "pk_models", names, list(names)[:MOST], t("capacity.models"), most=MOST, help=t("capacity.models_help")
+        "pk_models",
+        names,
+        list(names)[:MOST],
+        t("passkey.capacity.models"),
+        most=MOST,
+        help=t("passkey.capacity.models_help"),
     )
     return [point for point in points if point.name in wanted]
 
@@ -86,9 +91,9 @@ def _recall(groups: Mapping[str, Sequence[Point]]) -> None:
     chart(
         figures.recall(groups, dark=is_dark()),
         key="capacity_recall",
-        title=t("capacity.recall_title"),
-        explanation=t("capacity.recall_explanation", least=LEAST),
-        alt=t("capacity.recall_alt", numbers=numbers),
+        title=t("passkey.capacity.recall_title"),
+        explanation=t("passkey.capacity.recall_explanation", least=LEAST),
+        alt=t("passkey.capacity.recall_alt", numbers=numbers),
         data=figures.recall_table(groups),
     )
     for name, points in groups.items():
@@ -100,11 +105,11 @@ def _doubling(points: Sequence[Point]) -> str:
     fitted = recall_fit(points)
     if fitted is None:
         sizes = len({point.state_size for point in points})
-        return t("capacity.few_sizes", count=sizes, least=LEAST)
+        return t("passkey.capacity.few_sizes", count=sizes, least=LEAST)
     best, low, high = fitted.slope
     if low <= 0:
-        return t("capacity.no_growth")
-    return t("capacity.doubling", size=1 / best, low=1 / high, high=1 / low, published=REPORTED_DOUBLING / 1e6)
+        return t("passkey.capacity.no_growth")
+    return t("passkey.capacity.doubling", size=1 / best, low=1 / high, high=1 / low, published=REPORTED_DOUBLING / 1e6)
 
 
 def _forget(found: Sequence[Forgets]) -> None:
@@ -117,18 +122,23 @@ def _forget(found: Sequence[Forgets]) -> None:
     chart(
         figures.forget(found, fitted, dark=is_dark()),
         key="capacity_forget",
-        title=t("capacity.forget_title"),
-        explanation=t("capacity.forget_explanation", least=LEAST),
-        alt=t("capacity.forget_alt", numbers=numbers),
+        title=t("passkey.capacity.forget_title"),
+        explanation=t("passkey.capacity.forget_explanation", least=LEAST),
+        alt=t("passkey.capacity.forget_alt", numbers=numbers),
         data=figures.forget_table(found),
     )
     for size, (low, high) in brackets.items():
-        st.caption(t("capacity.bracket", size=size, low=low, high=high))
+        st.caption(t("passkey.capacity.bracket", size=size, low=low, high=high))
     if fitted is None:
-        st.caption(t("capacity.forget_few", count=len(brackets), least=LEAST))
+        st.caption(t("passkey.capacity.forget_few", count=len(brackets), least=LEAST))
     else:
         best, low_slope, high_slope = fitted.slope
         thousand = 1000.0
         st.caption(
-            t("capacity.forget_line", slope=thousand * best, low=thousand * low_slope, high=thousand * high_slope)
+            t(
+                "passkey.capacity.forget_line",
+                slope=thousand * best,
+                low=thousand * low_slope,
+                high=thousand * high_slope,
+            )
         )

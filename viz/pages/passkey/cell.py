@@ -21,19 +21,19 @@ def render(
 ) -> None:
     """Draw the answers of all trials of ``cell`` and the way of one ``trial``, or the button that asks for them."""
     passkey_cells.collect()
-    LOOK.show_progress(t("passkey_cell.running"))
+    LOOK.show_progress(t("passkey.cell.running"))
     LOOK.show_failure()
     looked = [passkey_cells.found(result, cell) for result in results]
     if None in looked:
         tokens = sum(cell[0] * result.task.trials for result, known in zip(results, looked, strict=True) if not known)
         with st.container(horizontal=True, vertical_alignment="center"):
             clicked = st.button(
-                t("passkey_cell.look"),
+                t("passkey.cell.look"),
                 key="pk_look",
                 icon=":material/search:",
                 disabled=LOOK.active,
             )
-            st.caption(t("passkey_cell.cost", tokens=tokens))
+            st.caption(t("passkey.cell.cost", tokens=tokens))
         if clicked:
             try:
                 passkey_cells.start(results, cell, texts)
@@ -45,9 +45,9 @@ def render(
     if not known:
         return
     if not all(passkey_cells.same_weights(result.reader) for result in results):
-        st.caption(t("passkey_cell.other_weights"))
+        st.caption(t("passkey.cell.other_weights"))
     counted = "; ".join(
-        t("passkey_cell.right", who=title, right=sum(explained.correct), trials=len(explained.keys))
+        t("passkey.cell.right", who=title, right=sum(explained.correct), trials=len(explained.keys))
         for title, explained in known
     )
     st.markdown(plain(counted))
@@ -55,17 +55,17 @@ def render(
     chart(
         figures.digits(known, dark=dark),
         key="passkey_digits",
-        title=t("passkey_cell.digits_title"),
-        explanation=t("passkey_cell.digits_explanation", most=figures.ROWS),
-        alt=t("passkey_cell.digits_alt", counts=counted),
+        title=t("passkey.cell.digits_title"),
+        explanation=t("passkey.cell.digits_explanation", most=figures.ROWS),
+        alt=t("passkey.cell.digits_alt", counts=counted),
         data=figures.digits_table(known),
     )
     ends = ", ".join(f"{title} {figures.total(explained, trial)[-1]:.1f}" for title, explained in known)
     chart(
         figures.norms(known, trial, dark=dark),
         key="passkey_norms",
-        title=t("passkey_cell.norms_title", trial=trial + 1),
-        explanation=t("passkey_cell.norms_explanation"),
-        alt=t("passkey_cell.norms_alt", ends=ends),
+        title=t("passkey.cell.norms_title", trial=trial + 1),
+        explanation=t("passkey.cell.norms_explanation"),
+        alt=t("passkey.cell.norms_alt", ends=ends),
         data=figures.norms_table(known, trial),
     )

@@ -41,7 +41,7 @@ def digits(known: Known, *, dark: bool) -> go.Figure:
                 y=list(range(1, len(probability) + 1)),
                 text=[[spoken(*pair) for pair in zip(*row, strict=True)] for row in zip(right, said, strict=True)],
                 texttemplate="%{text}",
-                hovertemplate=t("passkey_cell.digits_hover"),
+                hovertemplate=t("passkey.cell.digits_hover"),
                 coloraxis="coloraxis",
                 xgap=1,
                 ygap=1,
@@ -50,9 +50,9 @@ def digits(known: Known, *, dark: bool) -> go.Figure:
             col=column,
         )
         step = max(1, probability.shape[1] // 16)
-        drawn.update_xaxes(dtick=step, tick0=1, showgrid=False, title_text=t("passkey_cell.axis_symbol"), col=column)
+        drawn.update_xaxes(dtick=step, tick0=1, showgrid=False, title_text=t("passkey.cell.axis_symbol"), col=column)
     drawn.update_yaxes(autorange="reversed", showgrid=False, dtick=max(1, len(probability) // 10), tick0=1)
-    drawn.update_yaxes(title_text=t("passkey_cell.axis_trial"), row=1, col=1)
+    drawn.update_yaxes(title_text=t("passkey.cell.axis_trial"), row=1, col=1)
     drawn.update_layout(
         template=template(dark),
         height=150 + 22 * max(len(probability), 4),
@@ -61,7 +61,7 @@ def digits(known: Known, *, dark: bool) -> go.Figure:
             "colorscale": SEQUENTIAL,
             "cmin": 0,
             "cmax": 1,
-            "colorbar": {"thickness": 12, "tickvals": [0, 0.5, 1], "title": {"text": t("passkey_cell.axis_sure")}},
+            "colorbar": {"thickness": 12, "tickvals": [0, 0.5, 1], "title": {"text": t("passkey.cell.axis_sure")}},
         },
     )
     return drawn
@@ -108,14 +108,14 @@ def norms(known: Known, trial: int, *, dark: bool) -> go.Figure:
     (begin, end), asked = explained.told[trial], explained.asked[trial]
     drawn.add_vrect(x0=begin, x1=end, fillcolor=GREEN, opacity=0.35, line_width=0)
     drawn.add_vline(x=asked, line={"color": VERMILLION, "dash": "dot", "width": 2})
-    for place, words in (((begin + end) / 2, "passkey_cell.told"), (asked, "passkey_cell.asked")):
+    for place, words in (((begin + end) / 2, "passkey.cell.told"), (asked, "passkey.cell.asked")):
         label = {"text": t(words), "showarrow": False, "font": {"size": 11, "color": GREY}}
         right = place > explained.position[-1] * 0.8
         drawn.add_annotation(
             **label, x=place, y=1, yref="paper", yanchor="bottom", xanchor="right" if right else "left"
         )
-    drawn.update_xaxes(title_text=t("passkey_cell.axis_position"))
-    drawn.update_yaxes(title_text=t("passkey_cell.axis_norm"), rangemode="tozero")
+    drawn.update_xaxes(title_text=t("passkey.cell.axis_position"))
+    drawn.update_yaxes(title_text=t("passkey.cell.axis_norm"), rangemode="tozero")
     drawn.update_layout(template=template(dark), height=340, showlegend=True, margin={"t": 70}, legend={"y": 1.1})
     return drawn
 
@@ -124,8 +124,8 @@ def _curves(explained: Explained, trial: int) -> dict[str, np.ndarray]:
     """What is drawn of a trial by name: every layer if there are few, else all together."""
     layers = explained.norms[trial].T
     if len(layers) > LAYERS:
-        return {t("passkey_cell.all_layers"): total(explained, trial)}
-    return {t("curves.layer", layer=layer): values for layer, values in enumerate(layers)}
+        return {t("passkey.cell.all_layers"): total(explained, trial)}
+    return {t("ui.curves.layer", layer=layer): values for layer, values in enumerate(layers)}
 
 
 def total(explained: Explained, trial: int) -> np.ndarray:

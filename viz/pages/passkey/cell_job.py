@@ -69,7 +69,7 @@ def start(results: Sequence[PasskeyResult], cell: Cell, texts: Sequence[str]) ->
             before += task.tokens
         return looked
 
-    return LOOK.start(work, None, title=t("passkey_cell.running"))
+    return LOOK.start(work, None, title=t("passkey.cell.running"))
 
 
 def collect() -> None:

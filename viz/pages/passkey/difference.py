@@ -26,7 +26,7 @@ def figure(first: PasskeyResult, second: PasskeyResult, *, train_length: int, da
             text=[["" if value is None else words(value) for value in row] for row in rows],
             customdata=[[_details(value) for value in row] for row in rows],
             texttemplate="%{text}",
-            hovertemplate=t("passkey_results.difference_hover"),
+            hovertemplate=t("passkey.results.difference_hover"),
             hoverongaps=False,
             coloraxis="coloraxis",
             xgap=1.5,
@@ -63,7 +63,7 @@ def figure(first: PasskeyResult, second: PasskeyResult, *, train_length: int, da
             "colorscale": [[0, VERMILLION], [0.5, BACKGROUND[dark]], [1, BLUE]],
             "cmin": -1,
             "cmax": 1,
-            "colorbar": {"thickness": 12, "tickvals": [-1, 0, 1], "title": {"text": t("passkey_results.difference")}},
+            "colorbar": {"thickness": 12, "tickvals": [-1, 0, 1], "title": {"text": t("passkey.results.difference")}},
         },
     )
     return drawn

@@ -23,16 +23,16 @@ def choose(known: Sequence[PasskeyResult]) -> tuple[str, ...]:
     found = passkeys.listed(known)
     asked = None if "pk_result" in st.session_state else st.query_params.get("pk_result")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        labels = {SETTINGS: t("passkey_results.of_settings")} | _labels(found)
-        first = links.choice("pk_result", labels, t("passkey_results.which"), help=t("passkey_results.which_help"))
+        labels = {SETTINGS: t("passkey.results.of_settings")} | _labels(found)
+        first = links.choice("pk_result", labels, t("passkey.results.which"), help=t("passkey.results.which_help"))
         keys: tuple[str, ...] = () if first == SETTINGS else (first,)
         others = {key: result for key, result in found.items() if keys and _comparable(found[first], result)}
         if others:
-            labels = {NONE: t("passkey_results.no_other")} | _labels(others)
-            other = links.choice("pk_other", labels, t("passkey_results.other"), help=t("passkey_results.other_help"))
+            labels = {NONE: t("passkey.results.no_other")} | _labels(others)
+            other = links.choice("pk_other", labels, t("passkey.results.other"), help=t("passkey.results.other_help"))
             keys += () if other == NONE else (other,)
     if asked and asked not in (SETTINGS, *found):
-        st.info(t("passkey_results.not_here"), icon=":material/link_off:")
+        st.info(t("passkey.results.not_here"), icon=":material/link_off:")
     return keys
 
 
@@ -63,7 +63,7 @@ def downloads(results: Sequence[PasskeyResult], titles: Sequence[str], keys: Seq
             if file is None:
                 continue
             st.download_button(
-                t("passkey_results.download", title=name) if len(results) > 1 else t("passkey_results.download_one"),
+                t("passkey.results.download", title=name) if len(results) > 1 else t("passkey.results.download_one"),
                 data=file.read_bytes(),
                 file_name=f"passkey-{key}.json",
                 mime="application/json",
@@ -74,11 +74,11 @@ def downloads(results: Sequence[PasskeyResult], titles: Sequence[str], keys: Seq
             )
             if file.parent == passkeys.TEST.folder:
                 st.button(
-                    t("passkey_results.keep", title=name),
+                    t("passkey.results.keep", title=name),
                     icon=":material/inventory_2:",
                     type="tertiary",
                     key=f"pk_keep_{key}",
-                    help=t("passkey_results.keep_help"),
+                    help=t("passkey.results.keep_help"),
                     on_click=passkeys.keep,
                     args=(key,),
                 )
@@ -93,7 +93,7 @@ def _labels(found: Mapping[str, PasskeyResult]) -> dict[str, str]:
 
 def title(result: PasskeyResult) -> str:
     """Who answers what, in texts of which length."""
-    longest = t("passkey_results.up_to", length=short(result.lengths[-1]))
+    longest = t("passkey.results.up_to", length=short(result.lengths[-1]))
     return " · ".join([result.reader.model, reader_words(result.reader), task_words(result.task), longest])
 
 

@@ -90,7 +90,7 @@ def _run(
             icon=":material/play_arrow:" if left else ":material/check:",
             disabled=active or left == 0 or unready,
         )
-        st.caption(t("sidebar.no_source") if unready else passkeys.estimate(begun, known))
+        st.caption(t("app.sidebar.no_source") if unready else passkeys.estimate(begun, known))
     if clicked:
         try:
             begun[0].task.check()
@@ -160,13 +160,13 @@ def _difference(results: Sequence[PasskeyResult], titles: Sequence[str], train_l
     better, worse, compared = passkey_difference.counts(first, second)
     if compared == 0:
         return
-    counted = t("passkey_results.difference_counts", better=better, worse=worse, compared=compared)
+    counted = t("passkey.results.difference_counts", better=better, worse=worse, compared=compared)
     chart(
         passkey_difference.figure(first, second, train_length=train_length, dark=dark),
         key="passkey_difference",
-        title=t("passkey_results.difference_title", second=plain(titles[1]), first=plain(titles[0])),
-        explanation=t("passkey_results.difference_explanation"),
-        alt=t("passkey_results.difference_alt", second=titles[1], first=titles[0], counts=counted),
+        title=t("passkey.results.difference_title", second=plain(titles[1]), first=plain(titles[0])),
+        explanation=t("passkey.results.difference_explanation"),
+        alt=t("passkey.results.difference_alt", second=titles[1], first=titles[0], counts=counted),
         data=passkey_difference.table(first, second),
     )
     st.caption(counted)

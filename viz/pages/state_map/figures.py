@@ -83,7 +83,7 @@ def _position_colours(position: np.ndarray, rows: np.ndarray, shown: bool, dark:
         "cmax": float(exponent.max()),
         "showscale": shown,
         "colorbar": {
-            "title": {"text": t("curves.position"), "side": "right", "font": {"size": 12}},
+            "title": {"text": t("ui.curves.position"), "side": "right", "font": {"size": 12}},
             "tickvals": ticks,
             "ticktext": [f"{10 ** int(tick):,}" for tick in ticks],
             "thickness": 10,

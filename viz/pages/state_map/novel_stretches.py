@@ -28,9 +28,9 @@ def render(states: States) -> None:
         return
     found = _found(states.identity, states)
     with st.container(border=True, key="novel-stretches"):
-        st.markdown(f"**{t('stretches.title')}**", help=t("stretches.explanation"))
+        st.markdown(f"**{t('ui.spans.title')}**", help=t("ui.spans.explanation"))
         if not found:
-            st.caption(t("stretches.none"))
+            st.caption(t("ui.spans.none"))
             return
         text = text_of(recording)
         passages = [None if text is None else passage(recording, stretch, text) for stretch in found]
@@ -38,15 +38,15 @@ def render(states: States) -> None:
             table(found, passages),
             hide_index=True,
             column_config={
-                t("stretches.column_novelty"): st.column_config.NumberColumn(format="%.2f"),
-                t("stretches.column_loss"): st.column_config.NumberColumn(format="%.2f"),
-                t("stretches.column_control"): st.column_config.NumberColumn(format="%.2f"),
-                t("stretches.column_cost"): st.column_config.NumberColumn(format="%+.2f"),
+                t("ui.spans.column_novelty"): st.column_config.NumberColumn(format="%.2f"),
+                t("ui.spans.column_loss"): st.column_config.NumberColumn(format="%.2f"),
+                t("ui.spans.column_control"): st.column_config.NumberColumn(format="%.2f"),
+                t("ui.spans.column_cost"): st.column_config.NumberColumn(format="%+.2f"),
             },
             key=f"stretches_{recording.key}",
             on_select="rerun",
             selection_mode="multi-row",
-            alt=t("stretches.table_alt", count=len(found), novelty=found[0].novelty),
+            alt=t("ui.spans.table_alt", count=len(found), novelty=found[0].novelty),
         )
         rows = [row for row in event.selection.rows if row < len(found)]
         for row in rows:
@@ -67,14 +67,14 @@ def table(found: list[NovelStretch], passages: list[str | None]) -> pd.DataFrame
         layer, head = stretch.grown
         rows.append(
             {
-                t("stretches.column_tokens"): span(stretch.first, stretch.last),
-                t("stretches.column_novelty"): stretch.novelty,
-                t("stretches.column_loss"): stretch.loss,
-                t("stretches.column_control"): stretch.control,
-                t("stretches.column_cost"): stretch.loss - stretch.control,
-                t("stretches.column_layers"): layers_in_words(stretch.layers),
-                t("stretches.column_head"): t("stretches.head", layer=layer, head=head, growth=stretch.growth),
-                t("stretches.column_text"): " ".join((words or "")[-2 * SNIPPET :].split())[-SNIPPET:],
+                t("ui.spans.column_tokens"): span(stretch.first, stretch.last),
+                t("ui.spans.column_novelty"): stretch.novelty,
+                t("ui.spans.column_loss"): stretch.loss,
+                t("ui.spans.column_control"): stretch.control,
+                t("ui.spans.column_cost"): stretch.loss - stretch.control,
+                t("ui.spans.column_layers"): layers_in_words(stretch.layers),
+                t("ui.spans.column_head"): t("ui.spans.head", layer=layer, head=head, growth=stretch.growth),
+                t("ui.spans.column_text"): " ".join((words or "")[-2 * SNIPPET :].split())[-SNIPPET:],
             }
         )
     return pd.DataFrame(rows)
@@ -85,7 +85,7 @@ def layers_in_words(shares: np.ndarray) -> str:
     if not np.isfinite(shares).all():
         return ""
     largest = np.argsort(-shares, kind="stable")[:LAYERS]
-    return " · ".join(t("stretches.layer_share", layer=layer, share=shares[layer]) for layer in largest)
+    return " · ".join(t("ui.spans.layer_share", layer=layer, share=shares[layer]) for layer in largest)
 
 
 def passage(recording: Recording, stretch: NovelStretch, text: str) -> str:
@@ -103,21 +103,21 @@ def _quote(stretch: NovelStretch, words: str) -> None:
 def _cure(recording: Recording, chosen: list[NovelStretch]) -> None:
     """The way to the lab, or in a sentence why there is none."""
     if not recording.experiment.plain:
-        st.caption(t("stretches.not_plain"))
+        st.caption(t("ui.spans.not_plain"))
         return
     document = document_of(recording)
     if document is None:
-        st.caption(t("stretches.no_document"))
+        st.caption(t("ui.spans.no_document"))
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         clicked = st.button(
-            t("stretches.cure"),
+            t("ui.spans.cure"),
             key="stretches_cure",
             icon=":material/science:",
-            help=t("stretches.cure_help"),
+            help=t("ui.spans.cure_help"),
             on_click=pick,
             args=(recording, document, chosen),
         )
-        st.caption(t("stretches.choose_hint", count=PICKED))
+        st.caption(t("ui.spans.choose_hint", count=PICKED))
     if clicked:
         st.switch_page("viz/pages/lab/page.py")

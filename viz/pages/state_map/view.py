@@ -52,7 +52,7 @@ def render(recording: Recording) -> None:
             key="map_colour",
             words=lambda option, tongue: message(f"state_map.colour_{option}", tongue),
         )
-        log_x = st.toggle(t("curves.log_x"), value=True, key="map_log_x", bind="query-params")
+        log_x = st.toggle(t("ui.curves.log_x"), value=True, key="map_log_x", bind="query-params")
     states = States(recording, known, layer)
     with summary, st.spinner(t("state_map.measuring")):
         found, plane = scores(states), pca_map(states)

@@ -32,7 +32,14 @@ def render(recording: Recording, layer: int, head: int) -> None:
         return
     suggested = (0, min(end, 8 * recording.train_length))
     first, last = st.slider(
-        t("close_up.range"), 0, end, suggested, step=CHUNK, key="norms_range", bind="query-params", format="%,d"
+        t("state_norms.close_up.range"),
+        0,
+        end,
+        suggested,
+        step=CHUNK,
+        key="norms_range",
+        bind="query-params",
+        format="%,d",
     )
     last = min(end, max(last, first + CHUNK))
     exact = recording.has("token_norm")
@@ -47,9 +54,9 @@ def render(recording: Recording, layer: int, head: int) -> None:
     chart(
         figure(position, norm, first, loss, head=head, dark=is_dark()),
         key="norms_close_up",
-        title=t("close_up.title", layer=layer, first=first, last=last),
-        explanation=t("close_up.exact" if exact else "close_up.boundaries", chunk=CHUNK),
-        alt=t("close_up.alt", layer=layer, peak=norm[peak], head=int(peak[1]), at=int(position[peak[0]])),
+        title=t("state_norms.close_up.title", layer=layer, first=first, last=last),
+        explanation=t("state_norms.close_up.exact" if exact else "state_norms.close_up.boundaries", chunk=CHUNK),
+        alt=t("state_norms.close_up.alt", layer=layer, peak=norm[peak], head=int(peak[1]), at=int(position[peak[0]])),
         data=pd.DataFrame({"tokens_read": position, **heads}),
     )
 
@@ -72,13 +79,13 @@ def figure(position: np.ndarray, norm: np.ndarray, first: int, loss: np.ndarray,
     ends = draw_heads(drawn, position, norm, head)
     rows = kept_rows(np.arange(len(loss)), loss)
     x, line = (first + 1 + rows).astype(np.int32), {"color": ink(dark), "width": 1}
-    drawn.add_scatter(x=x, y=loss[rows], mode="lines", name=t("curves.loss_name"), line=line, row=2, col=1)
+    drawn.add_scatter(x=x, y=loss[rows], mode="lines", name=t("ui.curves.loss_name"), line=line, row=2, col=1)
     drawn.update_layout(
         template=template(dark), height=460, hovermode=hover_mode(norm.shape[1]), margin={"r": 76, "t": 28}
     )
     drawn.update_xaxes(range=[first, first + len(loss)])
     drawn.update_xaxes(**position_axis(False, tickformat=",d"), row=2, col=1)
     drawn.update_yaxes(title_text=t("state_norms.norm"), row=1, col=1)
-    drawn.update_yaxes(title_text=t("curves.loss"), rangemode="tozero", row=2, col=1)
+    drawn.update_yaxes(title_text=t("ui.curves.loss"), rangemode="tozero", row=2, col=1)
     label_ends(drawn, ends, log_x=False, log_y=False, share=0.065)
     return drawn

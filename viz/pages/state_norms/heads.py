@@ -27,7 +27,7 @@ def draw_heads(
     ends = []
     for index in [*(i for i in range(heads) if i != head), head]:  # the chosen one on top
         rows = kept_rows(position, values[:, index], points=points_for(heads + 1), log=log_x)
-        chosen, name = index == head, t("curves.head", head=index)
+        chosen, name = index == head, t("ui.curves.head", head=index)
         colour = VERMILLION if chosen else GREY
         drawn.add_scatter(
             x=position[rows],

@@ -74,9 +74,9 @@ def figure(
         ends = _layers(drawn, position, values, log_x, dark)
     else:
         ends = draw_heads(drawn, position, values[:, layer], head, log_x)
-    losses = [(loss, t("curves.loss_name"), ink(dark), "solid")]
+    losses = [(loss, t("ui.curves.loss_name"), ink(dark), "solid")]
     if control_loss is not None:
-        losses.append((control_loss, t("curves.control_name"), GREY, "dash"))
+        losses.append((control_loss, t("ui.curves.control_name"), GREY, "dash"))
     for tokens, label, colour, dash in losses:
         middle, mean = binned(tokens, log=log_x)
         line = {"color": colour, "width": 1.8, "dash": dash}
@@ -86,7 +86,7 @@ def figure(
     drawn.update_xaxes(**position_axis(log_x, range=[start, on_axis(end, log_x)]))
     drawn.update_xaxes(title_text=None, ticks="", minor_ticks="", row=1, col=1)
     drawn.update_yaxes(title_text=t(f"state_norms.{name}"), type="log" if log_y else "linear", row=1, col=1)
-    drawn.update_yaxes(title_text=t("curves.loss"), rangemode="tozero", row=2, col=1)
+    drawn.update_yaxes(title_text=t("ui.curves.loss"), rangemode="tozero", row=2, col=1)
     mark_training_length(drawn, train_length, end, dark=dark, log=log_x)
     label_ends(drawn, ends, log_x=log_x, log_y=log_y, share=0.055)
     return drawn
@@ -103,7 +103,7 @@ def _layers(
     for layer, colour in enumerate(line_colours(layers, dark)):
         mean = np.nanmean(values[:, layer], axis=1)
         rows = kept_rows(position, mean, points=points_for(3 * layers if banded else layers), log=log_x)
-        x, name = position[rows], t("curves.layer", layer=layer)
+        x, name = position[rows], t("ui.curves.layer", layer=layer)
         if banded:
             low, high = np.nanquantile(values[rows, layer], [0.1, 0.9], axis=1).astype(np.float32)
             edge = {"x": x, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
@@ -146,8 +146,8 @@ def render(recording: Recording) -> None:
         )
         layer = layer_choice(len(growth), key="norms_layer")
         head = _head_choice(growth, layer)
-        log_x = st.toggle(t("curves.log_x"), value=True, key="norms_log_x", bind="query-params")
-        log_y = st.toggle(t("curves.log_y"), key="norms_log_y", bind="query-params", disabled=name == "mean")
+        log_x = st.toggle(t("ui.curves.log_x"), value=True, key="norms_log_x", bind="query-params")
+        log_y = st.toggle(t("ui.curves.log_y"), key="norms_log_y", bind="query-params", disabled=name == "mean")
     with main:
         _main_chart(recording, name, layer, head, log_x, log_y and name != "mean", dark)
     close_up.render(recording, layer if layer is not None else _largest(growth)[0], head)
@@ -174,7 +174,7 @@ def _head_choice(growth: np.ndarray, layer: int | None) -> int:
     """The head that stands out; until one is chosen, the one that grew most."""
 
     def words(option: str, tongue: str) -> str:
-        key = "state_norms.grew_most" if option == "most" else "curves.head"
+        key = "state_norms.grew_most" if option == "most" else "ui.curves.head"
         return message(key, tongue, head=option)
 
     options = ["most", *map(str, range(growth.shape[1]))]
@@ -227,11 +227,11 @@ def _main_chart(
     loss = recording.array("loss")
     control_loss = recording.array("control_loss") if recording.has("control_loss") else None
     if layer is None:
-        lines = {t("curves.layer", layer=index): values[:, index].mean(axis=1) for index in range(values.shape[1])}
+        lines = {t("ui.curves.layer", layer=index): values[:, index].mean(axis=1) for index in range(values.shape[1])}
         title = t("state_norms.layers_title", statistic=t(f"state_norms.{name}"))
         what = t("state_norms.layers_explanation")
     else:
-        lines = {t("curves.head", head=index): values[:, layer, index] for index in range(values.shape[2])}
+        lines = {t("ui.curves.head", head=index): values[:, layer, index] for index in range(values.shape[2])}
         title = t("state_norms.heads_title", statistic=t(f"state_norms.{name}"), layer=layer)
         what = t("state_norms.heads_explanation")
     at, overall = int(np.searchsorted(position, recording.train_length)), values.mean(axis=(1, 2))

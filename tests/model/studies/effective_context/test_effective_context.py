@@ -232,7 +232,7 @@ def test_a_result_survives_its_file(tmp_path):
 def test_what_does_not_fit_is_one_sentence_in_every_language(model, tokens, changes, key):
     with pytest.raises(UserError) as caught:
         run_remembrance(model, tokens, empty(a_task(**changes)))
-    assert caught.value.key == f"remembrance.{key}"
+    assert caught.value.key == f"effective_context.{key}"
     for language in LANGUAGES:
         sentence = caught.value.sentence(language)
         assert sentence and "{" not in sentence and sentence.count("\n") == 0
@@ -289,7 +289,7 @@ def page(tmp_path, monkeypatch):
 
 def until_measured(page, language: str):
     for _ in range(300):
-        if page.button(key="rm_run").label == message("remembrance.run_done", language):
+        if page.button(key="rm_run").label == message("effective_context.run_done", language):
             return page
         time.sleep(0.1)
         page.run()
@@ -308,13 +308,13 @@ def test_the_page_measures_and_shows_it_again(page, language):
     assert not page.exception and not page.error
     traces = json.loads(page.get("plotly_chart")[0].proto.spec)["data"]
     names = [trace["name"] for trace in traces if trace.get("mode") == "lines+markers"]
-    assert names[0] == message("remembrance.plain", language) and len(names) == 2
-    assert page.main.subheader[0].value.startswith(message("remembrance.plain", language))
+    assert names[0] == message("effective_context.plain", language) and len(names) == 2
+    assert page.main.subheader[0].value.startswith(message("effective_context.plain", language))
     page.switch_page("viz/pages/passkey/page.py").run()
     page.switch_page("viz/pages/effective_context/page.py").run()
     assert page.button(key="rm_run").disabled and page.get("plotly_chart") and not page.exception
     page.select_slider(key="rm_ends").set_value(8).run()
-    assert any(note.value == message("remembrance.shown_other", language) for note in page.caption)
+    assert any(note.value == message("effective_context.shown_other", language) for note in page.caption)
     page.select_slider(key="rm_length").set_value(64)
     page.selectbox(key="doc").set_value("sample:newlines").run()
     assert not page.get("plotly_chart") and page.info and not page.exception
