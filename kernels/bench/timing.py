@@ -88,7 +88,7 @@ def check_long(shape: Shape) -> Iterator[Compared]:
         memory = Memory(case.memory.state.double())
         for start in range(0, shape.seqlen, PIECE):
             piece = case.inputs.segment(start, start + PIECE)
-            truth = chunked_scan(piece.map(Tensor.double), memory, chunk=shape.chunk)
+            truth = chunked_scan(piece.map(torch.Tensor.double), memory, chunk=shape.chunk)
             memory = truth.memory
             y = compare("", ours.y[:, start : start + PIECE], truth.y, 2e-2)
             if not y.passed:

@@ -50,7 +50,7 @@ def low_rank_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False,
     seqlen, per_head = inputs.x.shape[1], inputs.log_decay.shape[3] == 1
     block = min(chunk, max(seqlen, 1)) if per_head or chunk % BLOCK else BLOCK
     blocks = cut(inputs, block, memory.state.dtype)
-    x, B, C, a, b, log_decay, decay = blocks
+    x, B, C, a, b, _, decay = blocks
     dtype = memory.state.dtype
 
     # 1. What is read of what is written: of x at B and of u at b, by a and by C.

@@ -43,7 +43,7 @@ def scalar_decay_scan(
             raise ValueError("a bound on the norm has no gradient; call it under torch.no_grad()")
         y, states, norms, *statistics = ScalarDecay.apply(*tensors, options)  # type: ignore[no-untyped-call]
     else:
-        y, states, norms, *statistics = forward(ScanInputs(*tensors[:4]), tensors[4], options)[:9]
+        y, states, norms, *statistics = forward(ScanInputs.of(tensors[:4]), tensors[4], options)[:9]
     applied = inputs.log_decay if decay == 1 else inputs.log_decay * decay
     kept = norms if token_norms else None
     return ScanOutput(y, states, Memory(states[:, -1]), kept, applied, Telemetry(*statistics))

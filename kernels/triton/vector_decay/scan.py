@@ -29,6 +29,6 @@ def vector_decay_scan(
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         y, states, norms, *statistics = VectorDecay.apply(*tensors, chunk, token_norms)  # type: ignore[no-untyped-call]
     else:
-        y, states, norms, *statistics = forward(ScanInputs(*tensors[:4]), tensors[4], chunk, token_norms)[:9]
+        y, states, norms, *statistics = forward(ScanInputs.of(tensors[:4]), tensors[4], chunk, token_norms)[:9]
     kept = norms if token_norms else None
     return ScanOutput(y, states, Memory(states[:, -1]), kept, inputs.log_decay, Telemetry(*statistics))
