@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from kernels.bench.checks import Case, Compared, Shape, compare, scalar_case
 from kernels.cpu.chunked import chunked_scan
@@ -89,7 +88,7 @@ def check_long(shape: Shape) -> Iterator[Compared]:
         memory = Memory(case.memory.state.double())
         for start in range(0, shape.seqlen, PIECE):
             piece = case.inputs.segment(start, start + PIECE)
-            truth = chunked_scan(piece.map(Tensor.double), memory, chunk=shape.chunk)
+            truth = chunked_scan(piece.map(torch.Tensor.double), memory, chunk=shape.chunk)
             memory = truth.memory
             y = compare("", ours.y[:, start : start + PIECE], truth.y, 2e-2)
             if not y.passed:

@@ -10,7 +10,6 @@ matrices of more than 32 rows one after the other, or in several passes over mem
 
 from __future__ import annotations
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -26,7 +25,7 @@ def tridiagonal(matrices, diagonal, beside, n, N: tl.constexpr):  # type: ignore
     row = tl.arange(0, N)
     inside = (row < n)[:, None] & (row < n)[None, :]
     A = tl.load(matrices + which * n * n + row[:, None] * n + row[None, :], mask=inside, other=0.0)
-    for step in range(0, n - 1):
+    for step in range(n - 1):
         below = row > step
         column = tl.sum(tl.where(row[None, :] == step, A, 0.0), axis=1)
         x = tl.where(below, column, 0.0)
@@ -66,7 +65,7 @@ def bisect(diagonal, beside, eigenvalues, n, N: tl.constexpr, STEPS: tl.constexp
         count = tl.zeros([N], tl.int32)
         pivot = tl.zeros([N], tl.float32) + 1.0
         coupling = 0.0
-        for at in range(0, n):
+        for at in range(n):
             pivot = tl.load(diagonal + at) - middle - coupling / pivot
             pivot = tl.where(tl.abs(pivot) < tiny, -tiny, pivot)
             count += (pivot < 0).to(tl.int32)

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 class Mixer:
     """One row: ``path`` is "module:class"; ``decay_per_head`` says that a head forgets at one rate.
 
-    Other mixers have a rate for every channel.
+    Other mixers have a rate for every channel. ``erases``: the transition is not diagonal, as with a delta rule.
     """
 
     path: str
     decay_per_head: bool
+    erases: bool = False
 
     def make(self, config: ModelConfig) -> nn.Module:
         """A mixer of the sizes of ``config``."""
@@ -34,15 +35,21 @@ class Mixer:
 
 MIXERS: dict[str, Mixer] = {
     "mamba2": Mixer(path="model.mixers.mamba2:Mamba2", decay_per_head=True),
-    "gated_deltanet": Mixer(path="model.mixers.gated_deltanet:GatedDeltaNet", decay_per_head=True),
-    "kda": Mixer(path="model.mixers.kda:KDA", decay_per_head=False),
     "lightning": Mixer(path="model.mixers.lightning:Lightning", decay_per_head=True),
     "mamba": Mixer(path="model.mixers.mamba:Mamba", decay_per_head=False),
     "rg_lru": Mixer(path="model.mixers.rg_lru:RGLRU", decay_per_head=False),
     "gla": Mixer(path="model.mixers.gla:GLA", decay_per_head=False),
     "hgrn2": Mixer(path="model.mixers.hgrn2:HGRN2", decay_per_head=False),
     "rwkv6": Mixer(path="model.mixers.rwkv6:RWKV6", decay_per_head=False),
+    "deltanet": Mixer(path="model.mixers.deltanet:DeltaNet", decay_per_head=True, erases=True),
+    "gated_deltanet": Mixer(path="model.mixers.gated_deltanet:GatedDeltaNet", decay_per_head=True, erases=True),
+    "kda": Mixer(path="model.mixers.kda:KDA", decay_per_head=False, erases=True),
 }
+
+
+def erases(layers: Iterable[str]) -> bool:
+    """Whether one of ``layers``, names of mixers, erases, so that what single tokens wrote is no sum any more."""
+    return any(MIXERS[name].erases for name in layers)
 
 
 def decay_per_head(layers: Iterable[str]) -> bool:

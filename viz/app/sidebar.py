@@ -128,7 +128,7 @@ def _mitigations(model: ModelCard) -> tuple[tuple[str, float], ...]:
         for name, row in MITIGATIONS.items():
             help_text = t(f"mitigations.{name}_help")
             if name not in usable:
-                why = "needs_reference" if name in fitting else "per_head"
+                why = row.obstacle(model.config) or "needs_reference"
                 help_text = f"{t(f'app.sidebar.{why}')}\n\n{help_text}"
             on = st.toggle(
                 t(f"mitigations.{name}_title"), key=name, bind=BOUND, help=help_text, disabled=name not in usable

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from model.config import ModelConfig
 from model.errors import UserError
 from model.interventions.mitigations import decay, insertion, retention, state_norm, window
-from model.mixers import decay_per_head
+from model.mixers import decay_per_head, erases
 
 if TYPE_CHECKING:  # the sidebar reads this table before torch is wanted
     from torch import Tensor
@@ -40,7 +40,8 @@ class Mitigation:
     ``neutral`` is the value that changes nothing, ``suggested`` the one a user starts from, ``low`` to ``high`` the
     sensible range; ``integer`` values are counted in tokens. ``needs_reference`` says that the norms of the model's own
     states at its training length, (nheads,), must be known; ``per_head`` that its operator only knows heads that
-    forget at one rate, as Mamba-2's do, and not a rate for every channel.
+    forget at one rate, as Mamba-2's do, and not a rate for every channel; ``diagonal`` that it
+    sums what single tokens wrote, which a transition that erases, as a delta rule's does, does not leave apart.
     """
 
     transform: Transform | None = None
@@ -53,6 +54,7 @@ class Mitigation:
     integer: bool = False
     needs_reference: bool = False
     per_head: bool = False
+    diagonal: bool = False
 
     def __post_init__(self) -> None:
         """ValueError for a row that is both or neither."""
@@ -61,7 +63,13 @@ class Mitigation:
 
     def fits(self, config: ModelConfig) -> bool:
         """Whether a model of ``config`` has what the operator works on."""
-        return not self.per_head or decay_per_head(config.layers)
+        return self.obstacle(config) is None
+
+    def obstacle(self, config: ModelConfig) -> str | None:
+        """Which need of the operator a model of ``config`` does not meet, "diagonal" or "per_head"; None if it fits."""
+        if self.diagonal and erases(config.layers):
+            return "diagonal"
+        return "per_head" if self.per_head and not decay_per_head(config.layers) else None
 
 
 MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
@@ -74,6 +82,7 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
         step=64,
         integer=True,
         per_head=True,
+        diagonal=True,
     ),
     "state_norm": Mitigation(
         operator=state_norm.clipped,
@@ -117,8 +126,9 @@ def active(settings: Mapping[str, float]) -> dict[str, float]:
 def check_fits(settings: Mapping[str, float], config: ModelConfig) -> None:
     """UserError if one of the active ``settings`` has an operator that a model of ``config`` does not fit."""
     for name in active(settings):
-        if not MITIGATIONS[name].fits(config):
-            raise UserError("mitigations.per_head", name=name)
+        obstacle = MITIGATIONS[name].obstacle(config)
+        if obstacle is not None:
+            raise UserError(f"mitigations.{obstacle}", name=name)
 
 
 def mitigated(kernel: Scan, settings: Mapping[str, float], norm_at_train_length: Tensor | None = None) -> Scan:

@@ -1,4 +1,7 @@
-"""Write less: B_t x_t <- F B_t x_t (Stuffed Mamba, arXiv 2410.07145, 3.2.2: F = 0.75)."""
+"""Write less: B_t x_t <- F B_t x_t (Stuffed Mamba, arXiv 2410.07145, 3.2.2: F = 0.75).
+
+With a delta rule F multiplies the new value alone: the old one at the key is erased as strongly as before.
+"""
 
 from __future__ import annotations
 

@@ -26,7 +26,10 @@ def clipped(factor: float, norm_at_train_length: Tensor | None, inner: Scan | No
 
     def scan_clipped(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
         from kernels.cpu.clipped import clipped_scan
+        from kernels.cpu.clipped_low_rank import clipped_low_rank_scan
 
+        if inputs.low_rank is not None:
+            return clipped_low_rank_scan(inputs, memory, limit, token_norms)
         return clipped_scan(inputs, memory, limit, token_norms)
 
     if inner is None:
