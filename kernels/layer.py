@@ -1,4 +1,6 @@
-"""What stands around the scan of a layer, and what is told of its states, for whatever device the tensors are on: Triton on a GPU, else as it was.
+"""What stands around the scan of a layer, and what is recorded of its states, on the device of the tensors.
+
+Triton on a GPU, PyTorch elsewhere.
 
 As :mod:`kernels.dispatch` does for the scan: MEMORY_EXPLORER_KERNEL forces either, a kernel that is missing or fails
 leaves one line in the log, and PyTorch runs from then on. With a gradient PyTorch runs in any case.

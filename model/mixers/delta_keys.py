@@ -21,6 +21,8 @@ EPS = 1e-6
 class DeltaKeys(nn.Module):
     """The projections and their convolution, all channels beside each other: queries, keys, values."""
 
+    conv_bias: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config

@@ -19,6 +19,7 @@ from model.mixers import MIXERS
 
 NAMES = ("deltanet", "gated_deltanet", "kda")
 SEQLEN = 150
+PROJECTIONS = (("conv_weight", "conv_weight"), ("proj.weight", "qkv_proj.weight"))
 
 
 def config_of(name: str) -> ModelConfig:
@@ -33,11 +34,14 @@ def mixer_of(name: str):  # type: ignore[no-untyped-def]
 def written(name: str, mixer, u: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
     """One sequence (seqlen, d_model) by the equations of the papers; the state is (d_k, d_v) as they write it."""
     config, weights = mixer.config, dict(mixer.named_parameters())
-    heads, taps = config.nheads, weights["keys.conv_weight"]
-    channels = F.pad(u @ weights["keys.proj.weight"].T, (0, 0, config.d_conv - 1, 0))
+    heads, groups = config.nheads, config.ngroups if name == "gated_deltanet" else config.nheads
+    taps, proj = (weights[f"keys.{part}"] if name == "deltanet" else weights[other] for part, other in PROJECTIONS)
+    channels = F.pad(u @ proj.T, (0, 0, config.d_conv - 1, 0))
     convolved = torch.stack([(channels[t : t + config.d_conv] * taps).sum(0) for t in range(len(u))])
-    keys = heads * config.d_state
-    q, k, v = (part.view(len(u), heads, -1) for part in F.silu(convolved).split([keys, keys, config.d_inner], -1))
+    keys = groups * config.d_state
+    q, k, v = F.silu(convolved + weights.get("conv_bias", 0)).split([keys, keys, config.d_inner], -1)
+    q, k = (part.view(len(u), groups, -1).repeat_interleave(heads // groups, 1) for part in (q, k))
+    v = v.view(len(u), heads, -1)
     out = []
     S = torch.zeros(heads, config.d_state, config.headdim, dtype=u.dtype)
     for t, token in enumerate(u):
@@ -47,7 +51,7 @@ def written(name: str, mixer, u: Tensor) -> Tensor:  # type: ignore[no-untyped-d
             step = F.softplus(weights["a_proj.weight"] @ token + weights["dt_bias"])
             alpha = torch.exp(-weights["A_log"].exp() * step)[:, None]
         if name == "kda":
-            low = weights["f_out.weight"] @ (weights["f_in.weight"] @ token)
+            low = weights["f_proj.1.weight"] @ (weights["f_proj.0.weight"] @ token)
             step = F.softplus(low + weights["dt_bias"]).view(heads, -1)
             alpha = torch.exp(-weights["A_log"].exp()[:, None] * step)
         reads = []
@@ -59,10 +63,9 @@ def written(name: str, mixer, u: Tensor) -> Tensor:  # type: ignore[no-untyped-d
             reads.append(read * torch.rsqrt(read.square().mean() + config.norm_eps) * weights["norm.weight"])
         y = torch.cat(reads)
         if name == "gated_deltanet":
-            y = y * F.silu(weights["g_proj.weight"] @ token)
+            y = y * F.silu(weights["z_proj.weight"] @ token)
         if name == "kda":
-            low = weights["g_in.weight"] @ token
-            y = y * torch.sigmoid(weights["g_out.weight"] @ low + weights["g_out.bias"])
+            y = y * torch.sigmoid(weights["g_proj.1.weight"] @ (weights["g_proj.0.weight"] @ token))
         out.append(weights["o_proj.weight"] @ y)
     return torch.stack(out)
 
