@@ -18,12 +18,14 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import numpy as np
+import typer
 
 from kernels.cpu.heap import keep_freed_memory
 from model.checkpoints.catalogue import DEFAULT, load_model, load_tokenizer_of, model_card
+from model.cli.options import set_threads
 from model.config import PRESETS
 from model.errors import UserError
 from model.interventions.mitigations import MITIGATIONS, mitigated
@@ -337,3 +339,21 @@ def long_text(tokens: int) -> str:
     lines = [line for key in ("equipment_spec_en", "plant_log_ja") for line in sample_text(key).splitlines() if line]
     per_line = len(encode(load_tokenizer_of(DEFAULT), "\n".join(lines))[0]) / len(lines)
     return "\n".join(random.Random(0).choices(lines, k=round(tokens / per_line)))
+
+
+def bench(
+    what: Annotated[str, typer.Argument(help="all, read, telemetry, mitigations, map, memory or passkey.")] = "all",
+    seconds: Annotated[float, typer.Option(help="Time given to each comparison.")] = 20.0,
+    threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Measure speed as ratios within one run, interleaved."""
+    set_threads(threads)
+    if what == "passkey" and as_json:
+        from model.cli.bench_passkey import Grid, compare
+
+        typer.echo(json.dumps(asdict(compare(Grid()))))
+        return
+    rows = run_bench(what, seconds, echo=(lambda line: None) if as_json else typer.echo)
+    if as_json:
+        typer.echo(json.dumps(rows))

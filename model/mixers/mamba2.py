@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from kernels.cpu import elementwise
 from kernels.layer import gated_norm, mixer_inputs
 from kernels.types import Scan, ScanInputs
 from model.arch.layers import Linear, RMSNorm
@@ -102,11 +103,13 @@ class Mamba2WithoutNorm(Mamba2):
 
     def _gated(self, y: Tensor, convolved: Tensor, gate: Tensor) -> Tensor:
         x = convolved[..., : self.config.d_inner].unflatten(-1, (self.config.nheads, -1))
-        return torch.addcmul(y, x, self.D[:, None]).flatten(-2) * gate
+        return torch.addcmul(y, x.to(y.dtype), self.D[:, None]).flatten(-2) * F.silu(gate.to(y.dtype))
 
 
 class Mamba2GateAfterNorm(Mamba2):
     """Mamba-2 whose output is normed in groups first and gated then."""
 
     def _gated(self, y: Tensor, convolved: Tensor, gate: Tensor) -> Tensor:
-        return super()._gated(y, convolved, torch.ones_like(gate)) * gate
+        weight, open_gate = self.norm.weight.view(self.config.ngroups, -1), torch.ones_like(gate, dtype=y.dtype)
+        normed = elementwise.gated_norm(y, convolved.to(y.dtype), self.D, open_gate, weight, self.norm.eps)
+        return normed * F.silu(gate.to(y.dtype))

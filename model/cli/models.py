@@ -1,0 +1,85 @@
+"""``memory-explorer models | download | explore``: which models are here, and which states they explore."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from model.checkpoints.catalogue import available, load_model, load_tokenizer_of, model_card
+from model.documents.document import read_path
+from model.published import hub
+from model.published.room import gigabytes
+from model.reading.reference import SAMPLE, WINDOWS, record_explored
+from model.tokenizer import encode
+from sample_data import SAMPLES, sample_text
+
+
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
+    """List the models that can be read with."""
+    rows = [
+        {
+            "name": card.name,
+            "layers": list(card.config.layers),
+            "d_model": card.config.d_model,
+            "state_size": card.config.state_size,
+            "train_length": card.train_length,
+            "shipped": card.shipped,
+            "path": str(card.path),
+            "published": card.published,
+        }
+        for card in available().values()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    for row in rows:
+        typer.echo(
+            f"{row['name']:24s} {len(row['layers'])} layers, d_model {row['d_model']}, "  # type: ignore[arg-type]
+            f"state {row['state_size']:,}, training length {row['train_length']:,} tokens"
+        )
+
+
+def download(
+    name: Annotated[str, typer.Argument(help="A name of the hub: owner/model.")],
+    ask: Annotated[bool, typer.Option("--ask", help="Only say what would be downloaded.")] = False,
+) -> None:
+    """Download a published model from the hub, or go on with a download that was interrupted."""
+    offer = hub.ask(name)
+    for file, size in offer.files.items():
+        typer.echo(f"{gigabytes(size):>10s}  {file}")
+    state = offer.config.state_size
+    typer.echo(f"{gigabytes(offer.size):>10s}  in all; a state of {state:,} numbers, {gigabytes(4 * state)}")
+    if ask:
+        return
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{done / max(1, total):4.0%} of {gigabytes(total)}   ")
+
+    hub.download(offer, report=show)
+    typer.echo(f"\nread with it: memory-explorer read FILE --model {name}")
+
+
+def explore(
+    model: Annotated[str, typer.Argument(help="A model's name or folder.")],
+    texts: Annotated[list[Path] | None, typer.Argument(help="Reference texts; a shipped sample if none.")] = None,
+    windows: Annotated[
+        int | None, typer.Option(help="Windows of one training length; 512, or 24 if published.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16, of a published model.")] = "float32",
+) -> None:
+    """Record which states a model explores within its training length, from a reference text."""
+    from model.reading.explore import explore as explore_model
+
+    card = model_card(model)
+    named = [(path.name, read_path(path).text) for path in texts or []] or [(SAMPLES[SAMPLE].file, sample_text(SAMPLE))]
+    if card.published:
+        record_explored(card, named, windows=windows or WINDOWS, precision=precision)
+    else:
+        streams = [encode(load_tokenizer_of(model), text)[0] for _, text in named]
+        explore_model(load_model(model), streams, card.train_length, windows=windows or 512).save(card.explored_file)
+    typer.echo(f"states of {card.name} on {', '.join(name for name, _ in named)} written to {card.explored_file}")
