@@ -176,3 +176,17 @@ def test_no_code_file_outgrows_one_idea(room: str) -> None:
 def test_the_architecture_names_every_folder() -> None:
     page = PAGE.read_text("utf-8")
     assert with_tree(page) == page, "run: python -m tests.tree"
+
+
+def test_the_library_speaks_without_the_dashboard() -> None:
+    """What the command line prints must not depend on messages that only ``viz`` adds."""
+    script = (
+        "import sys\n"
+        "from model.studies.evidence import EvidenceResult, EvidenceTask\n"
+        "from model.studies.evidence.report import table\n"
+        "from model.messages import LANGUAGES\n"
+        "task = EvidenceTask(base='x', documents=(('a', '1'), ('b', '2')))\n"
+        "assert all(table(EvidenceResult(task=task, members=()), language) for language in LANGUAGES)\n"
+        "assert 'viz' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
