@@ -9,29 +9,25 @@ from torch import nn
 
 from model.mixers.gated_deltanet import GatedDeltaNet
 from model.published import adopt
-from model.published.config import PublishedConfig, refuse_unless
-from model.published.mamba2 import kept
+from model.published.config import PublishedConfig
+from model.published.fields import kept, outer, recurrent, refuse_all_but_silu
 
 MIXER = "Qwen3_5GatedDeltaNet"
 
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a configuration that calls them ``linear_*``, as Qwen's and OLMo's do."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
+    refuse_all_but_silu(source)
     kinds = list(source.layer_types)
-    refuse_unless("linear_attention" in kinds, "layer_types without linear_attention")
     heads = source.linear_num_value_heads
     return {
-        "layers": ("gated_deltanet",) * kinds.count("linear_attention"),
-        "d_model": source.hidden_size,
+        **recurrent(source, "gated_deltanet"),
         "inner": heads * source.linear_value_head_dim,
         "d_state": source.linear_key_head_dim,
         "headdim": source.linear_value_head_dim,
         "ngroups": source.linear_num_key_heads,
         "d_conv": source.linear_conv_kernel_dim,
-        "norm_eps": source.rms_norm_eps,
-        "vocab_size": source.vocab_size,
-        "tied": source.tie_word_embeddings,
+        **outer(source),
         **kept(source, len(kinds) - kinds.count("linear_attention")),
     }
 
@@ -40,7 +36,7 @@ def core(config: PublishedConfig, theirs: Any, norm: Any, *, strongest: float = 
     """Our mixer with what all layouts have in common: convolution, decay and the norm before the gate."""
     with torch.device("meta"):
         ours: Any = GatedDeltaNet(config, strongest=strongest)
-    ours.conv_weight, ours.conv_bias = adopt.taps(theirs.conv1d)
+    ours.keys.conv_weight, ours.keys.conv_bias = adopt.taps(theirs.conv1d)
     ours.dt_bias, ours.A_log = adopt.own(theirs.dt_bias), adopt.own(theirs.A_log)
     ours.norm = adopt.norm(norm.weight, norm.variance_epsilon)
     return ours
@@ -49,7 +45,8 @@ def core(config: PublishedConfig, theirs: Any, norm: Any, *, strongest: float = 
 def adopted(config: PublishedConfig, theirs: Any) -> nn.Module:
     """Our mixer with the parameters of the library's."""
     ours = core(config, theirs, theirs.norm)
-    for name in ("qkv", "z", "b", "a"):
+    ours.keys.proj = adopt.linear(theirs.in_proj_qkv)
+    for name in ("z", "b", "a"):
         setattr(ours, f"{name}_proj", adopt.linear(getattr(theirs, f"in_proj_{name}")))
     ours.o_proj = adopt.linear(theirs.out_proj)
     return ours

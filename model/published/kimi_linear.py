@@ -10,26 +10,23 @@ from torch import nn
 from model.mixers.kda import KDA
 from model.published import adopt
 from model.published.config import PublishedConfig, refuse_unless
+from model.published.fields import outer, recurrent, refuse_all_but_silu
 
 MIXER = "KimiLinearDeltaAttention"
 
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``KimiLinearConfig`` or a ``BailingHybridConfig``."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
+    refuse_all_but_silu(source)
     kinds = list(source.layer_types)
-    refuse_unless("linear_attention" in kinds, "layer_types without linear_attention")
     attention = len(kinds) - kinds.count("linear_attention")
     return {
-        "layers": ("kda",) * kinds.count("linear_attention"),
-        "d_model": source.hidden_size,
+        **recurrent(source, "kda"),
         "inner": source.linear_num_heads * source.linear_head_dim,
         "d_state": source.linear_head_dim,
         "headdim": source.linear_head_dim,
         "d_conv": source.linear_conv_kernel_dim,
-        "norm_eps": source.rms_norm_eps,
-        "vocab_size": source.vocab_size,
-        "tied": source.tie_word_embeddings,
+        **outer(source),
         "kept_per_token": attention * (source.kv_lora_rank + source.qk_rope_head_dim),
         "kept_tokens": None if attention else 0,
     }
@@ -40,9 +37,9 @@ def core(config: PublishedConfig, theirs: Any, *, lowest: float | None = None) -
     refuse_unless(theirs.o_norm.activation == "sigmoid", f"output gate {theirs.o_norm.activation}")
     with torch.device("meta"):
         ours: Any = KDA(config, lowest=lowest)
-    ours.qkv_proj = adopt.stacked(torch.cat([theirs.q_proj.weight, theirs.k_proj.weight, theirs.v_proj.weight]))
+    ours.keys.proj = adopt.stacked(torch.cat([theirs.q_proj.weight, theirs.k_proj.weight, theirs.v_proj.weight]))
     ours.b_proj, ours.o_proj = adopt.linear(theirs.b_proj), adopt.linear(theirs.o_proj)
-    ours.conv_weight, ours.conv_bias = adopt.taps(theirs.conv1d)
+    ours.keys.conv_weight, ours.keys.conv_bias = adopt.taps(theirs.conv1d)
     ours.dt_bias, ours.A_log = (adopt.own(getattr(theirs.forget_gate, name).flatten()) for name in ("dt_bias", "A_log"))
     ours.norm = adopt.norm(theirs.o_norm.weight, theirs.o_norm.variance_epsilon)
     return ours

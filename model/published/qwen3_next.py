@@ -22,7 +22,7 @@ def adopted(config: PublishedConfig, theirs: Any) -> nn.Module:
     wide = theirs.in_proj_qkvz.weight.unflatten(0, (config.ngroups, -1))
     q, k, v, z = (part.flatten(0, 1) for part in wide.split([config.d_state, config.d_state, values, values], dim=1))
     b, a = (part.flatten(0, 1) for part in theirs.in_proj_ba.weight.unflatten(0, (config.ngroups, -1)).chunk(2, dim=1))
-    ours.qkv_proj, ours.z_proj = adopt.stacked(torch.cat([q, k, v])), adopt.stacked(z)
+    ours.keys.proj, ours.z_proj = adopt.stacked(torch.cat([q, k, v])), adopt.stacked(z)
     ours.b_proj, ours.a_proj = adopt.stacked(b), adopt.stacked(a)
     ours.o_proj = adopt.linear(theirs.out_proj)
     return ours

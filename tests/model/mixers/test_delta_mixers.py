@@ -19,7 +19,6 @@ from model.mixers import MIXERS
 
 NAMES = ("deltanet", "gated_deltanet", "kda")
 SEQLEN = 150
-PROJECTIONS = (("conv_weight", "conv_weight"), ("proj.weight", "qkv_proj.weight"))
 
 
 def config_of(name: str) -> ModelConfig:
@@ -35,11 +34,11 @@ def written(name: str, mixer, u: Tensor) -> Tensor:  # type: ignore[no-untyped-d
     """One sequence (seqlen, d_model) by the equations of the papers; the state is (d_k, d_v) as they write it."""
     config, weights = mixer.config, dict(mixer.named_parameters())
     heads, groups = config.nheads, config.ngroups if name == "gated_deltanet" else config.nheads
-    taps, proj = (weights[f"keys.{part}"] if name == "deltanet" else weights[other] for part, other in PROJECTIONS)
-    channels = F.pad(u @ proj.T, (0, 0, config.d_conv - 1, 0))
+    taps = weights["keys.conv_weight"]
+    channels = F.pad(u @ weights["keys.proj.weight"].T, (0, 0, config.d_conv - 1, 0))
     convolved = torch.stack([(channels[t : t + config.d_conv] * taps).sum(0) for t in range(len(u))])
     keys = groups * config.d_state
-    q, k, v = F.silu(convolved + weights.get("conv_bias", 0)).split([keys, keys, config.d_inner], -1)
+    q, k, v = F.silu(convolved + weights["keys.conv_bias"]).split([keys, keys, config.d_inner], -1)
     q, k = (part.view(len(u), groups, -1).repeat_interleave(heads // groups, 1) for part in (q, k))
     v = v.view(len(u), heads, -1)
     out = []
