@@ -47,7 +47,7 @@ class Session(DynamicCache):
         return int(self.read[0, 0])
 
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
-        """How many keys a query sees, and where they begin; without attention nobody uses the mask that is made."""
+        """How many keys a query sees, and where they begin; without attention the mask that is made is not used."""
         return super().get_mask_sizes(query_length, layer_idx) if self.attention else (query_length, 0)
 
     def kept(self, seqlen: int) -> tuple[Tensor, ...]:
@@ -96,7 +96,7 @@ class LibraryModel(LanguageModel):
     def __init__(self, config: PublishedConfig, library: Any, *, scale: float = 1.0, cap: float | None = None) -> None:
         nn.Module.__init__(self)
         self.config: PublishedConfig = config
-        self.library = library
+        self.wrapped = library
         self.mixers = [module.mixer for module in library.modules() if isinstance(module, Through)]
         self.blocks = nn.ModuleList()  # there is no stack of ours that could be run block by block
         self.own_rest = len(self.mixers[0].zero_state(1).rest)
@@ -107,12 +107,12 @@ class LibraryModel(LanguageModel):
     @property
     def embedding(self) -> Any:  # type: ignore[override]
         """The library's embedding."""
-        return self.library.get_input_embeddings()
+        return self.wrapped.get_input_embeddings()
 
     @property
     def head(self) -> Tensor:
         """The matrix of the head, (vocab_size, d_model), as the library loaded it: tied or of its own."""
-        head: Tensor = self.library.get_output_embeddings().weight
+        head: Tensor = self.wrapped.get_output_embeddings().weight
         return head
 
     def zero_state(self, batch: int = 1) -> State:
@@ -138,7 +138,7 @@ class LibraryModel(LanguageModel):
         own, rest = first.rest[: self.own_rest], first.rest[self.own_rest :]
         dtype = self.head.dtype
         session = Session(
-            self.library.config,
+            self.wrapped.config,
             [first._replace(rest=own), *others],
             scans,
             [rest[0], *(tensor.to(dtype) for tensor in rest[1:])],
@@ -148,7 +148,7 @@ class LibraryModel(LanguageModel):
         if self.takes_positions:
             start = session.get_seq_length()
             positions["position_ids"] = torch.arange(start, start + seqlen, device=tokens.device)[None]
-        output = self.library.base_model(input_ids=tokens, cache=session, use_cache=False, **positions)
+        output = self.wrapped.base_model(input_ids=tokens, cache=session, use_cache=False, **positions)
         after = session.state
         after[0] = after[0]._replace(rest=(*after[0].rest, *session.kept(seqlen)))
         return output.last_hidden_state.float(), tuple(after)
@@ -158,9 +158,8 @@ class LibraryModel(LanguageModel):
         return self
 
 
-def replace_mixers(library: Any, name: str, adopt: Callable[[Any], nn.Module], *, pair: bool) -> int:
-    """Put ``adopt(module)`` in the place of every module of ``library`` whose class is called ``name``; how many."""
+def replace_mixers(library: Any, name: str, adopt: Callable[[Any], nn.Module], *, pair: bool) -> None:
+    """Put ``adopt(module)`` in the place of every module of ``library`` whose class is called ``name``."""
     found = [place for place, module in library.named_modules() if type(module).__name__ == name]
     for index, place in enumerate(found):
         library.set_submodule(place, Through(adopt(library.get_submodule(place)), index, pair=pair))
-    return len(found)

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from model.published.config import PublishedConfig
+from model.published.fields import kept
 from model.published.mamba2 import adopted as adopted_mamba2
-from model.published.mamba2 import hybrid_sizes, kept
+from model.published.mamba2 import hybrid_sizes
 
 MIXER = "FalconH1Mixer"
 

@@ -7,28 +7,24 @@ from typing import Any
 from torch import nn
 
 from model.published import adopt
-from model.published.config import PublishedConfig, refuse_unless
+from model.published.config import PublishedConfig
+from model.published.fields import kept, outer, recurrent, refuse_all_but_silu
 from model.published.mamba import adopted as adopted_mamba
-from model.published.mamba2 import kept
 
 MIXER = "JambaMambaMixer"
 
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``JambaConfig``."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
+    refuse_all_but_silu(source)
     kinds = list(source.layer_types)
-    refuse_unless("linear_attention" in kinds, "layer_types without linear_attention")
     return {
-        "layers": ("mamba",) * kinds.count("linear_attention"),
-        "d_model": source.hidden_size,
+        **recurrent(source, "mamba"),
         "inner": source.mamba_expand * source.hidden_size,
         "d_state": source.mamba_d_state,
         "headdim": 1,
         "d_conv": source.mamba_d_conv,
-        "norm_eps": source.rms_norm_eps,
-        "vocab_size": source.vocab_size,
-        "tied": source.tie_word_embeddings,
+        **outer(source),
         **kept(source, kinds.count("full_attention")),
     }
 

@@ -39,7 +39,10 @@ class BesidePart(NamedTuple):
 
 
 class Anatomy(NamedTuple):
-    """A whole model: its parts in order, and what is around them. ``weights`` are those of embedding, norm and head."""
+    """A whole model: its parts in order, a memory first, and what is around them.
+
+    ``weights`` are those of embedding, norm and head.
+    """
 
     parts: Sequence[MemoryPart | BesidePart]
     norm: nn.Module
@@ -95,27 +98,19 @@ class PublishedModel(LanguageModel):
 
 def assemble(anatomy: Anatomy) -> tuple[list[Stage], Table]:
     """Group the parts into stages, one per memory with what follows it, and name every parameter's source."""
-    groups: list[tuple[MemoryPart, list[BesidePart], list[BesidePart]]] = []
-    waiting: list[BesidePart] = []
+    groups: list[tuple[MemoryPart, list[BesidePart]]] = []
     for part in anatomy.parts:
         if isinstance(part, MemoryPart):
-            groups.append((part, waiting, []))
-            waiting = []
-        elif groups:
-            groups[-1][2].append(part)
+            groups.append((part, []))
         else:
-            waiting.append(part)
+            groups[-1][1].append(part)
     table = dict(anatomy.weights)
     stages = []
-    for index, (memory, before, after) in enumerate(groups):
+    for index, (memory, after) in enumerate(groups):
         table |= {f"blocks.{index}.{name}": source for name, source in memory.weights.items()}
-        for place, parts in (("before", before), ("after", after)):
-            for number, beside in enumerate(parts):
-                prefix = f"blocks.{index}.{place}.{number}."
-                table |= {prefix + name: source for name, source in beside.weights.items()}
-        stages.append(
-            Stage(memory.norm, memory.mixer, [part.module for part in before], [part.module for part in after])
-        )
+        for number, beside in enumerate(after):
+            table |= {f"blocks.{index}.after.{number}.{name}": source for name, source in beside.weights.items()}
+        stages.append(Stage(memory.norm, memory.mixer, [part.module for part in after]))
     return stages, table
 
 

@@ -1,7 +1,7 @@
 """A published checkpoint into memory: by the library with our mixers inside, or tensor by tensor into our modules.
 
-Neither way holds more than one tensor twice. The library is told to read safetensors alone and to run no code of a
-checkpoint's own.
+Neither way holds more than one tensor twice. The library reads safetensors alone and runs no code of a checkpoint's
+own.
 """
 
 from __future__ import annotations

@@ -8,24 +8,22 @@ import torch
 
 from model.mixers.mamba import Mamba
 from model.published import adopt
-from model.published.config import PublishedConfig, refuse_unless
+from model.published.config import PublishedConfig
+from model.published.fields import outer, refuse_all_but_silu
 
 MIXER = "MambaMixer"
 
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``MambaConfig`` or a ``FalconMambaConfig``."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
+    refuse_all_but_silu(source)
     return {
         "layers": ("mamba",) * source.num_hidden_layers,
-        "d_model": source.hidden_size,
         "inner": source.intermediate_size,
         "d_state": source.state_size,
         "headdim": 1,
         "d_conv": source.conv_kernel,
-        "norm_eps": source.layer_norm_epsilon,
-        "vocab_size": source.vocab_size,
-        "tied": source.tie_word_embeddings,
+        **outer(source, eps="layer_norm_epsilon"),
     }
 
 

@@ -11,62 +11,44 @@ from torch import nn
 from model.mixers.mamba2 import Mamba2, Mamba2GateAfterNorm, Mamba2WithoutNorm
 from model.published import adopt
 from model.published.config import PublishedConfig, refuse_unless
+from model.published.fields import kept, limit, outer, refuse_all_but_silu
 
 MIXER = "Mamba2Mixer"
 
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``Mamba2Config``."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
+    refuse_all_but_silu(source)
     return {
         "layers": ("mamba2",) * source.num_hidden_layers,
-        "d_model": source.hidden_size,
         "inner": source.num_heads * source.head_dim,
         "d_state": source.state_size,
         "headdim": source.head_dim,
         "ngroups": source.n_groups,
         "d_conv": source.conv_kernel,
-        "norm_eps": source.layer_norm_epsilon,
-        "vocab_size": source.vocab_size,
-        "tied": source.tie_word_embeddings,
+        **outer(source, eps="layer_norm_epsilon"),
         "step_limit": limit(source.time_step_limit),
         "gate_after_norm": getattr(source, "norm_before_gate", False),
     }
 
 
-def limit(bounds: Any) -> tuple[float, float] | None:
-    """The bounds of the step size; None if they bound nothing, for a softplus is never negative."""
-    low, high = (float(bound) for bound in bounds)
-    return None if low <= 0 and high == float("inf") else (low, high)
-
-
 def hybrid_sizes(source: Any, recurrent: Iterable[str] = ("linear_attention",)) -> dict[str, Any]:
     """Our fields from a configuration that calls them ``mamba_*``, as Bamba's, Falcon-H1's and Granite's do."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
+    refuse_all_but_silu(source)
     kinds = list(source.layer_types)
     layers = sum(kind in recurrent for kind in kinds)
     refuse_unless(layers > 0, "layer_types without linear_attention")
     return {
         "layers": ("mamba2",) * layers,
-        "d_model": source.hidden_size,
         "inner": source.mamba_n_heads * source.mamba_d_head,
         "d_state": source.mamba_d_state,
         "headdim": source.mamba_d_head,
         "ngroups": source.mamba_n_groups,
         "d_conv": source.mamba_d_conv,
-        "norm_eps": source.rms_norm_eps,
-        "vocab_size": source.vocab_size,
-        "tied": source.tie_word_embeddings,
+        **outer(source),
         "step_limit": limit(source.time_step_limit),
         **kept(source, len(kinds) - kinds.count("linear_attention")),
     }
-
-
-def kept(source: Any, attention: int) -> dict[str, Any]:
-    """Our fields for so many ``attention`` layers that keep the keys and values of every token."""
-    head_dim = getattr(source, "head_dim", None) or source.hidden_size // source.num_attention_heads
-    heads = source.num_key_value_heads or source.num_attention_heads
-    return {"kept_per_token": 2 * attention * heads * head_dim, "kept_tokens": None if attention else 0}
 
 
 def adopted(config: PublishedConfig, theirs: Any) -> Any:

@@ -9,8 +9,8 @@ from torch import nn
 
 from model.mixers.lightning import Lightning
 from model.published import adopt
-from model.published.config import PublishedConfig, refuse_unless
-from model.published.mamba2 import kept
+from model.published.config import PublishedConfig
+from model.published.fields import kept, outer, recurrent, refuse_all_but_silu
 
 MIXER = "MiniMaxLightningAttention"
 PAIR = True
@@ -18,19 +18,15 @@ PAIR = True
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``MiniMaxConfig``."""
-    refuse_unless(source.hidden_act in ("silu", "swish"), f"hidden_act = {source.hidden_act}")
+    refuse_all_but_silu(source)
     kinds = list(source.layer_types)
-    refuse_unless("linear_attention" in kinds, "layer_types without linear_attention")
     head_dim = source.head_dim or source.hidden_size // source.num_attention_heads
     return {
-        "layers": ("lightning",) * kinds.count("linear_attention"),
-        "d_model": source.hidden_size,
+        **recurrent(source, "lightning"),
         "inner": source.num_attention_heads * head_dim,
         "d_state": head_dim,
         "headdim": head_dim,
-        "norm_eps": source.rms_norm_eps,
-        "vocab_size": source.vocab_size,
-        "tied": source.tie_word_embeddings,
+        **outer(source),
         **kept(source, kinds.count("full_attention")),
     }
 

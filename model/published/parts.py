@@ -7,6 +7,7 @@ needs to read on lies in ``rest`` of the layer state that its stage belongs to.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from torch import Tensor, nn
@@ -40,37 +41,31 @@ class FeedForward(nn.Module):
 
 
 class Stage(nn.Module):
-    """One recurrent memory, u + mixer(norm(u)), with the parts that stand before and after it."""
+    """One recurrent memory, u + mixer(norm(u)), with the parts that stand after it."""
 
-    def __init__(
-        self, norm: nn.Module, mixer: nn.Module, before: Sequence[nn.Module] = (), after: Sequence[nn.Module] = ()
-    ) -> None:
+    def __init__(self, norm: nn.Module, mixer: nn.Module, after: Sequence[nn.Module] = ()) -> None:
         super().__init__()
         self.norm = norm
         self.mixer: Any = mixer
-        self.before, self.after = nn.ModuleList(before), nn.ModuleList(after)
+        self.after = nn.ModuleList(after)
+        self.own = len(self.mixer.zero_state(1).rest)
+        self.counts = [len(rest) for rest in self._zero_rests(1)]
 
     def zero_state(self, batch: int) -> LayerState:
         """An empty memory, with what the parts need beside it."""
-        state = self.mixer.zero_state(batch)
-        parts: list[Any] = [*self.before, *self.after]
-        return state._replace(rest=(*state.rest, *(tensor for part in parts for tensor in part.zero_rest(batch))))
+        state: LayerState = self.mixer.zero_state(batch)
+        return state._replace(rest=(*state.rest, *chain.from_iterable(self._zero_rests(batch))))
+
+    def _zero_rests(self, batch: int) -> list[Rest]:
+        parts: list[Any] = list(self.after)
+        return [part.zero_rest(batch) for part in parts]
 
     def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
         """(batch, seqlen, d_model) from ``state`` -> the same shape and the state after the last token."""
-        own = len(self.mixer.zero_state(1).rest)
-        rest, left = state.rest[:own], state.rest[own:]
-        done: Rest = ()
-
-        def through(parts: nn.ModuleList, u: Tensor, left: Rest) -> tuple[Tensor, Rest, Rest]:
-            kept: Rest = ()
-            for part in parts:
-                count = len(part.zero_rest(1))  # type: ignore[operator]
-                u, new = part(u, left[:count])
-                kept, left = (*kept, *new), left[count:]
-            return u, kept, left
-
-        u, done, left = through(self.before, u, left)
+        rest, left = state.rest[: self.own], state.rest[self.own :]
         mixed, state = self.mixer(self.norm(u), state._replace(rest=rest), scan)
-        u, later, _ = through(self.after, u + mixed, left)
-        return u, state._replace(rest=(*state.rest, *done, *later))
+        u, kept = u + mixed, state.rest
+        for part, count in zip(self.after, self.counts, strict=True):
+            u, new = part(u, left[:count])
+            kept, left = (*kept, *new), left[count:]
+        return u, state._replace(rest=kept)

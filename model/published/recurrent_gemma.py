@@ -13,6 +13,7 @@ from torch import nn
 from model.mixers.rg_lru import RGLRU
 from model.published import adopt
 from model.published.config import PublishedConfig, refuse_unless
+from model.published.fields import outer
 
 MIXER = "RecurrentGemmaRecurrentBlock"
 PAIR = True
@@ -26,14 +27,11 @@ def sizes(source: Any) -> dict[str, Any]:
     attention = len(kinds) - kinds.count("linear_attention")
     return {
         "layers": ("rg_lru",) * kinds.count("linear_attention"),
-        "d_model": source.hidden_size,
         "inner": source.lru_width,
         "d_state": 1,
         "headdim": 1,
         "d_conv": source.conv1d_width,
-        "norm_eps": source.rms_norm_eps,
-        "vocab_size": source.vocab_size,
-        "tied": source.tie_word_embeddings,
+        **outer(source),
         "kept_per_token": 2 * attention * source.num_key_value_heads * source.head_dim,
         "kept_tokens": source.attention_window_size,
         "logit_cap": source.logits_soft_cap,

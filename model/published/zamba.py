@@ -9,26 +9,23 @@ from torch import nn
 
 from model.mixers.mamba import GroupedMamba
 from model.published import adopt
-from model.published.config import PublishedConfig, refuse_unless
-from model.published.mamba2 import kept
+from model.published.config import PublishedConfig
+from model.published.fields import kept, outer, refuse_all_but_silu
 
 MIXER = "ZambaMambaMixer"
 
 
 def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``ZambaConfig``."""
-    refuse_unless(source.hidden_mamba_act in ("silu", "swish"), f"hidden_mamba_act = {source.hidden_mamba_act}")
+    refuse_all_but_silu(source, "hidden_mamba_act")
     return {
         "layers": ("mamba",) * source.num_hidden_layers,
-        "d_model": source.hidden_size,
         "inner": source.mamba_expand * source.hidden_size,
         "d_state": source.mamba_d_state,
         "headdim": 1,
         "ngroups": source.n_mamba_heads,
         "d_conv": source.mamba_d_conv,
-        "norm_eps": source.rms_norm_eps,
-        "vocab_size": source.vocab_size,
-        "tied": source.tie_word_embeddings,
+        **outer(source),
         **kept(source, list(source.layers_block_type).count("hybrid")),
     }
 

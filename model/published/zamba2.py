@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from model.published.mamba2 import adopted, kept, limit
+from model.published.fields import kept, limit, outer
+from model.published.mamba2 import adopted
 
 MIXER = "Zamba2MambaMixer"
 
@@ -13,15 +14,12 @@ def sizes(source: Any) -> dict[str, Any]:
     """Our fields from a ``Zamba2Config``."""
     return {
         "layers": ("mamba2",) * source.num_hidden_layers,
-        "d_model": source.hidden_size,
         "inner": source.mamba_expand * source.hidden_size,
         "d_state": source.mamba_d_state,
         "headdim": source.mamba_headdim,
         "ngroups": source.mamba_ngroups,
         "d_conv": source.mamba_d_conv,
-        "norm_eps": source.rms_norm_eps,
-        "vocab_size": source.vocab_size,
-        "tied": source.tie_word_embeddings,
+        **outer(source),
         "step_limit": limit((source.time_step_min, float("inf"))),
         **kept(source, list(source.layers_block_type).count("hybrid")),
     }
