@@ -13,13 +13,17 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+from collections.abc import Callable
 from types import ModuleType
+from typing import TypeVar
 
 import torch
 
 from kernels.cpu.chunked import chunked_scan
 from kernels.cpu.windowed import windowed_scan
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
+
+Found = TypeVar("Found")
 
 VARIABLE = "MEMORY_EXPLORER_KERNEL"
 KERNELS = ("triton", "chunked")
@@ -36,7 +40,7 @@ WINDOW = "scalar_window", "kernels.triton.scalar_decay.window"
 
 log = logging.getLogger(__name__)
 broken: set[str] = set()
-"""Families that failed in this process, which are not tried again."""
+"""Families and functions whose kernel failed in this process, which are not tried again."""
 
 
 def scan(
@@ -46,7 +50,7 @@ def scan(
 
     Raises ValueError for a kernel that is not in KERNELS, and if "triton" is forced on inputs that no kernel takes.
     """
-    forced = kernel or os.environ.get(VARIABLE) or None
+    forced = forced_kernel(kernel)
     if forced not in (None, *KERNELS):
         raise ValueError(f"kernel {forced!r} is none of {', '.join(KERNELS)}")
     if forced == "triton":
@@ -62,9 +66,7 @@ def scan(
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:
-                failed = set(FAMILIES) if isinstance(error, ImportError) else {name}
-                log.warning("PyTorch runs instead of the Triton kernels of %s: %s", ", ".join(sorted(failed)), error)
-                broken.update(failed)
+                give_up(set(FAMILIES) if isinstance(error, ImportError) else {name}, error)
     return chunked_scan(inputs, memory, token_norms, chunk=chunk)
 
 
@@ -75,22 +77,43 @@ def windowed(
 
     Triton takes one decay per head, windows of a chunk or more, and no norms at every token; PyTorch takes the rest.
     """
-    forced = kernel or os.environ.get(VARIABLE) or None
-    name = "scalar_window"
-    if name not in broken and (forced == "triton" or (forced is None and on_gpu(inputs))):
-        try:
-            module = family(name)
-            if module.supports(inputs) and window >= CHUNK and not token_norms and module.carries(memory):
-                output: ScanOutput = module.scalar_window_scan(inputs, memory, window)
-                return output
-        except torch.OutOfMemoryError:
+
+    def by_triton() -> ScanOutput | None:
+        module = family(WINDOW[0])
+        fits = module.supports(inputs) and window >= CHUNK and not token_norms and module.carries(memory)
+        return module.scalar_window_scan(inputs, memory, window) if fits else None
+
+    output = attempt(WINDOW[0], by_triton, forced=forced_kernel(kernel), gpu=on_gpu(inputs))
+    return windowed_scan(inputs, memory, window, token_norms) if output is None else output
+
+
+def forced_kernel(kernel: str | None = None) -> str | None:
+    """The kernel that the caller or else the environment orders; None if neither does."""
+    return kernel or os.environ.get(VARIABLE) or None
+
+
+def attempt(name: str, by_triton: Callable[[], Found | None], *, forced: str | None, gpu: bool) -> Found | None:
+    """What the Triton kernel ``name`` gives; None where it is not to run, does not take the inputs, or fails.
+
+    A kernel that was forced, or that is out of memory, raises what it raises.
+    """
+    if forced != "triton" and (forced is not None or not gpu or name in broken):
+        return None
+    try:
+        return by_triton()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        if forced == "triton":
             raise
-        except Exception as error:
-            if forced == "triton":
-                raise
-            log.warning("PyTorch runs instead of the Triton kernels of %s: %s", name, error)
-            broken.add(name)
-    return windowed_scan(inputs, memory, window, token_norms)
+        give_up({name}, error)
+        return None
+
+
+def give_up(names: set[str], error: Exception) -> None:
+    """Leave one line in the log, and let PyTorch run for ``names`` from now on."""
+    log.warning("PyTorch runs instead of the Triton kernels of %s: %s", ", ".join(sorted(names)), error)
+    broken.update(names)
 
 
 def on_gpu(inputs: ScanInputs) -> bool:

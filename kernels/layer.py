@@ -9,9 +9,6 @@ leaves one line in the log, and PyTorch runs from then on. With a gradient PyTor
 from __future__ import annotations
 
 import importlib
-import logging
-import os
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kernels.cpu import elementwise
+from kernels.dispatch import attempt, forced_kernel
 
-VARIABLE = "MEMORY_EXPLORER_KERNEL"
 KERNELS = {
     "mixer_inputs": "kernels.triton.layer",
     "gated_norm": "kernels.triton.layer",
@@ -31,10 +28,6 @@ KERNELS = {
 
 WIDEST = 128
 """Rows of a matrix whose eigenvalues a program finds in its registers."""
-
-log = logging.getLogger(__name__)
-broken: set[str] = set()
-"""Functions whose kernel failed in this process, which is not tried again."""
 
 
 def mixer_inputs(
@@ -84,18 +77,10 @@ def eigenvalues(grams: Tensor) -> Tensor:
 
 def _by_kernel(name: str, like: Tensor, *arguments: Any) -> Any:
     """What the Triton kernel ``name`` makes of ``arguments``; None where none runs on the device of ``like``."""
-    forced = os.environ.get(VARIABLE) or None
-    wanted = forced == "triton" or (forced is None and like.device.type == "cuda" and name not in broken)
-    if torch.is_grad_enabled() or not wanted or like.dtype == torch.float64:
+    if torch.is_grad_enabled() or like.dtype == torch.float64:
         return None
-    try:
-        kernel: Callable[..., Any] = getattr(importlib.import_module(KERNELS[name]), name)
-        return kernel(*arguments)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:
-        if forced == "triton":
-            raise
-        log.warning("PyTorch runs instead of the Triton kernel %s: %s", name, error)
-        broken.add(name)
-        return None
+
+    def by_triton() -> Any:
+        return getattr(importlib.import_module(KERNELS[name]), name)(*arguments)
+
+    return attempt(name, by_triton, forced=forced_kernel(), gpu=like.device.type == "cuda")
