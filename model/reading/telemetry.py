@@ -130,6 +130,7 @@ class Recorder:
         self._sketches: list[Tensor] = []  # of each layer (snapshots, SKETCH)
         self._ranks: list[Tensor] = []  # of each layer (snapshots, heads)
         self._norms: list[Tensor] = []
+        self._rows: Tensor | None = None  # on the device once for all layers: a copy waits for all that was launched
 
     def scans(self, scans: Sequence[Scan], token_norms: bool) -> list[Scan]:
         """``scans``, one per layer, each recorded."""
@@ -157,18 +158,18 @@ class Recorder:
             if self.heads not in (None, norms.shape[1]):
                 norms = grouped(norms[..., None, None], self.heads).square().sum((-1, -2)).sqrt()
             self._norms.append(norms)
-        here = self._here(output.y.shape[1])
-        if here:
-            rows = [-(-(position - self.position) // CHUNK) for position in here]
-            together = max(1, SNAPSHOTS_AT_ONCE // states[0].numel())
-            for first_row in range(0, len(rows), together):
-                kept = states[rows[first_row : first_row + together]]
+        if self._rows is None:
+            self._rows = self._snapshot_rows(output.y.shape[1]).to(states.device)
+        if len(self._rows):
+            for rows in self._rows.split(max(1, SNAPSHOTS_AT_ONCE // states[0].numel())):
+                kept = states[rows]
                 self._sketches.append(self.sketcher(layer, kept))
                 self._ranks.append(effective_rank(gram(kept)))
 
-    def _here(self, seqlen: int) -> list[int]:
+    def _snapshot_rows(self, seqlen: int) -> Tensor:
+        """Which boundaries of the next ``seqlen`` tokens are snapshots, (n,) int64: the same in every layer."""
         low, high = np.searchsorted(self.snapshots, [self.position, self.position + seqlen], side="right")
-        return self.snapshots[low:high].tolist()
+        return torch.from_numpy(-(-(self.snapshots[low:high].astype(np.int64) - self.position) // CHUNK))
 
     def take(self, seqlen: int) -> dict[str, tuple[int, np.ndarray]]:
         """The segment's telemetry: array name -> (first row, values), in the dimensions of the recording."""

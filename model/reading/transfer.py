@@ -1,4 +1,4 @@
-"""What a segment leaves on its device, on its way to the host: one copy, for which nobody waits until it is looked at.
+"""What a segment leaves on its device, on its way to the host: one copy, waited for only when it is looked at.
 
 On a GPU the numbers are laid one behind the other and copied into pinned memory, behind whatever the device still has
 to do; an event tells when they have arrived. On a CPU they are where they should be already.
