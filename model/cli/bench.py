@@ -24,12 +24,11 @@ import numpy as np
 import typer
 
 from kernels.cpu.heap import keep_freed_memory
-from model.checkpoints.catalogue import DEFAULT, load_model, load_tokenizer_of, model_card
+from model.checkpoints.catalogue import DEFAULT, load_model, model_card, tokens_of
 from model.cli.options import set_threads
 from model.config import PRESETS
 from model.errors import UserError
 from model.interventions.mitigations import MITIGATIONS, mitigated
-from model.tokenizer import encode
 from sample_data import sample_text
 
 if TYPE_CHECKING:
@@ -337,7 +336,7 @@ def to_transformers(model: LanguageModel) -> Any:
 def long_text(tokens: int) -> str:
     """Varied text that gives about ``tokens`` tokens of the shipped tokenizer: the samples' sentences, shuffled."""
     lines = [line for key in ("equipment_spec_en", "plant_log_ja") for line in sample_text(key).splitlines() if line]
-    per_line = len(encode(load_tokenizer_of(DEFAULT), "\n".join(lines))[0]) / len(lines)
+    per_line = len(tokens_of(DEFAULT, "\n".join(lines))[0]) / len(lines)
     return "\n".join(random.Random(0).choices(lines, k=round(tokens / per_line)))
 
 

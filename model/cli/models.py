@@ -9,12 +9,11 @@ from typing import Annotated
 
 import typer
 
-from model.checkpoints.catalogue import available, load_model, load_tokenizer_of, model_card
+from model.checkpoints.catalogue import available, load_model, model_card, tokens_of
 from model.documents.document import read_path
 from model.published import hub
 from model.published.room import gigabytes
 from model.reading.reference import SAMPLE, WINDOWS, record_explored
-from model.tokenizer import encode
 from sample_data import SAMPLES, sample_text
 
 
@@ -80,6 +79,6 @@ def explore(
     if card.published:
         record_explored(card, named, windows=windows or WINDOWS, precision=precision)
     else:
-        streams = [encode(load_tokenizer_of(model), text)[0] for _, text in named]
+        streams = [tokens_of(model, text)[0] for _, text in named]
         explore_model(load_model(model), streams, card.train_length, windows=windows or 512).save(card.explored_file)
     typer.echo(f"states of {card.name} on {', '.join(name for name, _ in named)} written to {card.explored_file}")

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.checkpoints.catalogue import load_tokenizer_of, tokens_of
+from model.checkpoints.catalogue import tokens_of
 from model.documents.document import Document
 from model.errors import UserError
-from model.tokenizer import encode
 from model.training.data import split_held_out
 from model.training.trial import Pick, watched_tokens
 from sample_data import SAMPLES
@@ -92,12 +91,11 @@ def streams_of(
 
     ``rest`` of the watched document follows the watched tokens; it is trained on if that document was chosen too.
     """
-    tokenizer = load_tokenizer_of(base)
     streams: dict[str, list[np.ndarray]] = {}
     for group, texts in text.groups.items():
         streams[group] = []
         for words in [*texts, rest] if text.watched and rest else texts:
             if stop():
                 return None
-            streams[group].append(encode(tokenizer, words[:MOST_CHARACTERS])[0])
+            streams[group].append(tokens_of(base, words[:MOST_CHARACTERS])[0])
     return streams

@@ -67,8 +67,7 @@ def record(name: str, document: str, windows: int) -> None:
 
         record_explored(card, [(title, text.text)], windows=windows, report=report, stop=job.stopped)
 
-    for job in JOBS:
-        job.dismiss()
+    _dismiss()
     RECORD.start(work, None, title=t("models.recording_title", name=plain(name)))
 
 
@@ -83,6 +82,10 @@ def collect() -> None:
 def _forget() -> None:
     """Forget the offer and the failures, for something else is asked."""
     st.session_state[_OFFER] = None
+    _dismiss()
+
+
+def _dismiss() -> None:
     for job in JOBS:
         job.dismiss()
 
