@@ -27,10 +27,10 @@ page = st.navigation(
     [
         st.Page(
             f"viz/pages/{name}/page.py",
-            title=t(f"app.{name}"),
+            title=t(f"{name}.page.title"),
             icon=icon,
             url_path=name,
-            help=t(f"app.{name}_help"),
+            help=t(f"{name}.page.help"),
             default=name == "overview",
         )
         for name, (icon, _) in PAGES.items()

@@ -66,7 +66,7 @@ def reference() -> str:
         "## Environment variables\n\n"
         + table(("variable", "meaning"), [(f"`{name}`", text) for name, text in VARIABLES.items()]),
         "## Pages\n\n"
-        + table(("page", "shows"), [(message(f"app.{name}"), message(f"app.{name}_help")) for name in PAGES]),
+        + table(("page", "shows"), [(message(f"{name}.page.title"), message(f"{name}.page.help")) for name in PAGES]),
     ]
     for topic, rows in titled:
         heading = topic.replace("_", " ").capitalize()

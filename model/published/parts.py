@@ -43,11 +43,11 @@ class FeedForward(nn.Module):
 class Stage(nn.Module):
     """One recurrent memory, u + mixer(norm(u)), with the parts that stand after it."""
 
-    def __init__(self, norm: nn.Module, mixer: nn.Module, after: Sequence[nn.Module] = ()) -> None:
+    def __init__(self, norm: nn.Module, mixer: Any, after: Sequence[nn.Module] = ()) -> None:
         super().__init__()
         self.norm = norm
-        self.mixer: Any = mixer
-        self.after = nn.ModuleList(after)
+        self.mixer = mixer
+        self.after: Any = nn.ModuleList(after)
         self.own = len(self.mixer.zero_state(1).rest)
         self.counts = [len(rest) for rest in self._zero_rests(1)]
 
@@ -57,8 +57,7 @@ class Stage(nn.Module):
         return state._replace(rest=(*state.rest, *chain.from_iterable(self._zero_rests(batch))))
 
     def _zero_rests(self, batch: int) -> list[Rest]:
-        parts: list[Any] = list(self.after)
-        return [part.zero_rest(batch) for part in parts]
+        return [part.zero_rest(batch) for part in self.after]
 
     def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
         """(batch, seqlen, d_model) from ``state`` -> the same shape and the state after the last token."""

@@ -1,8 +1,13 @@
-"""What can be added with one row: a mixer, a mitigation and an initial state, each in a real reading; and old keys."""
+"""What can be added with one row or one file, each in a real reading; and keys of what was stored stay."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +16,7 @@ from torch import nn
 
 from kernels.types import ScanInputs
 from model.arch.lm import LanguageModel
-from model.checkpoints.catalogue import load_model, load_tokenizer_of, save_checkpoint
+from model.checkpoints.catalogue import save_checkpoint
 from model.config import ModelConfig
 from model.experiment import Experiment
 from model.interventions.initial_states import INITIAL_STATES, InitialState
@@ -25,6 +30,7 @@ from model.tokenizer import train_tokenizer
 from tests.support.tiny import make_tiny_checkpoint, prepared, tiny_text
 from viz.app.session import SHIPPED as RECORDINGS
 
+ROOT = Path(__file__).parents[2]
 TEXT = tiny_text(300, seed=3)
 
 
@@ -46,14 +52,6 @@ class Cumulative(nn.Module):
         keys = self.keys(u)[:, :, None]
         output = scan(ScanInputs(x, keys, keys, torch.full_like(x[..., :1], -0.1)), state.memory)
         return self.outer(output.y.flatten(2)), state._replace(memory=output.memory)
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
-    yield tmp_path
-    load_model.cache_clear()
-    load_tokenizer_of.cache_clear()
 
 
 def read(folder, model: str, **choices) -> Recording:
@@ -99,6 +97,87 @@ def test_a_mitigation_is_one_of_two_things():
     for both in ({}, {"transform": lambda inputs, value: inputs, "operator": lambda value, norms, inner: inner}):
         with pytest.raises(ValueError, match="one of the two"):
             Mitigation(**both, **values)
+
+
+def test_a_diagnostic_is_one_function_of_a_recording(home):
+    make_tiny_checkpoint(home)
+
+    def steadiest_head(recording: Recording) -> tuple[int, int]:
+        """Layer and head whose norm varies least, relative to its mean."""
+        norm = recording.array("norm")[1:]
+        return np.unravel_index(np.argmin(norm.std(0) / norm.mean(0)), norm.shape[1:])
+
+    recording = read(home, "tiny")
+    layer, head = steadiest_head(Recording(recording.path))
+    varied = recording.to_xarray()["norm"][1:]
+    spread = (varied.std("boundary") / varied.mean("boundary")).values
+    assert spread[layer, head] == pytest.approx(spread.min(), rel=1e-5)
+
+
+PAGE = """
+import streamlit as st
+
+from viz.app.language import t
+from viz.app.session import current_recording
+
+st.header(t("longest.page.title"))
+st.write(t("longest.says", tokens=current_recording().read_tokens))
+"""
+MESSAGES = """
+[page.title]
+en = "Longest"
+ja = "最長"
+
+[page.help]
+en = "How long it is."
+ja = "文書の長さです。"
+
+[says]
+en = "{tokens} tokens were read."
+ja = "{tokens} トークンを読みました。"
+"""
+VISIT = """
+from streamlit.testing.v1 import AppTest
+from viz.app.navigation import PAGES
+
+assert "longest" in PAGES and "compare" not in PAGES
+for language in ("en-GB", "ja-JP"):
+    app = AppTest.from_file("app.py", default_timeout=60)
+    app.context = {"locale": language, "theme": "light"}
+    app.run()
+    for page in PAGES:
+        app.switch_page(f"viz/pages/{page}/page.py").run()
+        assert not app.exception and not app.error, page
+    app.switch_page("viz/pages/longest/page.py").run()
+    print(app.header[0].value, app.main.markdown[-1].value)
+"""
+
+
+def test_a_page_is_one_folder_and_one_row_and_another_can_be_deleted(tmp_path):
+    """The app with a page more and a page less: only a folder and a row each came and went."""
+    shutil.copy(ROOT / "app.py", tmp_path)
+    shutil.copytree(ROOT / "viz", tmp_path / "viz")
+    (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
+    shutil.rmtree(tmp_path / "viz" / "pages" / "compare")
+    new = tmp_path / "viz" / "pages" / "longest"
+    new.mkdir()
+    for name, content in (("__init__.py", ""), ("page.py", PAGE), ("messages.toml", MESSAGES)):
+        (new / name).write_text(content, "utf-8")
+    table = tmp_path / "viz" / "app" / "navigation.py"
+    rows = table.read_text("utf-8").splitlines(keepends=True)
+    row = next(line for line in rows if '"compare"' in line)
+    rows[rows.index(row)] = row.replace("compare", "longest", 1).replace("False", "True")
+    table.write_text("".join(rows), "utf-8")
+    paths = {
+        **os.environ,
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
+        "MEMORY_EXPLORER_HOME": str(tmp_path / "home"),
+    }
+    done = subprocess.run([sys.executable, "-c", VISIT], cwd=tmp_path, env=paths, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    shown = done.stdout.splitlines()[-2:]
+    assert shown[0].startswith("Longest ") and shown[0].endswith(" tokens were read.")
+    assert shown[1].startswith("最長 ") and shown[1].endswith(" トークンを読みました。")
 
 
 def test_stored_keys_and_json_stay():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from model.published import registry
 from model.tokenizer import train_tokenizer
 from tests.support.tiny import tiny_text
 
@@ -199,3 +201,20 @@ def save(model: Any, folder: Path) -> Path:
     tokenizer = train_tokenizer([tiny_text(4000)], VOCAB)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
     return folder
+
+
+def in_cache(checkpoint: Path, name: str) -> Path:
+    """The checkpoint as the hub's cache would hold it."""
+    base = registry.hub_cache() / f"models--{name.replace('/', '--')}"
+    folder = base / "snapshots" / "c0ffee"
+    folder.mkdir(parents=True)
+    (base / "refs").mkdir()
+    (base / "refs" / "main").write_text("c0ffee")
+    for file in checkpoint.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+def change_config(folder: Path, **values: Any) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))

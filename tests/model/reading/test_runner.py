@@ -21,6 +21,7 @@ from model.reading.stream import CONTROL_BATCH, control_border, control_losses, 
 from model.reading.telemetry import snapshot_positions
 from model.recording.reader import Recording
 from model.tokenizer import encode
+from tests.support.homes import forget_models
 from tests.support.tiny import make_tiny_checkpoint, tiny_text
 from tests.support.tiny import prepared as prepare_tiny
 
@@ -33,8 +34,7 @@ def tiny(tmp_path_factory):
     torch.set_num_threads(1)
     yield make_tiny_checkpoint(home)
     patch.undo()
-    load_model.cache_clear()
-    load_tokenizer_of.cache_clear()
+    forget_models()
 
 
 @pytest.fixture(autouse=True)

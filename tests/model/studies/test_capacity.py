@@ -25,8 +25,8 @@ from model.studies.capacity import (
 )
 from model.studies.evidence import DocumentReading, EvidenceResult, EvidenceTask, Member
 from model.studies.passkey import PasskeyResult, Reader, reader_of
-from tests.model.studies.passkey.test_passkey import a_result
 from tests.support.app import APP
+from tests.support.passkey import a_result
 from tests.support.tiny import make_tiny_checkpoint
 
 

@@ -3,103 +3,28 @@
 import itertools
 import json
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from kernels.cpu.chunked import chunked_scan
-from model.arch.lm import LanguageModel
 from model.checkpoints.catalogue import available, load_model, load_tokenizer_of, model_card
 from model.cli.main import app
 from model.config import ModelConfig
 from model.diagnostics.explored import Explored
 from model.errors import UserError
-from model.messages import LANGUAGES, message
 from model.reading.runner import run
 from model.state import map_state
 from model.training import loop, post_training
 from model.training.checkpoint import post_train_checkpoint
-from model.training.data import RecallConfig, Sampler, tokenize_groups
-from model.training.interventions import INTERVENTIONS, check_mixture, described, drawn, parse_interventions
-from model.training.post_config import PostTrainConfig
+from model.training.data import Sampler
+from model.training.interventions import INTERVENTIONS
 from model.training.post_training import KEPT, PostCourse, Starts, post_train
 from model.training.running_text import RunningText
 from model.training.train import TrainConfig, train
-from tests.support.tiny import make_tiny_checkpoint, prepared, tiny_text
-
-RECALL = RecallConfig(pairs=2, passkey_share=0.0, weight=5.0)  # the tiny tokenizer makes sentences too long
-EVERYTHING = (("carried", 0.3), ("tbtt", 0.3), ("fitted", 0.1), ("gaussian", 0.1), ("longer", 0.1))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def tiny(tmp_path_factory):
-    patch = pytest.MonkeyPatch()
-    home = tmp_path_factory.mktemp("home")
-    patch.setenv("MEMORY_EXPLORER_HOME", str(home))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    make_tiny_checkpoint(home)
-    yield home
-    torch.set_num_threads(threads)
-    patch.undo()
-    load_model.cache_clear()
-    load_tokenizer_of.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def streams(tiny):
-    return tokenize_groups(
-        load_tokenizer_of("tiny"), {"a": [tiny_text(1500, 1), tiny_text(900, 2)], "b": [tiny_text(1200, 3)]}
-    )
-
-
-def config(*interventions: tuple[str, float], **choices) -> PostTrainConfig:
-    fields = {"base": "tiny", "length": 64, "rows": 4, "steps": 6, "recall": RECALL, "segments": 4, "warmup": 2}
-    return PostTrainConfig(interventions=interventions, **{**fields, **choices})
-
-
-def weights(model: LanguageModel) -> dict[str, torch.Tensor]:
-    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-
-
-def assert_same_weights(ours: LanguageModel, theirs: LanguageModel) -> None:
-    for (name, mine), other in zip(weights(ours).items(), weights(theirs).values(), strict=True):
-        assert torch.equal(mine, other), name
-
-
-@pytest.fixture
-def watched(monkeypatch, streams, tmp_path):
-    """Post-train and return, step by step: tokens, what entered the scans and the convolutions, what was left."""
-
-    def watch(run_config: PostTrainConfig, starts: Starts | None = None) -> list[SimpleNamespace]:
-        seen: list[SimpleNamespace] = []
-        forward = LanguageModel.forward
-
-        def spied_scan(inputs, memory, *rest, **choices):
-            seen[-1].memories.append(memory.state)
-            return chunked_scan(inputs, memory, *rest, **choices)
-
-        def spied_forward(self, tokens, state=None, scans=None):
-            windows = [layer.window for layer in state]
-            seen.append(SimpleNamespace(tokens=tokens.clone(), windows=windows, memories=[]))
-            logits, after = forward(self, tokens, state, scans)
-            seen[-1].left = after
-            return logits, after
-
-        with monkeypatch.context() as patch:
-            patch.setattr(loop, "scan", spied_scan)
-            patch.setattr(LanguageModel, "forward", spied_forward)
-            post_train(run_config, streams, tmp_path / "watched.safetensors", starts=starts)
-        assert len(seen) == run_config.steps and all(len(step.memories) == 2 for step in seen)
-        return seen
-
-    return watch
-
+from tests.support.tiny import prepared, tiny_text
+from tests.support.training import EVERYTHING, RECALL, assert_same_weights, config, weights
 
 # -- what enters the scan --------------------------------------------------------------------------------------------
 
@@ -237,36 +162,6 @@ def test_interventions_take_their_shares_of_the_steps(monkeypatch, streams) -> N
         course.draw(step)
     for name, share in (*mixture, ("zeros", 0.15), ("tbtt", 0.0)):
         assert abs(counts[name] - steps * share) <= 4 * np.sqrt(steps * share * (1 - share)), (name, counts)
-
-
-@given(point=st.floats(0, 1, exclude_max=True), shares=st.lists(st.floats(0.01, 0.19), min_size=1, max_size=5))
-@settings(max_examples=60, deadline=None)
-def test_a_lot_falls_where_its_point_lies(point, shares) -> None:
-    names = [name for name in INTERVENTIONS if name != "zeros"][: len(shares)]
-    mixture = tuple(zip(names, shares, strict=True))
-    borders = np.cumsum(shares)
-    if np.abs(borders - point).min() > 1e-9:
-        index = int(np.searchsorted(borders, point))
-        assert drawn(mixture, point) == (names[index] if index < len(names) else "zeros")
-
-
-def test_mixtures_are_written_as_name_and_share() -> None:
-    assert parse_interventions(["carried=0.5", "longer=0.25"]) == (("carried", 0.5), ("longer", 0.25))
-    assert parse_interventions(["tbtt"]) == (("tbtt", 0.9),)
-    assert parse_interventions(["zeros"]) == (("zeros", 1.0),)
-    for wrong in (["magic"], ["carried=x"], ["carried=0"], ["carried=1.5"], ["carried", "tbtt"], [], ["tbtt=.1"] * 2):
-        with pytest.raises(UserError) as error:
-            parse_interventions(wrong)
-        assert error.value.sentence("ja") != error.value.sentence("en")
-    check_mixture(tuple((name, 0.1) for name in ("carried", "tbtt", "fitted", "gaussian", "longer", "zeros")))
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_every_intervention_has_a_title_and_help(language) -> None:
-    for name in INTERVENTIONS:
-        (line,) = described(((name, 1.0),), language)
-        assert line.startswith("100% " + message(f"interventions.{name}_title", language))
-    assert len(described((("carried", 0.9),), language)) == 2
 
 
 # -- runs ------------------------------------------------------------------------------------------------------------

@@ -24,8 +24,8 @@ from model.training.stretches import Starts, figures_at, starts_of, states_at
 from model.training.trial import Pick, Trial, TrialResult, watched_tokens
 from model.training.watch import both_losses, run_trial
 from tests.model.diagnostics.test_explored import explored_states
-from tests.model.training.test_post_training import assert_same_weights, config, streams, tiny, watched  # noqa: F401
 from tests.support.tiny import prepared, tiny_text
+from tests.support.training import assert_same_weights, config
 
 # -- ranking ---------------------------------------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ def test_states_are_those_of_reading_to_that_token() -> None:
     assert states_at(model, tokens, [704], stop=lambda: True) is None
 
 
-def test_a_step_starts_from_the_states_of_the_picked_stretches_each_as_often(watched) -> None:  # noqa: F811
+def test_a_step_starts_from_the_states_of_the_picked_stretches_each_as_often(watched) -> None:
     starts = starts_at([640, 128, 704])
     orders, empty = set(), 0
     for step in watched(config(("stretches", 0.6), rows=6, steps=16), starts):
@@ -145,13 +145,13 @@ def test_a_step_starts_from_the_states_of_the_picked_stretches_each_as_often(wat
     assert len(orders) > 1 and 0 < empty < 12
 
 
-def test_nothing_to_start_from_is_said_in_a_sentence(streams, tmp_path) -> None:  # noqa: F811
+def test_nothing_to_start_from_is_said_in_a_sentence(streams, tmp_path) -> None:
     with pytest.raises(UserError) as error:
         post_train(config(("stretches", 0.9)), streams, tmp_path / "save.safetensors")
     assert error.value.sentence("ja") != error.value.sentence("en")
 
 
-def test_runs_are_their_seeds_and_a_broken_one_ends_like_an_unbroken_one(streams, tmp_path) -> None:  # noqa: F811
+def test_runs_are_their_seeds_and_a_broken_one_ends_like_an_unbroken_one(streams, tmp_path) -> None:
     chosen, starts = config(("stretches", 0.6), ("carried", 0.3), steps=14), starts_at([640, 128])
     whole, again = (
         post_train(chosen, streams, tmp_path / f"{name}.safetensors", starts=starts) for name in ("whole", "again")
@@ -187,7 +187,7 @@ def test_figures_are_those_of_a_recording_of_the_same_tokens(tmp_path) -> None:
     assert found.excess[1] == pytest.approx(found.loss[1] - found.control[1])
 
 
-def test_a_trial_looks_at_its_picks_before_and_after_however_it_was_broken(streams, tmp_path) -> None:  # noqa: F811
+def test_a_trial_looks_at_its_picks_before_and_after_however_it_was_broken(streams, tmp_path) -> None:
     tokens = document(300)
     picks = (Pick(first=256, last=512, at=384), Pick(first=512, last=len(tokens), at=640))
     chosen = config(("stretches", 0.9), steps=12)
@@ -216,7 +216,7 @@ def test_a_trial_looks_at_its_picks_before_and_after_however_it_was_broken(strea
 # -- the command -----------------------------------------------------------------------------------------------------
 
 
-def test_the_command_starts_from_a_recordings_novel_stretches(tiny, tmp_path, monkeypatch) -> None:  # noqa: F811
+def test_the_command_starts_from_a_recordings_novel_stretches(tiny, tmp_path, monkeypatch) -> None:
     text = tmp_path / "notes.txt"
     text.write_text(tiny_text(3000, seed=5), "utf-8")
     recording = run(prepared(tiny_text(500, 8), "tiny"), tmp_path / "recordings", keep_text=True)

@@ -14,12 +14,12 @@ from model.training.checkpoint import SAVE, post_train_checkpoint
 from model.training.data import tokenize_groups
 from model.training.post_training import FINAL, enough, post_train
 from model.training.visited import visits_of
-from tests.model.training.test_post_training import config, tiny  # noqa: F401
 from tests.support.tiny import tiny_text
+from tests.support.training import config
 
 
 @pytest.fixture(scope="module")
-def streams(tiny):  # noqa: F811
+def streams(tiny):
     return tokenize_groups(load_tokenizer_of("tiny"), {"a": [tiny_text(1500, 1), tiny_text(900, 2)]})
 
 

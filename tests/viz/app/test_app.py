@@ -1,26 +1,16 @@
 """The app as people use it: every page in both languages, a reading from Run to result, sessions that stay apart."""
 
-import ast
-import json
-import re
-import subprocess
-import sys
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from model.documents.document import MAX_BYTES
-from model.messages import catalogue
 from model.recording.reader import recordings
 from tests.support.recordings import synthetic_recording
 from tests.support.tiny import make_tiny_checkpoint, tiny_text
-from viz.app import session, theme
-from viz.app.language import plain
+from viz.app import session
 from viz.jobs import registry as jobs
 
 ROOT = Path(__file__).parents[3]
@@ -286,156 +276,3 @@ def test_a_bad_upload_is_one_sentence(open_app: Callable[..., AppTest]) -> None:
     assert not app.exception
     assert len(app.error) == 1
     assert "picture" in app.error[0].value
-
-
-# -- words -----------------------------------------------------------------------------------------------------------
-
-
-def sources() -> list[Path]:
-    rooms = ("kernels", "model", "viz", "sample_data")
-    return [ROOT / "app.py", *(file for room in rooms for file in sorted((ROOT / room).rglob("*.py")))]
-
-
-def calls() -> Iterator[tuple[str, ast.expr]]:
-    """The first argument of every call that asks for a message."""
-    for file in sources():
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and node.args:
-                name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-                if name in ("t", "message", "UserError", "words"):
-                    yield str(file.relative_to(ROOT)), node.args[0]
-
-
-def _alternatives(node: ast.expr) -> Iterator[re.Pattern[str]]:
-    """Patterns of the keys that an argument can be; none for one that is only known when it runs."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield re.compile(re.escape(node.value))
-    elif isinstance(node, ast.JoinedStr):
-        parts = [re.escape(part.value) if isinstance(part, ast.Constant) else r"[\w.]+" for part in node.values]
-        if any(isinstance(part, ast.Constant) and len(part.value) > 3 for part in node.values):
-            yield re.compile("".join(parts))
-    elif isinstance(node, ast.IfExp):
-        yield from _alternatives(node.body)
-        yield from _alternatives(node.orelse)
-    elif isinstance(node, ast.BoolOp):
-        for value in node.values:
-            yield from _alternatives(value)
-
-
-def test_every_message_that_is_asked_for_exists() -> None:
-    known = set(catalogue())
-    missing = [
-        f"{file}: {pattern.pattern}"
-        for file, argument in calls()
-        for pattern in _alternatives(argument)
-        if not any(pattern.fullmatch(key) for key in known)
-    ]
-    assert not missing
-
-
-def test_every_message_is_used() -> None:
-    strings = [
-        node
-        for file in sources()
-        for node in ast.walk(ast.parse(file.read_text("utf-8")))
-        if isinstance(node, ast.Constant | ast.JoinedStr)
-    ]
-    patterns = [pattern for node in strings for pattern in _alternatives(node)]
-    assert not [key for key in catalogue() if not any(pattern.fullmatch(key) for pattern in patterns)]
-
-
-def test_every_message_is_in_both_languages_with_the_same_values() -> None:
-    for key, sentences in catalogue().items():
-        assert set(sentences) == set(LANGUAGES), key
-        fields = [set(re.findall(r"{(\w+)[^}]*}", sentence)) for sentence in sentences.values()]
-        assert fields[0] == fields[1], key
-        assert all(sentence.strip() for sentence in sentences.values()), key
-
-
-def test_tables_have_titles_and_help() -> None:
-    from model.interventions.initial_states import INITIAL_STATES
-    from model.interventions.mitigations import MITIGATIONS, PRESETS
-
-    known = catalogue()
-    for topic, table in (("mitigations", MITIGATIONS), ("initial_states", INITIAL_STATES)):
-        for name in table:
-            assert f"{topic}.{name}_title" in known
-            assert f"{topic}.{name}_help" in known
-    assert {f"mitigations.preset_{name}" for name in ["none", *PRESETS]} <= set(known)
-
-
-# -- the first picture, the settings ---------------------------------------------------------------------------------
-
-
-VIEWS = sorted(file for file in (ROOT / "viz" / "pages").rglob("[a-z]*.py") if file.name != "page.py")
-
-
-def test_the_app_starts_without_torch() -> None:
-    modules = [
-        "viz.app.sidebar",
-        "viz.jobs.reading",
-        "viz.app.uploads",
-        "viz.app.session",
-        *(".".join(file.relative_to(ROOT).with_suffix("").parts) for file in VIEWS),
-    ]
-    script = (
-        f"import {', '.join(modules)}, sys\n"
-        "print([name for name in ('torch', 'umap', 'numba', 'transformers', 'sklearn') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip().endswith("[]"), done.stdout
-
-
-def test_the_first_page_takes_little_work() -> None:
-    script = (
-        "import streamlit.web.server, streamlit.testing.v1 as testing, sys\n"
-        "app = testing.AppTest.from_file('app.py', default_timeout=60)\n"
-        "app.run()\n"
-        "assert not app.exception\n"
-        "slow = ('torch', 'umap', 'numba', 'transformers', 'sklearn', 'scipy', 'pypdf', 'docx')\n"
-        "print([name for name in slow if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"  # what is slow to import, and not a clock, which a busy machine moves
-
-
-def test_figures_of_the_overview_stay_small_however_long_the_document() -> None:
-    from model.diagnostics.collapse import excess_curve
-    from viz.pages.overview import view as overview
-
-    tokens, rng = 1_000_000, np.random.default_rng(0)
-    loss, control = rng.random(tokens, np.float32) + 2, rng.random(tokens, np.float32) + 2
-    position = np.arange(0, tokens, 64)
-    norm = rng.random((len(position), 24, 4), np.float32)
-    common = {"train_length": 256, "end": tokens, "dark": False}
-    curve = excess_curve(loss, control, 256)
-    figures = [
-        overview.loss_figure(loss, control, **common),
-        overview.norm_figure(position, norm, **common),
-        overview.excess_figure(curve, **common),
-        overview.novelty_figure(np.arange(1024) * 64, rng.random(1024), **common),
-    ]
-    assert max(len(figure.to_json()) for figure in figures) < 1_000_000
-
-
-@pytest.mark.parametrize(
-    "title",
-    ["![x](http://example.com/x.png)", "[a](http://b)", "**a** _b_ `c`", "<img src=x>", "$x$", ":material/x:", "# a"],
-)
-def test_plain_leaves_nothing_for_markdown_to_do(title: str) -> None:
-    escaped = plain(title)
-    assert not re.search(r"(?<!\\)[\[\]()<>*_`$:#!]", escaped)
-    assert re.sub(r"\\(.)", r"\1", escaped) == title
-
-
-def test_settings_are_those_of_a_company() -> None:
-    settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text("utf-8"))
-    assert settings["browser"]["gatherUsageStats"] is False
-    assert settings["client"]["showErrorDetails"] == "none"
-    assert settings["server"]["enableXsrfProtection"] is True
-    assert settings["server"]["maxUploadSize"] == MAX_BYTES // 2**20
-    assert "http" not in json.dumps(settings)
-    for dark, name in ((False, "light"), (True, "dark")):
-        assert settings["theme"][name]["backgroundColor"] == theme.BACKGROUND[dark]
-        assert settings["theme"][name]["textColor"] == theme.TEXT[dark]
-        assert tuple(settings["theme"][name]["chartCategoricalColors"]) == theme.COLOURS

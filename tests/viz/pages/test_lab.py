@@ -23,29 +23,12 @@ from model.training import trial as trials
 from model.training import watch
 from model.training.data import tokenize_groups
 from model.training.keep import free_name, keep_checkpoint
-from model.training.post_config import PostTrainConfig
-from model.training.trial import Reading, Trial, TrialResult, borders, by_position, middles
+from model.training.trial import Reading, TrialResult, borders, by_position, middles
 from model.training.watch import run_trial
-from tests.model.training.test_post_training import RECALL
 from tests.support.app import APP
-from tests.support.tiny import make_tiny_checkpoint, prepared, tiny_text
+from tests.support.lab import a_trial, ended, job_of, short_run, until
+from tests.support.tiny import prepared, tiny_text
 from viz.jobs import registry as jobs
-
-
-@pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    """A home with one tiny model, which is the only one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", tmp_path / "none")
-    load_model.cache_clear()
-    load_tokenizer_of.cache_clear()
-    make_tiny_checkpoint(tmp_path / "home")
-    yield tmp_path
-    torch.set_num_threads(threads)
-    load_model.cache_clear()
-    load_tokenizer_of.cache_clear()
 
 
 @pytest.fixture
@@ -56,12 +39,6 @@ def streams(tiny):
 @pytest.fixture
 def tokens(tiny):
     return encode(load_tokenizer_of("tiny"), tiny_text(400, 5))[0]
-
-
-def a_trial(**changes) -> Trial:
-    settings = {"base": "tiny", "interventions": (("carried", 0.9),), "length": 64, "rows": 4, "steps": 30}
-    config = PostTrainConfig(**{**settings, "recall": RECALL, "warmup": 2, **changes})
-    return Trial(config=config, weights="w", train_length=64, document="d", text="t")
 
 
 def begun(**changes) -> TrialResult:
@@ -132,24 +109,6 @@ def page(tiny, monkeypatch):
         job.wait(20)
 
 
-def until(page, holds, seconds: float = 60):
-    deadline = time.monotonic() + seconds
-    while not holds(page.run()):
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.1)
-    return page
-
-
-def job_of(page) -> jobs.Job | None:
-    return jobs.latest(page.session_state["_explorer_workspace"].id, "lab")
-
-
-def short_run(page, steps: int = 12) -> None:
-    page.number_input(key="lab_steps").set_value(steps)
-    page.number_input(key="lab_length_tiny").set_value(512).run()  # the tiny tokenizer makes questions long
-    page.button(key="lab_run").click().run()
-
-
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_short_run_ends_with_a_model_that_the_sidebar_lists(page, tiny, language):
     page.segmented_control(key="lang").set_value(language).run()
@@ -183,10 +142,6 @@ def test_a_short_run_ends_with_a_model_that_the_sidebar_lists(page, tiny, langua
 def upload(page, words: int):
     page.file_uploader[0].upload("mine.txt", tiny_text(words, 7).encode())
     return until(page, lambda page: page.selectbox(key="doc").value.startswith("upload:"))
-
-
-def ended(page):
-    return until(page, lambda page: job_of(page) is None)
 
 
 def test_training_on_ones_own_document_warns_and_leaves_out_what_is_watched(page, monkeypatch):

@@ -10,12 +10,13 @@ from types import SimpleNamespace
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from model.checkpoints.catalogue import load_model, load_tokenizer_of, model_card
+from model.checkpoints.catalogue import model_card
 from model.errors import UserError
 from model.messages import message
 from model.published import hub, registry
 from model.published.config import read_published
 from model.reading.reference import reference_of
+from tests.support.homes import forget_models
 from tests.support.published import random_model, save
 from viz.app.language import plain
 from viz.jobs import registry as jobs
@@ -43,8 +44,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
     for job in jobs.registry().jobs():
         job.cancel()
         job.wait(20)
-    load_model.cache_clear()
-    load_tokenizer_of.cache_clear()
+    forget_models()
 
 
 def said(app: AppTest) -> str:

@@ -16,8 +16,8 @@ from model.experiment import Strategy
 from model.messages import message
 from model.studies.passkey import PasskeyResult, reader_of
 from model.studies.passkey.questions import QUESTIONS
-from tests.model.studies.passkey.test_passkey import a_result
 from tests.support.app import APP
+from tests.support.passkey import a_result
 from tests.support.tiny import make_tiny_checkpoint, tiny_text
 from viz.jobs import registry as jobs
 

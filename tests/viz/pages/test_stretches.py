@@ -13,15 +13,15 @@ from model.reading.explore import explore
 from model.reading.runner import run
 from model.training.trial import Figures, Pick
 from tests.support.app import APP
+from tests.support.lab import a_trial, ended, short_run, until
 from tests.support.tiny import prepared, tiny_text
-from tests.viz.pages.test_lab import a_trial, ended, short_run, tiny, until  # noqa: F401
 from viz.jobs import registry as jobs
 
 WORDS = 700
 
 
 @pytest.fixture
-def opened(tiny, monkeypatch):  # noqa: F811
+def opened(tiny, monkeypatch):
     """The state map of a reading of an uploaded document, much of which counts as unexplored."""
     monkeypatch.setattr("model.diagnostics.explored.PERCENTILE", 5.0)
     monkeypatch.setattr("model.training.checkpoint.explore", partial(explore, windows=16))

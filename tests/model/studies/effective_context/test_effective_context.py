@@ -274,15 +274,14 @@ def test_reading_results_needs_no_torch():
 
 
 @pytest.fixture
-def page(tmp_path, monkeypatch):
+def page(home, monkeypatch):
     """The page in a fresh session, with a tiny model."""
     from streamlit.testing.v1 import AppTest
 
     from tests.support.tiny import make_tiny_checkpoint
 
-    monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
-    monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", tmp_path / "none")
-    make_tiny_checkpoint(tmp_path)
+    monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", home / "none")
+    make_tiny_checkpoint(home)
     opened = AppTest.from_file(APP, default_timeout=60).run()
     return opened.switch_page("viz/pages/effective_context/page.py").run()
 

@@ -8,7 +8,7 @@ import pytest
 
 from model.studies.passkey import Cell
 from model.studies.passkey.compare import difference, differences, on_common_grid, recall_interval
-from tests.model.studies.passkey.test_passkey import a_result
+from tests.support.passkey import a_result
 
 
 @pytest.mark.parametrize(

@@ -8,16 +8,15 @@ import pytest
 from model.experiment import Strategy
 from model.studies.passkey import PasskeyResult, Prompts, measure, reader_of
 from model.studies.passkey.explain import explain
-from tests.model.studies.passkey.test_passkey import a_task
+from tests.support.passkey import a_task
 from tests.support.tiny import make_tiny_checkpoint
 
 CELL = (150, 0.5)
 
 
 @pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
-    return make_tiny_checkpoint(tmp_path)
+def tiny(home):
+    return make_tiny_checkpoint(home)
 
 
 @pytest.mark.parametrize("settings", [{}, {"window": 100}])

@@ -10,14 +10,11 @@ import numpy as np
 import plotly.io
 import pytest
 
-from model.config import ModelConfig
 from model.errors import UserError
-from model.experiment import Strategy
 from model.messages import LANGUAGES, catalogue, message
 from model.studies.passkey import (
     Cell,
     PasskeyResult,
-    PasskeyTask,
     Prompts,
     Reader,
     doubling_lengths,
@@ -25,43 +22,9 @@ from model.studies.passkey import (
     wilson,
 )
 from model.studies.passkey.cell_by_cell import run_passkey
-from model.studies.passkey.prompts import SENTENCES
 from model.studies.recall import PASSKEYS
-from model.tokenizer import train_tokenizer
 from tests.support.app import APP
-
-DOCUMENT = "圧力計の点検記録。Pump 7 was checked 🙂 twice.\n異常は見つからなかった。\n" * 40
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    """So few merges that most Japanese characters are several tokens."""
-    told = [form.tell + form.ask for form in PASSKEYS.values()]
-    return train_tokenizer([*SENTENCES.values(), *told, DOCUMENT], 420)
-
-
-@pytest.fixture(scope="module")
-def model(tokenizer):
-    import torch
-
-    from model.arch.lm import LanguageModel
-
-    torch.manual_seed(3)
-    sizes = {"d_model": 16, "d_state": 8, "headdim": 8, "train_length": 64}
-    model = LanguageModel(ModelConfig(layers=("mamba2",) * 2, vocab_size=tokenizer.get_vocab_size(), **sizes))
-    with torch.no_grad():  # random weights that nevertheless prefer digits, so that some answers are right
-        for digit in "13579":
-            model.embedding.weight[tokenizer.token_to_id(digit)] *= 40
-    return model.double().requires_grad_(False)
-
-
-def a_task(**changes) -> PasskeyTask:
-    settings = {"language": "en", "lengths": (120, 240), "depths": (0.0, 0.5, 1.0), "trials": 2, "digits": 2}
-    return PasskeyTask(**{**settings, **changes})
-
-
-def empty(task: PasskeyTask) -> PasskeyResult:
-    return PasskeyResult(task=task, reader=Reader(model="tiny"))
+from tests.support.passkey import DOCUMENT, a_result, a_task, empty
 
 
 @pytest.mark.parametrize("language", PASSKEYS)
@@ -192,21 +155,6 @@ def test_wilson_gives_the_published_intervals(correct, trials, low, high):
     assert wilson(0, 0) == (0, 1)
 
 
-def a_result(accuracies: list[list[int | None]], **changes) -> PasskeyResult:
-    """Right answers of ten, (depths, lengths); None was not run."""
-    depths, lengths = even_depths(len(accuracies)), doubling_lengths(64, 2 ** (len(accuracies[0]) - 2))
-    task = a_task(lengths=lengths, depths=depths, trials=10)
-    cells = {
-        (length, depth): Cell(right, 10, right / 10)
-        for depth, row in zip(depths, accuracies, strict=True)
-        for length, right in zip(lengths, row, strict=True)
-        if right is not None
-    }
-    return PasskeyResult(
-        task=task, reader=Reader(model="tiny", train_length=64, strategy=Strategy(**changes)), cells=cells, seconds=2.5
-    )
-
-
 def test_recall_length_needs_every_depth():
     result = a_result([[10, 10, 9, None], [10, 10, 10, 10]])
     assert result.lengths == [32, 64, 128, 256]
@@ -311,15 +259,14 @@ def test_nothing_run_yet_is_a_picture_too():
 
 
 @pytest.fixture
-def page(tmp_path, monkeypatch):
+def page(home, monkeypatch):
     """The page in a fresh session, with a tiny model."""
     from streamlit.testing.v1 import AppTest
 
     from tests.support.tiny import make_tiny_checkpoint
 
-    monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
-    monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", tmp_path / "none")
-    make_tiny_checkpoint(tmp_path)
+    monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", home / "none")
+    make_tiny_checkpoint(home)
     opened = AppTest.from_file(APP, default_timeout=60).run()
     return opened.switch_page("viz/pages/passkey/page.py").run()
 

@@ -12,7 +12,7 @@ from model.studies.passkey.cell_by_cell import run_passkey
 from model.studies.passkey.fork import run_forked
 from model.studies.passkey.questions import QUESTIONS
 from model.studies.passkey.words import SHAPES
-from tests.model.studies.passkey.test_passkey import DOCUMENT, a_task, empty, model, tokenizer  # noqa: F401
+from tests.support.passkey import DOCUMENT, a_task, empty
 
 LENGTHS = (340, 341, 500)
 
@@ -25,7 +25,7 @@ def asking(question: str, **changes):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_prompts_are_as_long_as_they_say_and_tell_what_they_ask_for(tokenizer, question, language):  # noqa: F811
+def test_prompts_are_as_long_as_they_say_and_tell_what_they_ask_for(tokenizer, question, language):
     task = asking(question, language=language, filler="text")
     prompts = Prompts(task, tokenizer, DOCUMENT)
     for length, depth in task.cells:
@@ -45,7 +45,7 @@ def test_prompts_are_as_long_as_they_say_and_tell_what_they_ask_for(tokenizer, q
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_a_question_is_answered_the_same_forked_and_from_scratch(model, tokenizer, question):  # noqa: F811
+def test_a_question_is_answered_the_same_forked_and_from_scratch(model, tokenizer, question):
     task = asking(question, trials=3)
     prompts = Prompts(task, tokenizer)
     right, found = (run(model, prompts, empty(task)) for run in (run_passkey, run_forked))
@@ -55,7 +55,7 @@ def test_a_question_is_answered_the_same_forked_and_from_scratch(model, tokenize
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_keys_of_every_shape(tokenizer, shape):  # noqa: F811
+def test_keys_of_every_shape(tokenizer, shape):
     prompts = Prompts(asking("passkey", shape=shape, digits=12), tokenizer)
     key = prompts.prompt(340, 0.5, 0)
     assert len(key.key) == len(key.key_ids) == 12 and set(key.key) <= set(SHAPES[shape])
@@ -79,7 +79,7 @@ def test_every_question_has_a_title_and_a_help_in_every_language():
         ({"question": "associative", "count": 26, "lengths": (120,)}, "passkey.too_short"),
     ],
 )
-def test_what_cannot_be_asked_is_one_sentence(tokenizer, changes, key):  # noqa: F811
+def test_what_cannot_be_asked_is_one_sentence(tokenizer, changes, key):
     with pytest.raises(UserError) as caught:
         Prompts(a_task(**changes), tokenizer)
     assert caught.value.key == key
@@ -88,7 +88,7 @@ def test_what_cannot_be_asked_is_one_sentence(tokenizer, changes, key):  # noqa:
         assert "{" not in sentence and "\n" not in sentence
 
 
-def test_more_states_than_memory_holds_are_refused_before_any_work(model, tokenizer, monkeypatch):  # noqa: F811
+def test_more_states_than_memory_holds_are_refused_before_any_work(model, tokenizer, monkeypatch):
     monkeypatch.setattr("model.studies.passkey.fork.free_memory", lambda: 1000)
     task = a_task(filler="text", trials=900, lengths=(120,))
     with pytest.raises(UserError, match="900 trials"):

@@ -24,7 +24,7 @@ from model.studies.passkey.fork import plan, run_forked
 from model.studies.passkey.shared_mamba2 import advance, write
 from model.studies.passkey.shared_prefix import SharedContinuation
 from model.studies.passkey.shared_scans import shared_scan, state_scan
-from tests.model.studies.passkey.test_passkey import DOCUMENT, a_task, empty, model, tokenizer  # noqa: F401
+from tests.support.passkey import DOCUMENT, a_task, empty
 
 STRATEGIES = [
     {},
@@ -91,7 +91,7 @@ def test_what_is_forgotten_by_the_end_need_not_be_written(ngroups, lengths, deca
         assert (min(width) < max(width)) == (len(lengths) > 1 and (ngroups == 1 or max(lengths) > 5))
 
 
-def scans_of(model, settings):  # noqa: F811
+def scans_of(model, settings):
     """As ``open_reader`` makes them, with made-up norms."""
     norms = torch.full((model.config.nheads,), 0.05)
     return lambda kernel=chunked_scan: [mitigated(kernel, settings, norms)] * len(model.config.layers)
@@ -104,7 +104,7 @@ class Statistics(NamedTuple):
     std: np.ndarray
 
 
-def started(model, kind: str):  # noqa: F811
+def started(model, kind: str):
     """The memory that a reader of this kind starts from, made by the table of initial states."""
     random = np.random.default_rng(7)
     shape = len(model.config.layers), model.config.nheads
@@ -119,8 +119,8 @@ def started(model, kind: str):  # noqa: F811
 @pytest.mark.parametrize("start", INITIAL_STATES)
 @pytest.mark.parametrize(("filler", "quick"), [("sentence", True), ("text", True), ("sentence", False)])
 def test_every_cell_is_that_of_a_run_from_scratch(
-    model,  # noqa: F811
-    tokenizer,  # noqa: F811
+    model,
+    tokenizer,
     settings,
     start,
     filler,
@@ -144,7 +144,7 @@ def test_every_cell_is_that_of_a_run_from_scratch(
 
 
 @pytest.mark.parametrize("settings", [{}, {"window": 100}, {"state_norm": 0.5}])
-def test_in_float32_within_rounding(model, tokenizer, settings):  # noqa: F811
+def test_in_float32_within_rounding(model, tokenizer, settings):
     import copy
 
     single = copy.deepcopy(model).float()
@@ -157,7 +157,7 @@ def test_in_float32_within_rounding(model, tokenizer, settings):  # noqa: F811
         assert found.cells[place].probability == pytest.approx(cell.probability, rel=1e-3), place
 
 
-def test_places_of_doubled_lengths_coincide_and_lie_where_they_should(tokenizer):  # noqa: F811
+def test_places_of_doubled_lengths_coincide_and_lie_where_they_should(tokenizer):
     task = a_task(lengths=(4096, 8192, 16384), depths=even_depths(10), trials=1, digits=5)
     prompts = Prompts(task, tokenizer)
     places = {(length, depth): prompts.place(length, depth, 0) for length, depth in task.cells}
@@ -169,7 +169,7 @@ def test_places_of_doubled_lengths_coincide_and_lie_where_they_should(tokenizer)
     assert len(plan(prompts, task.cells, 8)) == 10 + 5 + 5
 
 
-def test_the_map_fills_coarse_to_fine_and_a_row_from_its_short_end(model, tokenizer):  # noqa: F811
+def test_the_map_fills_coarse_to_fine_and_a_row_from_its_short_end(model, tokenizer):
     task = a_task(lengths=(120, 240, 480), depths=even_depths(5), trials=2)
     seen: list[tuple[int, float]] = []
 
@@ -181,7 +181,7 @@ def test_the_map_fills_coarse_to_fine_and_a_row_from_its_short_end(model, tokeni
     assert {depth for _, depth in seen[:9]} == {0.0, 0.5, 1.0} and len(seen) == 15
 
 
-def test_what_follows_a_told_sentence_at_once_is_not_shared(model, tokenizer, monkeypatch):  # noqa: F811
+def test_what_follows_a_told_sentence_at_once_is_not_shared(model, tokenizer, monkeypatch):
     """Trials that are told the same leave the trunk as one row, whose window the sentence is still in."""
     monkeypatch.setattr("model.reading.stream.SEGMENT", 1)
     item = Prompts.item
@@ -196,7 +196,7 @@ def test_what_follows_a_told_sentence_at_once_is_not_shared(model, tokenizer, mo
         assert found.cells[place].probability == pytest.approx(cell.probability, rel=1e-8), place
 
 
-def test_threads_that_begin_afterwards_have_as_many_threads_as_before(model, tokenizer):  # noqa: F811
+def test_threads_that_begin_afterwards_have_as_many_threads_as_before(model, tokenizer):
     task = a_task(lengths=(150,), depths=even_depths(2), trials=2)
     before = torch.get_num_threads()
     run_forked(model, Prompts(task, tokenizer), empty(task), workers=2)
@@ -204,7 +204,7 @@ def test_threads_that_begin_afterwards_have_as_many_threads_as_before(model, tok
         assert pool.submit(torch.get_num_threads).result() == before == torch.get_num_threads()
 
 
-def test_branches_share_what_comes_before_the_first_scan(model, tokenizer, monkeypatch):  # noqa: F811
+def test_branches_share_what_comes_before_the_first_scan(model, tokenizer, monkeypatch):
     monkeypatch.setattr("model.reading.stream.SEGMENT", 30)
     task = a_task(lengths=(150, 600), depths=even_depths(4), trials=3)
     prompts, scans, shared = Prompts(task, tokenizer), scans_of(model, {}), []
@@ -219,7 +219,7 @@ def test_branches_share_what_comes_before_the_first_scan(model, tokenizer, monke
         assert again.cells[place].probability == pytest.approx(cell.probability, rel=1e-12)
 
 
-def test_a_forked_run_reads_far_fewer_tokens(model, tokenizer, monkeypatch):  # noqa: F811
+def test_a_forked_run_reads_far_fewer_tokens(model, tokenizer, monkeypatch):
     task = a_task(lengths=(2048, 4096), depths=even_depths(10), trials=2, digits=5)
     prompts = Prompts(task, tokenizer)
     read = []
@@ -238,7 +238,7 @@ def test_a_forked_run_reads_far_fewer_tokens(model, tokenizer, monkeypatch):  # 
     assert 3000 < sum(read) - remembered < 4096
 
 
-def test_cancel_keeps_finished_cells_and_a_second_run_does_only_the_rest(model, tokenizer):  # noqa: F811
+def test_cancel_keeps_finished_cells_and_a_second_run_does_only_the_rest(model, tokenizer):
     task = a_task(trials=3)
     prompts = Prompts(task, tokenizer)
     whole = run_forked(model, prompts, empty(task))
@@ -258,7 +258,7 @@ def test_cancel_keeps_finished_cells_and_a_second_run_does_only_the_rest(model, 
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_what_fails_in_a_thread_is_raised_and_ends_the_others(model, tokenizer, workers, monkeypatch):  # noqa: F811
+def test_what_fails_in_a_thread_is_raised_and_ends_the_others(model, tokenizer, workers, monkeypatch):
     def said(self, state, ids, scored):
         raise MemoryError
 
@@ -267,13 +267,13 @@ def test_what_fails_in_a_thread_is_raised_and_ends_the_others(model, tokenizer, 
         run_forked(model, Prompts(a_task(), tokenizer), empty(a_task()), workers=workers)
 
 
-def test_threads_do_not_change_how_many_torch_uses(model, tokenizer):  # noqa: F811
+def test_threads_do_not_change_how_many_torch_uses(model, tokenizer):
     before = torch.get_num_threads()
     run_forked(model, Prompts(a_task(), tokenizer), empty(a_task()), workers=3)
     assert torch.get_num_threads() == before
 
 
-def test_few_rows_at_a_time_change_nothing(model, tokenizer, monkeypatch):  # noqa: F811
+def test_few_rows_at_a_time_change_nothing(model, tokenizer, monkeypatch):
     task = a_task(trials=5)
     prompts = Prompts(task, tokenizer)
     whole = run_forked(model, prompts, empty(task))

@@ -44,13 +44,12 @@ def no_page_as_main(monkeypatch):
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(home, monkeypatch):
     from tests.support.tiny import make_tiny_checkpoint
 
-    monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    make_tiny_checkpoint(tmp_path)
-    return tmp_path
+    make_tiny_checkpoint(home)
+    return home
 
 
 def pieces_of(home, text: str = SWEEP, folder: str = "results"):

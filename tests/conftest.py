@@ -1,0 +1,26 @@
+"""What every test may count on: a data folder that is not the user's, and on demand one of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_folder_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes the data folder of the person who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path_factory.mktemp("unused")))
+        yield
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data folder of the test's own; models that were loaded from it are forgotten afterwards."""
+    from tests.support.homes import forget_models
+
+    monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
+    yield tmp_path
+    forget_models()
