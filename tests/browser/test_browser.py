@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from model.messages import LANGUAGES, message
 from sample_data import sample_text
+from viz.app.navigation import PAGES
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -19,7 +21,19 @@ QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
-PAGES = ("", "state_norms", "state_map", "passkey", "remembrance", "lab", "evidence", "compare", "documents")
+SEEN = {
+    "overview": "overview.what_title",
+    "state_norms": "state_norms.half_life_title",
+    "state_map": "state_map.caution",
+    "passkey": "passkey.map_title",
+    "effective_context": "effective_context.which_length",
+    "lab": "lab.nothing_yet",
+    "evidence": "evidence.column_verdict",
+    "compare": "compare.figures_title",
+    "documents": "documents.recordings",
+    "models": "models.here",
+}
+"""A message without placeholders that each page shows."""
 SETTLED = "[data-testid='stApp'][data-test-script-state='notRunning']"
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
@@ -49,9 +63,9 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(20)
-    told = (home / "server.log").read_text()
-    assert "Traceback" not in told, told
-    assert "will be removed" not in told, told
+    log_text = (home / "server.log").read_text()
+    assert "Traceback" not in log_text, log_text
+    assert "will be removed" not in log_text, log_text
 
 
 def test_a_newcomer_reads_a_document_of_their_own(address: str, tmp_path: Path) -> None:
@@ -82,11 +96,13 @@ def test_a_newcomer_reads_a_document_of_their_own(address: str, tmp_path: Path) 
         run.click()
         page.get_by_text("報告書.txt, read by mamba2-base").first.wait_for(timeout=240_000)
 
-        for name in PAGES:
-            page.goto(f"{address}/{name}")
-            page.wait_for_selector(SETTLED)
-            page.wait_for_timeout(500)
-            assert page.locator("[data-testid='stException']").count() == 0, name
+        assert SEEN.keys() == PAGES.keys()
+        for language in LANGUAGES:
+            for name, key in SEEN.items():
+                page.goto(f"{address}/{'' if name == 'overview' else name}?lang={language}")
+                page.wait_for_selector(SETTLED)
+                page.get_by_test_id("stMain").get_by_text(message(key, language)).first.wait_for()
+                assert page.locator("[data-testid='stException']").count() == 0, name
         browser.close()
     outside = {url for url in asked if not url.startswith((address, f"ws://{address[7:]}", "data:", "blob:"))}
     assert not outside

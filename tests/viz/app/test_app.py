@@ -1,73 +1,17 @@
-"""The app as people use it: every page in both languages, a reading from Run to result, sessions that stay apart."""
+"""The app as people use it: the first screen, links, a reading from Run to result, sessions that stay apart."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from model.recording.reader import recordings
-from tests.support.recordings import synthetic_recording
-from tests.support.tiny import make_tiny_checkpoint, tiny_text
+from tests.support.app import PAGES, sound, until, words
+from tests.support.tiny import tiny_text
 from viz.app import session
 from viz.jobs import registry as jobs
-
-ROOT = Path(__file__).parents[3]
-PAGES = sorted(file.parent.name for file in (ROOT / "viz" / "pages").glob("*/page.py"))
-LANGUAGES = {"en": "en-GB", "ja": "ja-JP"}
-
-
-@pytest.fixture(scope="module")
-def shelves(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A home with a tiny model, and a folder of shipped recordings."""
-    home, shipped = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("shipped")
-    make_tiny_checkpoint(home)
-    synthetic_recording(shipped, 12_000, document_name="log.txt", title="log.txt")
-    synthetic_recording(
-        shipped, 12_000, document_name="log.txt", title="log.txt", mitigations=(("decay", 4.0),), collapse=False
-    )
-    return home, shipped
-
-
-@pytest.fixture
-def open_app(shelves: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., AppTest]]:
-    """Opens a new browser session."""
-    monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(shelves[0]))
-    monkeypatch.setattr(session, "SHIPPED", shelves[1])
-
-    def start(language: str = "en", theme: str = "light", **query: str) -> AppTest:
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-        app.context = {"locale": LANGUAGES[language], "theme": theme}
-        for name, value in query.items():
-            app.query_params[name] = value
-        return app.run()
-
-    yield start
-    for job in jobs.registry().jobs():
-        job.cancel()
-        job.wait(20)
-
-
-def sound(app: AppTest) -> AppTest:
-    """The same app, if it shows neither an exception nor an error."""
-    assert not app.exception, app.exception[0].value
-    assert not app.error, app.error[0].value
-    return app
-
-
-def words(app: AppTest) -> str:
-    return " ".join(
-        str(element.value) for kind in ("header", "markdown", "caption", "info") for element in app.get(kind)
-    )
-
-
-def until(app: AppTest, holds: Callable[[AppTest], bool], seconds: float = 60) -> AppTest:
-    deadline = time.monotonic() + seconds
-    while not holds(app.run()):
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.1)
-    return app
 
 
 def reading(app: AppTest) -> jobs.Job | None:
@@ -75,14 +19,6 @@ def reading(app: AppTest) -> jobs.Job | None:
 
 
 # -- every page ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("theme_name", ["light", "dark"])
-@pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("page", PAGES)
-def test_every_page_opens(page: str, language: str, theme_name: str, open_app: Callable[..., AppTest]) -> None:
-    app = open_app(language, theme_name)
-    sound(app.switch_page(f"viz/pages/{page}/page.py").run())
 
 
 def test_first_screen_is_a_finished_recording_of_the_plain_model(open_app: Callable[..., AppTest]) -> None:
