@@ -65,6 +65,15 @@ PRESETS: dict[str, ModelConfig] = {
     "mamba2-base": ModelConfig(
         layers=("mamba2",) * 2, d_model=128, d_state=64, headdim=32, vocab_size=2048, train_length=256
     ),
+    "gated-deltanet-base": ModelConfig(
+        layers=("gated_deltanet",) * 2,
+        d_model=128,
+        d_state=64,
+        headdim=64,
+        ngroups=2,
+        vocab_size=2048,
+        train_length=256,
+    ),
     # The shape of the published 130M checkpoint (arXiv 2405.21060): random weights, for measuring speed only.
     "mamba2-130m": ModelConfig(
         layers=("mamba2",) * 24, d_model=768, d_state=128, headdim=64, vocab_size=50288, train_length=2048

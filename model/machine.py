@@ -1,10 +1,28 @@
-"""What this machine has left for a model: bytes of memory, on the CPU or on a GPU. No torch for the CPU."""
+"""What this machine has for a model: its devices, and the bytes of memory that are left. No torch for the CPU."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import psutil
+
+from model.errors import UserError
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def chosen_device(choice: str) -> str:
+    """ "cpu" or "cuda" for one of DEVICES: "auto" takes the GPU where there is one.
+
+    UserError for another word, or for a GPU that is not there.
+    """
+    import torch
+
+    if choice not in DEVICES:
+        raise UserError("machine.unknown_device", name=choice, known=", ".join(DEVICES))
+    if choice == "cuda" and not torch.cuda.is_available():
+        raise UserError("machine.no_gpu")
+    return "cuda" if choice != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def free_memory(device: str = "cpu") -> int:

@@ -10,6 +10,7 @@ import typer
 from model.checkpoints.catalogue import model_card
 from model.cli.options import set_threads
 from model.errors import UserError
+from model.machine import chosen_device
 from model.recording.reader import Recording
 from model.training.interventions import described, parse_interventions
 from model.training.post_config import PostTrainConfig
@@ -23,6 +24,7 @@ def train(
     d_state: Annotated[int | None, typer.Option(help="Size of a head's state instead of the preset's.")] = None,
     train_length: Annotated[int | None, typer.Option(help="Tokens of a sequence instead of the preset's.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes the GPU where there is one.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
     """Train a model from scratch on text files; run again after an interruption, it goes on where it was."""
@@ -30,7 +32,7 @@ def train(
 
     set_threads(threads)
     config = train_config(preset, steps=steps, seed=seed, d_state=d_state, train_length=train_length)
-    train_checkpoint(config, text_groups(text), out, echo=typer.echo)
+    train_checkpoint(config, text_groups(text), out, echo=typer.echo, device=chosen_device(device))
 
 
 def post_train(

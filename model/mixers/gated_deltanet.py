@@ -19,6 +19,7 @@ from kernels.types import Scan
 from model.arch.layers import Linear, RMSNorm
 from model.config import ModelConfig
 from model.mixers.delta_keys import DeltaKeys
+from model.mixers.steps import slow_start
 from model.state import LayerState
 
 
@@ -32,8 +33,7 @@ class GatedDeltaNet(nn.Module):
         self.keys = DeltaKeys(config, config.ngroups)
         self.z_proj = Linear(config.d_model, config.d_inner)
         self.b_proj, self.a_proj = Linear(config.d_model, config.nheads), Linear(config.d_model, config.nheads)
-        self.dt_bias = nn.Parameter(torch.ones(config.nheads))
-        self.A_log = nn.Parameter(torch.empty(config.nheads).uniform_(0.01, 16).log())
+        self.dt_bias, self.A_log = map(nn.Parameter, slow_start(config.nheads))
         self.norm = RMSNorm(config.headdim, config.norm_eps)
         self.o_proj = Linear(config.d_inner, config.d_model)
 

@@ -24,6 +24,7 @@ from kernels.layer import gated_norm, mixer_inputs
 from kernels.types import Scan, ScanInputs
 from model.arch.layers import Linear, RMSNorm
 from model.config import ModelConfig
+from model.mixers.steps import slow_start
 from model.state import LayerState, empty_layer
 
 
@@ -48,9 +49,8 @@ class Mamba2(nn.Module):
     def reset_parameters(self) -> None:
         """The paper's initialisation, but for A, uniform in [0.001, 0.1] and not in [1, 16]: all start slow."""
         config = self.config
-        step = torch.exp(torch.empty_like(self.dt_bias).uniform_(math.log(1e-3), math.log(1e-1)))
-        self.dt_bias.copy_(step + torch.log(-torch.expm1(-step)))  # the inverse of softplus
-        self.A_log.copy_(torch.empty_like(self.A_log).uniform_(0.001, 0.1).log())
+        for parameter, start in zip((self.dt_bias, self.A_log), slow_start(config.nheads), strict=True):
+            parameter.copy_(start)
         bound = config.d_conv**-0.5
         self.conv_weight.uniform_(-bound, bound)
         self.conv_bias.uniform_(-bound, bound)

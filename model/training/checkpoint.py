@@ -61,8 +61,11 @@ def train_checkpoint(
     *,
     echo: Callable[[str], None],
     stop: Callable[[], bool] = lambda: False,
+    device: str = "cpu",
 ) -> None:
-    """Train from scratch on ``groups`` of files and write a checkpoint to ``out``; goes on from an interrupted run.
+    """Train from scratch on ``groups`` of files and write a checkpoint to ``out``; resumes an interrupted run.
+
+    ``device`` trains; what is written is the same kind of checkpoint on any.
 
     The last 3% of every file is held out: neither tokenizer nor weights see it.
     """
@@ -86,7 +89,7 @@ def train_checkpoint(
             f"recall {step.recall:.3f}  {step.seconds:6.0f} s"
         )
 
-    model = train(config, sampler, save, report, stop)
+    model = train(config, sampler, save, report, stop, device=device)
     echo("recording the states it explores")
     write_checkpoint(out, model, tokenizer, streams, {"command": typed_command(), "config": asdict(config)})
     echo(f"checkpoint written to {out}")

@@ -95,6 +95,7 @@ def run_steps(
     ``stop()`` is asked before every step: when it turns true, the run saves itself and returns. ``about`` is written
     into every save (see :func:`read_about`).
     """
+    device = model.embedding.weight.device
     optimizer = torch.optim.AdamW(parameter_groups(model, schedule), schedule.learning_rate, betas=(0.9, 0.95))
     step = first = restore(save, model, optimizer, course) if save.exists() else 0
     scans = [partial(scan, chunk=TRAINING_CHUNK)] * len(model.config.layers)
@@ -103,7 +104,8 @@ def run_steps(
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step)
         tokens, weights, state = course.draw(step)
-        with torch.autocast("cpu", torch.bfloat16):
+        tokens, weights = tokens.to(device), weights.to(device)
+        with torch.autocast(device.type, torch.bfloat16):
             logits, after = model(tokens[:, :-1], state, scans)
         losses = token_losses(logits, tokens[:, 1:])
         loss = (losses * weights).sum() / weights.sum()
@@ -173,7 +175,12 @@ def restore(path: Path, model: LanguageModel, optimizer: torch.optim.Optimizer, 
         parameter.data.copy_(tensors[f"model.{name}"])
         moments = {moment: tensors.get(f"{moment}.{name}") for moment in ("step", "exp_avg", "exp_avg_sq")}
         if moments["step"] is not None:
-            optimizer.state[parameter] = {key: value for key, value in moments.items() if value is not None}
+            # The optimizer counts its steps on the CPU, whatever holds the weights.
+            optimizer.state[parameter] = {
+                key: value if key == "step" else value.to(parameter.device)
+                for key, value in moments.items()
+                if value is not None
+            }
             steps = int(moments["step"].item())
     course.load(course_tensors(tensors))
     return steps

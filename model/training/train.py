@@ -81,12 +81,14 @@ def train(
     save: Path,
     report: Callable[[StepReport], None],
     stop: Callable[[], bool] = lambda: False,
+    *,
+    device: str = "cpu",
 ) -> LanguageModel:
-    """Train from scratch, or go on from ``save`` if that file is there; returns the model.
+    """Train from scratch on ``device``, or resume from ``save`` if that file is there; returns the model on the CPU.
 
     ``report`` is called every 50 steps; when ``stop()`` turns true the run saves itself and returns what it has.
     """
     torch.manual_seed(config.seed)
-    model = LanguageModel(config.model)
+    model = LanguageModel(config.model).to(device)
     run_steps(model, config, FromScratch(config, sampler), save, report, stop)
-    return model
+    return model.to("cpu")
