@@ -30,14 +30,14 @@ def is_dark() -> bool:
 
 
 _FOLLOW = """
-let told = null
+let sent = null
 export default function ({ data, setTriggerValue }) {
   const look = () => {
     const app = document.querySelector(".stApp")
     const [red, green, blue] = getComputedStyle(app).backgroundColor.match(/\\d+/g).map(Number)
     const dark = red + green + blue < 384
-    if (dark === data.dark) told = null
-    else if (told !== dark) setTriggerValue("changed", (told = dark))
+    if (dark === data.dark) sent = null
+    else if (sent !== dark) setTriggerValue("changed", (sent = dark))
   }
   const timer = setInterval(look, 300)
   return () => clearInterval(timer)

@@ -122,11 +122,11 @@ def test_a_short_run_ends_with_a_model_that_the_sidebar_lists(page, tiny, langua
     name.set_value("tiny").run()
     page.button(key="lab_keep").click().run()
     assert message("lab.name_taken", language, name="tiny")[:5] in page.error[0].value and len(available()) == 1
-    name.set_value("cured-1").run()
+    name.set_value("carried-1").run()
     page.button(key="lab_keep").click().run()
     assert not page.error and not page.exception and page.success
-    assert page.selectbox(key="model").options == ["cured-1", "tiny"] and page.selectbox(key="model").value == "tiny"
-    folder = model_card("cured-1").path
+    assert page.selectbox(key="model").options == ["carried-1", "tiny"] and page.selectbox(key="model").value == "tiny"
+    folder = model_card("carried-1").path
     assert {file.name for file in folder.iterdir()} == {
         "config.json",
         "model.safetensors",
@@ -136,7 +136,7 @@ def test_a_short_run_ends_with_a_model_that_the_sidebar_lists(page, tiny, langua
     }
     made = json.loads((folder / "training.json").read_text("utf-8"))
     assert made["config"]["interventions"] == [["carried", 0.98]] and made["base_weights"] == model_card("tiny").weights
-    assert run(prepared(tiny_text(200), "cured-1"), tiny / "read").complete
+    assert run(prepared(tiny_text(200), "carried-1"), tiny / "read").complete
 
 
 def upload(page, words: int):
@@ -293,7 +293,7 @@ def test_the_pictures_have_before_now_and_floor(monkeypatch):
     assert [trace.line.dash for trace in named] == ["dot", "dash", "dot", "solid"]
     assert len(plotly.io.to_json(drawn)) < 100_000
     rows = table(result)
-    assert list(rows["to_token"])[-1] == 8192 and len(rows) == len(middles(8192)) and "step_10_fresh_memory" in rows
+    assert list(rows["to_token"])[-1] == 8192 and len(rows) == len(middles(8192)) and "step_10_fresh_state" in rows
     assert list(training_table(result)["loss"]) == [4.0, 3.9]
 
 

@@ -75,8 +75,8 @@ def run(page: AppTest) -> AppTest:
 
 @pytest.mark.parametrize("language", LOCALES)
 def test_a_link_shows_two_results_and_where_they_differ(open_page, tmp_path, language):
-    plain, mended = kept(tmp_path)
-    page = sound(open_page(language, pk_result=plain.key, pk_other=mended.key))
+    plain, mitigated = kept(tmp_path)
+    page = sound(open_page(language, pk_result=plain.key, pk_other=mitigated.key))
     assert page.selectbox(key="pk_result").value == plain.key
     maps, difference = charts(page)[:2]
     drawn = [trace for trace in maps["data"] if trace["type"] == "heatmap"]
@@ -166,8 +166,8 @@ def test_a_cancelled_test_keeps_what_there_is_and_can_go_on(open_page):
 
 @pytest.mark.parametrize("language", LOCALES)
 def test_a_cell_is_looked_into(open_page, tmp_path, language):
-    plain, mended = kept(tmp_path)
-    page = open_page(language, pk_result=plain.key, pk_other=mended.key)
+    plain, mitigated = kept(tmp_path)
+    page = open_page(language, pk_result=plain.key, pk_other=mitigated.key)
     sound(page.selectbox(key="pk_length").set_value(512).run())
     before = [chart["data"] for chart in charts(page)]
     drawn = len(before)
@@ -202,7 +202,7 @@ def test_pictures_of_a_cell():
         asked=(128_000, 128_000),
     )
     assert explained.correct == (True, False)
-    known = [("plain", explained), ("mended", explained)]
+    known = [("plain", explained), ("mitigated", explained)]
     drawn = digits(known, dark=False)
     assert [list(row) for row in drawn.data[0].text] == [["1", "2"], ["3", "4→↵"]]
     assert (drawn.layout.coloraxis.cmin, drawn.layout.coloraxis.cmax) == (0, 1)

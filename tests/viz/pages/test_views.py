@@ -167,10 +167,10 @@ def test_labels_do_not_cover_each_other() -> None:
 
 def test_only_what_was_set_differently_is_listed(tmp_path: Path) -> None:
     plain = synthetic_recording(tmp_path, 3000)
-    mended = synthetic_recording(tmp_path, 3000, mitigations=(("decay", 4.0),), collapse=False)
-    assert compared.alike(plain, mended)
-    assert list(compared.differences([plain, mended])) == ["mitigation.decay"]
-    before, after = (compared.figures(recording, 3000) for recording in (plain, mended))
+    mitigated = synthetic_recording(tmp_path, 3000, mitigations=(("decay", 4.0),), collapse=False)
+    assert compared.alike(plain, mitigated)
+    assert list(compared.differences([plain, mitigated])) == ["mitigation.decay"]
+    before, after = (compared.figures(recording, 3000) for recording in (plain, mitigated))
     share, paid = compared.removed(after, before), compared.cost(after, before)
     assert share is not None
     assert share > 0.8
@@ -204,7 +204,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     folder = home / "recordings"
     synthetic_recording(folder, 40_000, title="plain", token_norms=True, keep_text=True)
-    synthetic_recording(folder, 40_000, title="mended", mitigations=(("decay", 4.0),), collapse=False)
+    synthetic_recording(folder, 40_000, title="mitigated", mitigations=(("decay", 4.0),), collapse=False)
     synthetic_recording(folder, 300, title="short", control=False)
     synthetic_recording(folder, 40_000, title="cut", mitigations=(("window", 256.0),), read_tokens=32_768)
     return home
@@ -305,14 +305,14 @@ def test_a_state_leads_to_its_text(open_page: Callable[..., AppTest], kept: Path
 
 
 def test_umap_is_computed_once_and_kept(open_page: Callable[..., AppTest], kept: Path) -> None:
-    app = open_page("state_map", "mended", map_layer="Layer 0")
+    app = open_page("state_map", "mitigated", map_layer="Layer 0")
     app.button(key="map_compute").click().run()
     deadline = time.monotonic() + 120
     while len(app.get("plotly_chart")) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.2)
         sound(app.run())
-    recording = next(one for one in recordings(kept / "recordings") if one.title == "mended")
+    recording = next(one for one in recordings(kept / "recordings") if one.title == "mitigated")
     made = map_job.States(recording, explored(recording), 0)
     stored = map_job.umap_map(made)
     assert stored is not None
@@ -341,9 +341,9 @@ def test_unlike_recordings_are_left_out_unless_wanted(open_page: Callable[..., A
     keys = {recording.title: recording.key for recording in recordings(kept / "recordings")}
     app = open_page("compare")
     assert app.selectbox(key="compare_baseline").value == keys["plain"]
-    assert set(app.multiselect(key="compare_others").value) == {keys["mended"], keys["cut"]}
+    assert set(app.multiselect(key="compare_others").value) == {keys["mitigated"], keys["cut"]}
     assert not app.warning
-    sound(app.multiselect(key="compare_others").set_value([keys["mended"], keys["short"]]).run())
+    sound(app.multiselect(key="compare_others").set_value([keys["mitigated"], keys["short"]]).run())
     assert "short" in app.warning[0].value
     assert len(app.table[0].value.columns) == 2
     sound(app.toggle(key="compare_anyway").set_value(True).run())

@@ -14,7 +14,7 @@ from viz.jobs.measurements import Measurement, tokens_left
 from viz.jobs.progress import duration
 from viz.jobs.registry import Job
 
-CONTEXT = Measurement("remembrance", RemembranceResult, lambda result: len(result.distances))
+CONTEXT = Measurement("effective_context", RemembranceResult, lambda result: len(result.distances))
 """The measurement: its results, and the job that runs it."""
 
 

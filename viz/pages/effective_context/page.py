@@ -1,4 +1,4 @@
-"""The page "Remembrance"."""
+"""The page "Effective context"."""
 
 import streamlit as st
 

@@ -52,7 +52,7 @@ def render(chosen: Choices) -> None:
 
 def _controls(model: str, train_length: int) -> tuple[int, int, str | None]:
     """Length of a stretch in training lengths, number of end points, and the second model if one was chosen."""
-    with st.container(border=True, key="remembrance-settings"), st.container(horizontal=True):
+    with st.container(border=True, key="effective-context-settings"), st.container(horizontal=True):
         multiple = st.select_slider(
             t("effective_context.which_length"),
             LENGTHS,
@@ -122,7 +122,7 @@ def _results(
         return
     if shown != task:
         st.caption(t("effective_context.shown_other"))
-    with st.container(border=True, key="remembrance-finding"):
+    with st.container(border=True, key="effective-context-finding"):
         for place, (result, name) in enumerate(measured):
             words = finding(result, name, train_length)
             st.subheader(words, anchor=False) if place == 0 else st.markdown(words)
@@ -135,7 +135,7 @@ def _results(
     numbers = "; ".join(_numbers(result, name) for result, name in measured)
     chart(
         figure(results, names, train_length=train_length, dark=is_dark()),
-        key="remembrance_curve",
+        key="effective_context_curve",
         title=t("effective_context.curve_title"),
         explanation=t("effective_context.curve_explanation", limit=NOTICEABLE, length=shown.length),
         alt=t("effective_context.curve_alt", numbers=numbers),

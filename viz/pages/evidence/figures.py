@@ -1,4 +1,4 @@
-"""The pictures of the evidence: what cures leave, what mitigations cost, how states grow, and the capacity series."""
+"""The figures of the evidence: what training leaves of the collapse, what mitigations cost, state norms, capacity."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def bars(estimates: Sequence[Estimate]) -> dict[str, object]:
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.5, "width": 5}
 
 
-def cure_rows(found: Sequence[Finding]) -> list[tuple[str, Finding]]:
-    """Title and finding of every cure that was measured."""
+def trained_rows(found: Sequence[Finding]) -> list[tuple[str, Finding]]:
+    """Title and finding of every mitigation by training that was measured."""
     by_key = {finding.claim.key: finding for finding in found}
     rows = [(t(f"interventions.{role}_title"), by_key[f"left_{role}"]) for role in CURES]
     return [(title, finding) for title, finding in rows if finding.estimate is not None]
 
 
-def cures_figure(found: Sequence[Finding], *, dark: bool) -> go.Figure:
-    """The share of the base's excess that each cure leaves, with what is published."""
-    rows = cure_rows(found)
+def remaining_figure(found: Sequence[Finding], *, dark: bool) -> go.Figure:
+    """The share of the base's excess loss that remains after each mitigation by training, with what is published."""
+    rows = trained_rows(found)
     estimates = [finding.estimate for _, finding in rows if finding.estimate is not None]
     drawn = go.Figure()
     drawn.add_scatter(
@@ -68,7 +68,7 @@ def cures_figure(found: Sequence[Finding], *, dark: bool) -> go.Figure:
     )
     drawn.add_vline(x=1, line={"color": GREY, "dash": "dash", "width": 1.5})
     drawn.add_vline(x=0, line={"color": GREY, "width": 1})
-    drawn.update_xaxes(tickformat=".0%", title_text=t("evidence.cures_axis"))
+    drawn.update_xaxes(tickformat=".0%", title_text=t("evidence.remaining_axis"))
     drawn.update_yaxes(autorange="reversed", type="category")
     drawn.update_layout(template=template(dark), height=140 + 48 * len(rows), hovermode="closest", showlegend=True)
     return drawn
@@ -109,7 +109,7 @@ def mitigations_figure(found: Sequence[Finding], *, dark: bool) -> go.Figure:
 
 
 def state_curves(result: EvidenceResult) -> list[tuple[str, list[tuple[float, Estimate]]]]:
-    """Name and curve of the norm, of the base and of every cure that was read."""
+    """Name and curve of the norm, of the base and of every mitigation by training that was measured."""
     roles = [("base", t("evidence.who_base"))] + [(role, t(f"interventions.{role}_title")) for role in CURES]
     curves = [(name, norm_curve(result, role)) for role, name in roles if result.member(role) is not None]
     return [(name, curve) for name, curve in curves if curve]

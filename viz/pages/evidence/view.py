@@ -190,16 +190,16 @@ def _table(result: EvidenceResult, found: Sequence[Finding]) -> None:
 def _charts(result: EvidenceResult, found: Sequence[Finding]) -> None:
     """The four pictures, each where there is something to draw."""
     dark = is_dark()
-    cures, mitigations = figures.cure_rows(found), figures.mitigation_rows(found)
+    trained, mitigations = figures.trained_rows(found), figures.mitigation_rows(found)
     curves = figures.state_curves(result)
-    if cures:
-        named = [(title, finding.estimate) for title, finding in cures if finding.estimate is not None]
+    if trained:
+        named = [(title, finding.estimate) for title, finding in trained if finding.estimate is not None]
         chart(
-            figures.cures_figure(found, dark=dark),
-            key="evidence_cures",
-            title=t("evidence.cures_title"),
-            explanation=t("evidence.cures_explanation"),
-            alt=t("evidence.cures_alt", numbers=", ".join(f"{title} {value.mean:.0%}" for title, value in named)),
+            figures.remaining_figure(found, dark=dark),
+            key="evidence_remaining",
+            title=t("evidence.remaining_title"),
+            explanation=t("evidence.remaining_explanation"),
+            alt=t("evidence.remaining_alt", numbers=", ".join(f"{title} {value.mean:.0%}" for title, value in named)),
             data=figures.estimates_table([(title, "excess_left", value) for title, value in named]),
         )
     if mitigations:
@@ -234,13 +234,13 @@ def _capacity(result: EvidenceResult, dark: bool) -> None:
         st.info(t("evidence.capacity_few", count=len(models)), icon=":material/straighten:")
         return
     rows = figures.capacity_table(result)
-    told = []
+    numbers = []
     for place, member in enumerate(models):
         ratio, recall = (
             rows[t("evidence.capacity_column_ratio")][place],
             rows[t("evidence.capacity_column_recall")][place],
         )
-        told.append(
+        numbers.append(
             t(
                 "evidence.capacity_one",
                 name=member.name,
@@ -255,7 +255,7 @@ def _capacity(result: EvidenceResult, dark: bool) -> None:
         key="evidence_capacity",
         title=t("evidence.capacity_title"),
         explanation=t("evidence.capacity_explanation"),
-        alt=t("evidence.capacity_alt", numbers="; ".join(told)),
+        alt=t("evidence.capacity_alt", numbers="; ".join(numbers)),
         data=rows,
     )
     st.markdown(f"**{t('evidence.capacity_table')}**")

@@ -19,7 +19,7 @@ FIRST = "carried"
 def controls(chosen: Choices, picked: bool = False) -> tuple[str, float, lab_texts.TrainingText | None, labs.Numbers]:
     """Intervention, share of the steps, training text (None if there is none yet), and the numbers of a run.
 
-    ``picked``: whether stretches of the chosen document are picked to start from.
+    ``picked``: whether spans of the chosen document are picked to start from.
     """
     usable = [
         name

@@ -1,4 +1,4 @@
-"""The pictures of the lab: the loss by position before, now and with a fresh memory; the training loss; the tables."""
+"""The figures of the lab: the loss by position before, now and with a fresh state; the training loss; the tables."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from viz.app.theme import BLUE, GREY, VERMILLION, template
 from viz.ui.curves import ink, mark_training_length, position_axis, translucent
 
 FAINT = 6
-"""Earlier curves that stay visible, faintly, so that one sees where the line came from."""
+"""Earlier curves that stay visible, faintly, to show how the line moved."""
 
 
 UNKNOWN = Interval(math.nan, math.nan, math.nan, 0)
 
 
 def figure(result: TrialResult, *, dark: bool) -> go.Figure:
-    """Loss by position on the watched document: the base dashed, the model as it is solid, fresh memory dotted."""
+    """Loss by position on the watched document: the base dashed, the current model solid, the fresh state dotted."""
     before, now = result.before, result.now
     assert before is not None and now is not None
     drawn = go.Figure()
@@ -91,7 +91,7 @@ def table(result: TrialResult) -> pd.DataFrame:
     edges = borders(result.tokens)
     columns = {"from_token": edges[:-1], "to_token": edges[1:]}
     for step, reading in result.readings:
-        columns |= {f"step_{step}": reading.loss, f"step_{step}_fresh_memory": reading.control}
+        columns |= {f"step_{step}": reading.loss, f"step_{step}_fresh_state": reading.control}
     return pd.DataFrame(columns)
 
 
@@ -101,7 +101,7 @@ def training_table(result: TrialResult) -> pd.DataFrame:
 
 
 def comparison(results: Sequence[TrialResult], names: Sequence[str]) -> pd.DataFrame:
-    """One row per finished run: what it changed on the document (nats per token), how, and as what it was kept."""
+    """One row per finished run: its change on the document (nats per token), its settings, and its saved name."""
     rows = []
     for result, kept in zip(results, names, strict=True):
         config, before, after = result.trial.config, result.before, result.now

@@ -16,7 +16,7 @@ from viz.app.language import plain, show_error, t
 from viz.app.theme import is_dark
 from viz.app.workspace import STATE_PREFIX
 from viz.pages.lab import job as labs
-from viz.pages.lab import stretches as lab_stretches
+from viz.pages.lab import spans as lab_spans
 from viz.pages.lab.controls import controls
 from viz.pages.lab.figures import comparison, figure, table, training_figure, training_table
 from viz.pages.lab.job import TRAINING
@@ -36,7 +36,7 @@ def render(chosen: Choices) -> None:
     TRAINING.collect()
     active = TRAINING.active
     document = session.document(chosen.document)
-    picks = lab_stretches.note(chosen)
+    picks = lab_spans.note(chosen)
     name, share, text, numbers = controls(chosen, bool(picks))
     trial = labs.trial_of(chosen, name, share, text, numbers, picks) if text is not None else None
     _run(trial, text, chosen, active)
@@ -50,7 +50,7 @@ def render(chosen: Choices) -> None:
     live = st.fragment(_results, run_every=LIVE if active else None)
     live(shown, plain(session.document_title(chosen.document)) if shown.document == document.sha256 else "", active)
     if not active:
-        lab_stretches.render(labs.result_of(shown), labs.plain_one(shown))
+        lab_spans.render(labs.result_of(shown), labs.plain_one(shown))
         _keep(labs.result_of(shown))
         _compared(shown)
 

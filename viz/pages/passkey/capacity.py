@@ -54,7 +54,7 @@ def render(task: PasskeyTask, known: Sequence[PasskeyResult]) -> None:
 
 
 def _chosen(task: PasskeyTask, known: Sequence[PasskeyResult]) -> list[Point]:
-    """The models that the user has chosen of those that were tested, unmended, in the way of ``task``."""
+    """The models that the user has chosen of those that were tested without mitigation, in the way of ``task``."""
     sizes = {name: card.config.state_size for name, card in available().items()}
     alike = [
         result

@@ -105,10 +105,10 @@ def norms(known: Known, trial: int, *, dark: bool) -> go.Figure:
                 hovertemplate="%{x:,}: %{y:.2f}<extra>%{fullData.name}</extra>",
             )
     explained = known[0][1]
-    (begin, end), asked = explained.told[trial], explained.asked[trial]
+    (begin, end), query = explained.told[trial], explained.asked[trial]
     drawn.add_vrect(x0=begin, x1=end, fillcolor=GREEN, opacity=0.35, line_width=0)
-    drawn.add_vline(x=asked, line={"color": VERMILLION, "dash": "dot", "width": 2})
-    for place, words in (((begin + end) / 2, "passkey.cell.told"), (asked, "passkey.cell.asked")):
+    drawn.add_vline(x=query, line={"color": VERMILLION, "dash": "dot", "width": 2})
+    for place, words in (((begin + end) / 2, "passkey.cell.needle"), (query, "passkey.cell.query")):
         label = {"text": t(words), "showarrow": False, "font": {"size": 11, "color": GREY}}
         right = place > explained.position[-1] * 0.8
         drawn.add_annotation(

@@ -45,7 +45,7 @@ def task_of(reader: Reader) -> tuple[PasskeyTask, str]:
             filler=filler,
             document=document,
             question=question,
-            **_told(question),
+            **_needle(question),
         )
         longest = st.select_slider(
             t("passkey.which_longest"),
@@ -76,8 +76,8 @@ def _filler() -> tuple[str, str, str]:
     return "text", document.sha256, document.text
 
 
-def _told(question: str) -> dict[str, Any]:
-    """How many things are told, and what a key is made of; only what the question has."""
+def _needle(question: str) -> dict[str, Any]:
+    """How many needles there are, and what a key is made of; only what the task has."""
     row, found = QUESTIONS[question], dict[str, Any]()
     if row.high > row.low:
         usual = min(max(row.low, 4), row.high)

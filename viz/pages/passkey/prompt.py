@@ -48,14 +48,14 @@ def render(results: Sequence[PasskeyResult], titles: Sequence[str], text: str | 
         except UserError as error:
             show_error(error)
             return
-        before, told, after, asked = prompt.pieces(prompts.tokenizer)
+        before, needle, after, query = prompt.pieces(prompts.tokenizer)
         _piece(t("passkey.prompt_before", tokens=prompt.told), before)
-        _piece(t("passkey.prompt_told", tokens=prompt.told_end - prompt.told), told)
+        _piece(t("passkey.prompt_needle", tokens=prompt.told_end - prompt.told), needle)
         _piece(t("passkey.prompt_after", tokens=prompt.asked - prompt.told_end), after)
-        _piece(t("passkey.prompt_asked", tokens=len(prompt.ids) - prompt.asked, answer=prompt.key), asked)
+        _piece(t("passkey.prompt_query", tokens=len(prompt.ids) - prompt.asked, answer=prompt.key), query)
         st.download_button(
             t("passkey.prompt_download"),
-            data=(before + told + after + asked).encode(),
+            data=(before + needle + after + query).encode(),
             file_name=f"passkey-{length}-{depth:g}-{trial}.txt",
             mime="text/plain",
             icon=":material/download:",

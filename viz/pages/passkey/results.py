@@ -98,7 +98,7 @@ def title(result: PasskeyResult) -> str:
 
 
 def reader_words(reader: Reader) -> str:
-    """How a reader is mended."""
+    """The mitigations and the initial state of a reader."""
     return t("passkey.plain") if reader.plain else describe(reader.strategy)
 
 

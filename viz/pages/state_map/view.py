@@ -23,7 +23,7 @@ from viz.app.session import explored_origin, text_of
 from viz.app.theme import EXPLORED, is_dark
 from viz.jobs.registry import Job, waiting_before
 from viz.jobs.state_map import Scores, States, pca_map, reference_of, scores, start_umap, umap_job, umap_map
-from viz.pages.state_map import novel_stretches
+from viz.pages.state_map import out_of_distribution
 from viz.pages.state_map.figures import figure, novelty_figure
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice, newly_clicked
@@ -72,7 +72,7 @@ def render(recording: Recording) -> None:
         if row is not None:  # before the slider that shows it is drawn
             st.session_state["map_at"] = int(position[row])
     _text_there(recording, found, position)
-    novel_stretches.render(States(recording, known, None))
+    out_of_distribution.render(States(recording, known, None))
 
 
 def _summary(found: Scores, layer: int | None, position: np.ndarray, recording: Recording) -> None:

@@ -333,7 +333,7 @@ def test_a_document_that_is_too_short_is_said_in_a_sentence(page):
             break
         time.sleep(0.1)
         page.run()
-    assert "shorter stretch" in page.error[0].value and not page.exception
+    assert "shorter span" in page.error[0].value and not page.exception
 
 
 def test_a_second_model_is_offered_if_it_shares_the_tokenizer(page, tmp_path):

@@ -1,4 +1,4 @@
-"""Are the picked stretches still new to the model after the cure, and what does its memory cost there now?"""
+"""The picked spans before and after training: the novelty of their states and the excess loss of the long memory."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from viz.app.language import t
 from viz.app.theme import BLUE, GREY, VERMILLION, is_dark, template
 from viz.ui.chart import chart
 from viz.ui.curves import ink, translucent
-from viz.ui.stretches import drop, picked, span
+from viz.ui.spans import drop, picked, span_words
 
 
 def note(chosen: Choices) -> tuple[Pick, ...]:
-    """Say which stretches are picked, or where to pick some; returns them."""
+    """Say which spans are picked, or where to pick some; returns them."""
     picks = picked(chosen)
     if not picks:
         st.caption(t("ui.spans.invitation"))
         return ()
-    with st.container(border=True, key="lab-stretches"):
+    with st.container(border=True, key="lab-spans"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            spans = ", ".join(span(pick.first, pick.last) for pick in picks)
+            spans = ", ".join(span_words(pick.first, pick.last) for pick in picks)
             st.markdown(t("ui.spans.picked", count=len(picks), spans=spans), width="stretch")
-            st.button(t("ui.spans.drop"), key="lab_drop_stretches", icon=":material/close:", on_click=drop)
+            st.button(t("ui.spans.drop"), key="lab_drop_spans", icon=":material/close:", on_click=drop)
         if chosen.document.startswith("upload:"):
             st.warning(t("ui.spans.confidential"), icon=":material/lock_open:")
     return picks
@@ -49,7 +49,7 @@ def render(result: TrialResult, plain: TrialResult | None) -> None:
     st.markdown(t("ui.spans.finding", **numbers, **rest) if known else t("ui.spans.finding_alone", **numbers))
     chart(
         figure(result.trial, before, after, control, dark=is_dark()),
-        key="lab_stretches_chart",
+        key="lab_spans_chart",
         title=t("ui.spans.result_title"),
         explanation=t("ui.spans.result_explanation"),
         alt=t("ui.spans.result_alt", count=len(result.trial.picks), **numbers),
@@ -65,12 +65,12 @@ def render(result: TrialResult, plain: TrialResult | None) -> None:
 
 
 def means(before: Figures, after: Figures) -> dict[str, float]:
-    """Means over the picked stretches, each counted once."""
+    """Means over the picked spans, each counted once."""
     return {
         "novelty_before": float(np.mean(before.novelty[:-1])),
         "novelty_after": float(np.mean(after.novelty[:-1])),
-        "cost_before": float(np.mean(before.excess[:-1])),
-        "cost_after": float(np.mean(after.excess[:-1])),
+        "excess_before": float(np.mean(before.excess[:-1])),
+        "excess_after": float(np.mean(after.excess[:-1])),
     }
 
 
@@ -79,18 +79,18 @@ def rests(before: Figures, after: Figures) -> dict[str, float]:
     return {
         "novelty_before": before.novelty[-1],
         "novelty_after": after.novelty[-1],
-        "cost_before": before.excess[-1],
-        "cost_after": after.excess[-1],
+        "excess_before": before.excess[-1],
+        "excess_after": after.excess[-1],
     }
 
 
 def places(trial: Trial) -> list[str]:
     """What the rows of :class:`~model.training.trial.Figures` are called."""
-    return [*(span(pick.first, pick.last) for pick in trial.picks), t("ui.spans.rest")]
+    return [*(span_words(pick.first, pick.last) for pick in trial.picks), t("ui.spans.rest")]
 
 
 def figure(trial: Trial, before: Figures, after: Figures, control: Figures | None, *, dark: bool) -> go.Figure:
-    """Novelty and cost, side by side, of each stretch and of the rest: hollow before, filled after, diamond control."""
+    """Novelty and excess loss of each span and of the rest: hollow before, filled after, diamond control."""
     drawn = make_subplots(rows=1, cols=2, horizontal_spacing=0.12)
     names = places(trial)
     series: list[tuple[str, Figures, dict[str, object]]] = [
@@ -124,14 +124,14 @@ def figure(trial: Trial, before: Figures, after: Figures, control: Figures | Non
     for column, limit in ((1, 1.0), (2, 0.0)):
         drawn.add_hline(limit, line={"color": GREY, "width": 1.2, "dash": "dash"}, row=1, col=column)
     drawn.update_yaxes(title_text=t("state_map.novelty"), rangemode="tozero", row=1, col=1)
-    drawn.update_yaxes(title_text=t("ui.spans.axis_cost"), row=1, col=2)
+    drawn.update_yaxes(title_text=t("ui.spans.axis_excess"), row=1, col=2)
     drawn.update_xaxes(type="category")
     drawn.update_layout(template=template(dark), height=380, hovermode="closest", uirevision=trial.key)
     return drawn
 
 
 def table(trial: Trial, before: Figures, after: Figures, control: Figures | None) -> pd.DataFrame:
-    """Every number, one row per stretch and one for the rest of the document, whose tokens are not given."""
+    """Every number, one row per span and one for the rest of the document, whose tokens are not given."""
     columns: dict[str, Sequence[object]] = {
         "from_token": [*(pick.first for pick in trial.picks), None],
         "to_token": [*(pick.last for pick in trial.picks), None],
@@ -141,19 +141,19 @@ def table(trial: Trial, before: Figures, after: Figures, control: Figures | None
             columns |= {
                 f"novelty_{name}": figures.novelty,
                 f"loss_{name}": figures.loss,
-                f"fresh_memory_{name}": figures.control,
-                f"cost_{name}": figures.excess,
+                f"fresh_state_{name}": figures.control,
+                f"excess_{name}": figures.excess,
             }
     return pd.DataFrame(columns)
 
 
 def shown(trial: Trial, before: Figures, after: Figures, control: Figures | None) -> pd.DataFrame:
-    """What of it stands on the page: novelty, loss and cost, each before, after and with plain fine-tuning."""
+    """What the page shows of it: novelty, loss and excess loss, each before, after and with plain fine-tuning."""
     columns: dict[str, Sequence[object]] = {t("ui.spans.column_tokens"): places(trial)}
     for what, values in (
         ("novelty", attrgetter("novelty")),
         ("loss", attrgetter("loss")),
-        ("cost", attrgetter("excess")),
+        ("excess", attrgetter("excess")),
     ):
         for name, figures in (("before", before), ("after", after), ("control", control)):
             if figures is not None:

@@ -1,4 +1,4 @@
-"""Which stretches of the document led the memory farthest from what it knows, and what stood there?"""
+"""The out-of-distribution spans of the document: where its states are farthest from the explored ones, and the text."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from model.recording.reader import Recording
 from viz.app.language import t
 from viz.app.session import text_of
 from viz.jobs.state_map import States, scores
-from viz.ui.stretches import document_of, pick, span
+from viz.ui.spans import document_of, pick, span_words
 
 SNIPPET, PASSAGE = 80, 1200
-"""Characters of a stretch that stand in the table, and below it once its row is ticked."""
+"""Characters of a span that the table shows, and that are quoted below it once its row is ticked."""
 LAYERS = 2
-"""Layers that are named in the table, those with the largest shares."""
+"""Layers that the table names: those with the largest shares."""
 
 
 def render(states: States) -> None:
@@ -27,13 +27,13 @@ def render(states: States) -> None:
     if np.isnan(scores(states).novelty).all():
         return
     found = _found(states.identity, states)
-    with st.container(border=True, key="novel-stretches"):
+    with st.container(border=True, key="out-of-distribution-spans"):
         st.markdown(f"**{t('ui.spans.title')}**", help=t("ui.spans.explanation"))
         if not found:
             st.caption(t("ui.spans.none"))
             return
         text = text_of(recording)
-        passages = [None if text is None else passage(recording, stretch, text) for stretch in found]
+        passages = [None if text is None else passage(recording, span, text) for span in found]
         event = st.dataframe(
             table(found, passages),
             hide_index=True,
@@ -41,9 +41,9 @@ def render(states: States) -> None:
                 t("ui.spans.column_novelty"): st.column_config.NumberColumn(format="%.2f"),
                 t("ui.spans.column_loss"): st.column_config.NumberColumn(format="%.2f"),
                 t("ui.spans.column_control"): st.column_config.NumberColumn(format="%.2f"),
-                t("ui.spans.column_cost"): st.column_config.NumberColumn(format="%+.2f"),
+                t("ui.spans.column_excess"): st.column_config.NumberColumn(format="%+.2f"),
             },
-            key=f"stretches_{recording.key}",
+            key=f"spans_{recording.key}",
             on_select="rerun",
             selection_mode="multi-row",
             alt=t("ui.spans.table_alt", count=len(found), novelty=found[0].novelty),
@@ -52,7 +52,7 @@ def render(states: States) -> None:
         for row in rows:
             if passages[row]:
                 _quote(found[row], passages[row] or "")
-        _cure(recording, [found[row] for row in rows] or found[:PICKED])
+        _training(recording, [found[row] for row in rows] or found[:PICKED])
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -61,19 +61,19 @@ def _found(identity: tuple[object, ...], _states: States) -> list[NovelStretch]:
 
 
 def table(found: list[NovelStretch], passages: list[str | None]) -> pd.DataFrame:
-    """One row per stretch; losses in nats per token."""
+    """One row per span; losses in nats per token."""
     rows = []
-    for stretch, words in zip(found, passages, strict=True):
-        layer, head = stretch.grown
+    for span, words in zip(found, passages, strict=True):
+        layer, head = span.grown
         rows.append(
             {
-                t("ui.spans.column_tokens"): span(stretch.first, stretch.last),
-                t("ui.spans.column_novelty"): stretch.novelty,
-                t("ui.spans.column_loss"): stretch.loss,
-                t("ui.spans.column_control"): stretch.control,
-                t("ui.spans.column_cost"): stretch.loss - stretch.control,
-                t("ui.spans.column_layers"): layers_in_words(stretch.layers),
-                t("ui.spans.column_head"): t("ui.spans.head", layer=layer, head=head, growth=stretch.growth),
+                t("ui.spans.column_tokens"): span_words(span.first, span.last),
+                t("ui.spans.column_novelty"): span.novelty,
+                t("ui.spans.column_loss"): span.loss,
+                t("ui.spans.column_control"): span.control,
+                t("ui.spans.column_excess"): span.loss - span.control,
+                t("ui.spans.column_layers"): layers_in_words(span.layers),
+                t("ui.spans.column_head"): t("ui.spans.head", layer=layer, head=head, growth=span.growth),
                 t("ui.spans.column_text"): " ".join((words or "")[-2 * SNIPPET :].split())[-SNIPPET:],
             }
         )
@@ -88,20 +88,20 @@ def layers_in_words(shares: np.ndarray) -> str:
     return " · ".join(t("ui.spans.layer_share", layer=layer, share=shares[layer]) for layer in largest)
 
 
-def passage(recording: Recording, stretch: NovelStretch, text: str) -> str:
-    """What the memory read of ``stretch`` before its most novel state, the end of it where it is long."""
-    rows = np.searchsorted(recording.array("position"), [stretch.first, stretch.at])
+def passage(recording: Recording, span: NovelStretch, text: str) -> str:
+    """The text of ``span`` before its most novel state; of a long one, the end."""
+    rows = np.searchsorted(recording.array("position"), [span.first, span.at])
     first, here = (int(recording.array("character")[row]) for row in rows)
     return text[max(first, here - PASSAGE) : here]
 
 
-def _quote(stretch: NovelStretch, words: str) -> None:
-    st.caption(span(stretch.first, stretch.last))
+def _quote(span: NovelStretch, words: str) -> None:
+    st.caption(span_words(span.first, span.last))
     st.html(f'<div style="white-space: pre-wrap; overflow-wrap: anywhere">…{html.escape(words)}</div>')
 
 
-def _cure(recording: Recording, chosen: list[NovelStretch]) -> None:
-    """The way to the lab, or in a sentence why there is none."""
+def _training(recording: Recording, chosen: list[NovelStretch]) -> None:
+    """The button that leads to the lab, or a sentence that says why there is none."""
     if not recording.experiment.plain:
         st.caption(t("ui.spans.not_plain"))
         return
@@ -111,10 +111,10 @@ def _cure(recording: Recording, chosen: list[NovelStretch]) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         clicked = st.button(
-            t("ui.spans.cure"),
-            key="stretches_cure",
+            t("ui.spans.train"),
+            key="spans_train",
             icon=":material/science:",
-            help=t("ui.spans.cure_help"),
+            help=t("ui.spans.train_help"),
             on_click=pick,
             args=(recording, document, chosen),
         )

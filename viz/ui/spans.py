@@ -1,4 +1,4 @@
-"""Picked stretches on their way from the state map to the lab: of which document and model, and which they are."""
+"""Spans picked on the state map, handed to the lab: the spans, their document and their model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from viz.app.choices import Choices
 from viz.app.language import t
 from viz.app.workspace import STATE_PREFIX
 
-_PICKED = STATE_PREFIX + "stretches"
+_PICKED = STATE_PREFIX + "spans"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,17 +28,16 @@ class Picked:
 
 
 def document_of(recording: Recording) -> str | None:
-    """The key of the document of ``recording`` in this session, as an upload or a sample; None if it is not at hand."""
+    """The key of the document of ``recording`` in this session, an upload or a sample; None if there is none."""
     wanted = recording.experiment.document
     keys = session.document_keys()
     return next((key for key in keys if session.document(key).sha256 == wanted), None)
 
 
-def pick(recording: Recording, document: str, stretches: list[NovelStretch]) -> None:
-    """Pick ``stretches`` and set the sidebar and the lab to cure on them; a callback may call it."""
+def pick(recording: Recording, document: str, spans: list[NovelStretch]) -> None:
+    """Pick ``spans`` and set the sidebar and the lab to train on them; a callback may call it."""
     picks = tuple(
-        Pick(first=stretch.first, last=stretch.last, at=stretch.at)
-        for stretch in sorted(stretches, key=lambda stretch: stretch.first)
+        Pick(first=span.first, last=span.last, at=span.at) for span in sorted(spans, key=lambda span: span.first)
     )
     experiment = recording.experiment
     st.session_state[_PICKED] = Picked(document=experiment.document, weights=experiment.weights, picks=picks)
@@ -48,7 +47,7 @@ def pick(recording: Recording, document: str, stretches: list[NovelStretch]) -> 
 
 
 def picked(chosen: Choices) -> tuple[Pick, ...]:
-    """The picked stretches, if they are of the chosen document and model."""
+    """The picked spans, if they are of the chosen document and model."""
     found: Picked | None = st.session_state.get(_PICKED)
     if found is None or found.weights != model_card(chosen.model).weights:
         return ()
@@ -60,6 +59,6 @@ def drop() -> None:
     st.session_state.pop(_PICKED, None)
 
 
-def span(first: int, last: int) -> str:
+def span_words(first: int, last: int) -> str:
     """“1,024–2,048”."""
     return t("ui.spans.span", first=first, last=last)
