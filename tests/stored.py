@@ -15,7 +15,7 @@ from model.documents.document import read_path
 from model.experiment import Strategy
 from model.reading.prepare import prepare
 from model.reading.runner import run
-from model.studies.effective_context import RemembranceResult, measure
+from model.studies.effective_context import EffectiveContextResult, measure
 from model.studies.evidence import begin, run_evidence
 from model.studies.evidence.run import samples as evidence_samples
 from model.studies.passkey.run import reader_of, store_samples
@@ -51,7 +51,7 @@ def main() -> None:
             assert found is not None and not found.reason
             _store(_file(states), found, states.identity)
             task = task_of(document.sha256, model_card(DEFAULT).train_length, 32, 16)
-            asked = RemembranceResult(task=task, reader=reader_of(DEFAULT, Strategy.of(mitigations=settings)))
+            asked = EffectiveContextResult(task=task, reader=reader_of(DEFAULT, Strategy.of(mitigations=settings)))
             measure(asked, tokens).save(CONTEXT.shipped / f"{asked.key}.json")
     store_samples(samples / "passkey", DEFAULT, mitigations=MITIGATED[1])
 

@@ -56,10 +56,10 @@ def short_convolution(window: Tensor, inputs: Tensor, first: int, weight: Tensor
     """
     (taps, channels), seqlen = weight.shape, inputs.shape[1]
     if taps > TAPS or not compiled(window, weight, bias):
-        stretch = torch.cat([window, inputs[..., first : first + channels].to(window.dtype)], dim=1)
-        convolved = torch.addcmul(bias, stretch[:, :seqlen], weight[0])
+        span = torch.cat([window, inputs[..., first : first + channels].to(window.dtype)], dim=1)
+        convolved = torch.addcmul(bias, span[:, :seqlen], weight[0])
         for tap in range(1, taps):
-            convolved.addcmul_(stretch[:, tap : tap + seqlen], weight[tap])
+            convolved.addcmul_(span[:, tap : tap + seqlen], weight[tap])
         return F.silu(convolved, inplace=not torch.is_grad_enabled())
     out = window.new_empty(len(inputs), seqlen, channels)
     window, weight = (F.pad(given, (0, 0, TAPS - taps, 0)).contiguous() for given in (window, weight))

@@ -287,7 +287,7 @@ def window_norms(local: Seen, old: Seen, visible: Tensor, start: Tensor, weights
 
 
 def windows(tensor: Tensor, length: int, stride: int, count: int) -> Tensor:
-    """``count`` stretches of (batch, tokens, ngroups, k), one every ``stride``: (batch, count, ngroups, length, k)."""
+    """``count`` spans of (batch, tokens, ngroups, k), one every ``stride``: (batch, count, ngroups, length, k)."""
     return tensor.unfold(1, length, stride)[:, :count].transpose(-1, -2)
 
 

@@ -57,7 +57,7 @@ def post_train(
     """Train a model further from other initial states; run again after an interruption, it goes on where it was."""
     from model.training.checkpoint import post_train_checkpoint, training_streams, typed_command
     from model.training.loop import StepReport
-    from model.training.stretches import starts_of
+    from model.training.spans import starts_of
 
     set_threads(threads)
     config = PostTrainConfig(
@@ -73,7 +73,7 @@ def post_train(
     for line in described(config.interventions):
         typer.echo(line)
     starts = None
-    if config.from_stretches and stretches is not None:
+    if config.from_spans and stretches is not None:
         starts = starts_of(Recording(stretches), base)
         typer.echo(f"starting {starts.about}")
 

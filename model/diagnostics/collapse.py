@@ -96,14 +96,14 @@ def student_t(degrees: int) -> float:
 
 
 def batch_interval(values: np.ndarray) -> Interval:
-    """Mean of a stretch of autocorrelated ``values`` (tokens,) with its 95% interval; missing values are skipped.
+    """Mean of a span of autocorrelated ``values`` (tokens,) with its 95% interval; missing values are skipped.
 
     Neighbouring tokens share a topic, so treating them as independent would make the interval several times too
     narrow. The method of batch means (Schmeiser 1982, Operations Research 30:556) averages consecutive batches, which
     are nearly independent once they are longer than the correlation, and applies Student's t to them. A batch has at
-    least 64 tokens, and there are at most 32, so in a long stretch a whole chapter is one observation. It was
+    least 64 tokens, and there are at most 32, so in a long span a whole chapter is one observation. It was
     preferred to a block bootstrap, which needs a seed and is too narrow with the four batches of a single bin. In
-    stretches below 256 tokens the batches are shorter than 64, and the interval is a little too narrow.
+    spans below 256 tokens the batches are shorter than 64, and the interval is a little too narrow.
     """
     values = values[np.isfinite(values)].astype(np.float64)
     if len(values) < 2:

@@ -103,12 +103,12 @@ def novelty(
 
 
 def edges(position: np.ndarray, tokens: int) -> np.ndarray:
-    """Where the stretches of :func:`stretches` begin and end, in tokens: (m + 1,) float64."""
+    """Where the spans of :func:`span_lengths` begin and end, in tokens: (m + 1,) float64."""
     middles = (position[1:].astype(np.float64) + position[:-1]) / 2
     return np.concatenate([[0], middles, [max(tokens, position[-1])]])
 
 
-def stretches(position: np.ndarray, tokens: int) -> np.ndarray:
+def span_lengths(position: np.ndarray, tokens: int) -> np.ndarray:
     """How many tokens each snapshot stands for: those nearer to its ``position`` than to any other, (m,)."""
     return np.diff(edges(position, tokens))
 
@@ -116,11 +116,11 @@ def stretches(position: np.ndarray, tokens: int) -> np.ndarray:
 def unexplored_fraction(scores: np.ndarray, position: np.ndarray, tokens: int) -> float | None:
     """Share of a document of ``tokens`` whose states are unexplored, from the novelty of its snapshots.
 
-    Snapshots are denser early, so each counts for its stretch of tokens. None if there is nothing to count.
+    Snapshots are denser early, so each counts for its span of tokens. None if there is nothing to count.
     """
     if not len(scores) or np.isnan(scores).any() or not tokens:
         return None
-    return float(np.average(scores > 1, weights=stretches(position, tokens)))
+    return float(np.average(scores > 1, weights=span_lengths(position, tokens)))
 
 
 def _points(sketch: np.ndarray, layer: int | None) -> np.ndarray:

@@ -12,9 +12,9 @@ def causal_conv(window: Tensor, u: Tensor, weight: Tensor, bias: Tensor) -> tupl
     ``window`` (batch, taps - 1, channels) are the inputs before ``u`` (batch, seqlen, channels), ``weight``
     (taps, channels) begins with the oldest. Returns (batch, seqlen, channels) and the window after ``u``.
     """
-    stretch = torch.cat([window, u.to(window.dtype)], dim=1)
+    span = torch.cat([window, u.to(window.dtype)], dim=1)
     seqlen = u.shape[1]
-    convolved = torch.addcmul(bias, stretch[:, :seqlen], weight[0])
+    convolved = torch.addcmul(bias, span[:, :seqlen], weight[0])
     for tap in range(1, len(weight)):
-        convolved = torch.addcmul(convolved, stretch[:, tap : tap + seqlen], weight[tap])
-    return convolved, stretch[:, seqlen:]
+        convolved = torch.addcmul(convolved, span[:, tap : tap + seqlen], weight[tap])
+    return convolved, span[:, seqlen:]

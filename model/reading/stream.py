@@ -223,7 +223,7 @@ def control_rows(train_length: int) -> int:
 
 
 def control_border(first: int, train_length: int) -> int:
-    """The end of the stretch of tokens, ``first`` among them, that one batch of the control's windows scores."""
+    """The end of the span of tokens, ``first`` among them, that one batch of the control's windows scores."""
     step = max(1, train_length // 2)
     window = max(0, -(-(first - train_length) // step))
     last = (window // control_rows(train_length) + 1) * control_rows(train_length) - 1
@@ -247,23 +247,23 @@ def control_losses(model: LanguageModel, tokens: np.ndarray, first: int, stop: i
     rows = control_rows(train_length)
     for low in range(int(window[0]), int(window[-1]) + 1, rows):
         starts = [index * step for index in range(low, min(low + rows, int(window[-1]) + 1))]
-        stretch = torch.zeros(len(starts), train_length + 1, dtype=torch.int64)
+        span = torch.zeros(len(starts), train_length + 1, dtype=torch.int64)
         for row, begin in enumerate(starts):
             piece = ids[begin : begin + train_length + 1]
-            stretch[row, : len(piece)] = piece
-        scored = np.concatenate(fresh_losses(model, stretch), axis=1)
+            span[row, : len(piece)] = piece
+        scored = np.concatenate(fresh_losses(model, span), axis=1)
         here = (window >= low) & (window < low + rows)
         losses[wanted[here] - first] = scored[window[here] - low, wanted[here] - window[here] * step - 1]
     return losses
 
 
-def fresh_losses(model: LanguageModel, stretch: torch.Tensor) -> list[np.ndarray]:
-    """Losses of ``stretch`` (batch, 1 + seqlen) from an empty memory, segment by segment: [(batch, segment), ...]."""
-    stretch = stretch.to(model.head.device)
-    state, losses = model.zero_state(len(stretch)), []
+def fresh_losses(model: LanguageModel, span: torch.Tensor) -> list[np.ndarray]:
+    """Losses of ``span`` (batch, 1 + seqlen) from an empty memory, segment by segment: [(batch, segment), ...]."""
+    span = span.to(model.head.device)
+    state, losses = model.zero_state(len(span)), []
     with torch.inference_mode():
-        for first in range(0, stretch.shape[1] - 1, SEGMENT):
-            piece = stretch[:, first : first + SEGMENT + 1]
+        for first in range(0, span.shape[1] - 1, SEGMENT):
+            piece = span[:, first : first + SEGMENT + 1]
             hidden, state = model.hidden(piece[:, :-1], state)
             losses.append(losses_of(model, hidden, piece[:, 1:]).cpu().numpy())
     return losses

@@ -1,4 +1,4 @@
-"""Training sequences: stretches of ordinary text in which facts are told and, later, asked for.
+"""Training sequences: spans of ordinary text in which facts are told and, later, asked for.
 
 Plain text alone teaches a small model no long memory, and a model without long memory has nothing that could
 collapse. So most sequences hide keys of digits behind names and ask for them again; the digits of an answer weigh
@@ -61,7 +61,7 @@ class Sampler:
         return np.stack([tokens for tokens, _ in drawn]), np.stack([weights for _, weights in drawn])
 
     def sequence(self, seqlen: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """One stretch of text, with or without facts: tokens (seqlen + 1,) and weights (seqlen,)."""
+        """One span of text, with or without facts: tokens (seqlen + 1,) and weights (seqlen,)."""
         group = random.integers(len(self.streams))
         stream = self.streams[group][random.choice(len(self.shares[group]), p=self.shares[group])]
         start = random.integers(len(stream) - seqlen - 1)
@@ -72,7 +72,7 @@ class Sampler:
         return tokens, weights[1:]
 
     def hide(self, tokens: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> None:
-        """Write told facts and questions over stretches of ``tokens``, each question after its fact."""
+        """Write told facts and questions over spans of ``tokens``, each question after its fact."""
         items = self.items(len(tokens), random)
         free = len(tokens) - sum(len(ids) for ids, _ in items)
         starts = np.sort(random.integers(0, free + 1, len(items)))

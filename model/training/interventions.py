@@ -36,14 +36,14 @@ class Past:
 
     ``final``: the memory after the previous step's batch, row by row and without gradients; None before there is one.
     ``base``: the base model's own states within its training length; ``running``: the final states of this run so far.
-    ``stretches``: the base's states at the picked stretches of a document, a row for each; None if none were picked.
+    ``spans``: the base's states at the picked spans of a document, a row for each; None if none were picked.
     ``seed`` feeds noise and shuffling and is another one at every step.
     """
 
     final: State | None
     base: Statistics | None
     running: Statistics | None
-    stretches: State | None = None
+    spans: State | None = None
     seed: int
 
 
@@ -55,7 +55,7 @@ class Intervention:
     1 / (1 - share) sequences before one starts empty: at 0.9, ten sequences, the shipped base still drifts on texts of
     a hundred training lengths; at 0.98 it does not, and pays more for an empty start. ``consecutive`` says that the
     sequences go on where the previous step's ended, ``longer`` that they are several times as long, ``needs_explored``
-    that the base must have recorded its states, ``needs_stretches`` that stretches of a document must have been picked.
+    that the base must have recorded its states, ``needs_spans`` that spans of a document must have been picked.
     """
 
     start: Callable[[State, Past], State]
@@ -63,7 +63,7 @@ class Intervention:
     consecutive: bool = False
     longer: bool = False
     needs_explored: bool = False
-    needs_stretches: bool = False
+    needs_spans: bool = False
 
     @property
     def empty(self) -> bool:
@@ -99,14 +99,14 @@ def tbtt(empty: State, past: Past) -> State:
     return empty if past.final is None else past.final
 
 
-def stretches(empty: State, past: Past) -> State:
-    """The memories that the base had at the picked stretches of a document, each as often as any other.
+def spans(empty: State, past: Past) -> State:
+    """The memories that the base had at the picked spans of a document, each as often as any other.
 
     An unrelated text is read from there: what is learnt is to read on from these states, not what the document says.
     """
-    if past.stretches is None:
-        raise UserError("interventions.needs_stretches")
-    return shuffled(past.stretches, len(empty[0].window), past.seed)
+    if past.spans is None:
+        raise UserError("interventions.needs_spans")
+    return shuffled(past.spans, len(empty[0].window), past.seed)
 
 
 def shuffled(state: State, rows: int, seed: int) -> State:
@@ -128,7 +128,7 @@ INTERVENTIONS: dict[str, Intervention] = {
     "carried": Intervention(start=carried, share=0.98),
     "tbtt": Intervention(start=tbtt, consecutive=True),
     "longer": Intervention(start=zeros, share=1.0, longer=True),
-    "stretches": Intervention(start=stretches, needs_stretches=True),
+    "stretches": Intervention(start=spans, needs_spans=True),
 }
 
 

@@ -61,9 +61,9 @@ class PostTrainConfig:
         return not all(INTERVENTIONS[name].empty for name, _ in self.interventions)
 
     @property
-    def from_stretches(self) -> bool:
-        """Whether any step starts from the states of picked stretches."""
-        return any(INTERVENTIONS[name].needs_stretches for name, _ in self.interventions)
+    def from_spans(self) -> bool:
+        """Whether any step starts from the states of picked spans."""
+        return any(INTERVENTIONS[name].needs_spans for name, _ in self.interventions)
 
     @property
     def longest(self) -> int:
@@ -72,7 +72,7 @@ class PostTrainConfig:
         return self.length * (self.longer if longer else 1)
 
     @property
-    def stretch(self) -> int:
+    def span(self) -> int:
         """Tokens of running text that a step may ask for."""
         return max(self.longest, self.length * self.segments if self.consecutive else 0)
 

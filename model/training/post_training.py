@@ -44,8 +44,8 @@ SAVE_EVERY = 50
 KEPT = 0.9
 """Share of the running statistics that a step leaves as it was: they are those of about the last ten steps."""
 
-FINAL, STRETCHES = "final.", "stretches."
-"""What the names of the last states, and of the states of picked stretches, begin with among the tensors of a save."""
+FINAL, SPANS = "final.", "stretches."
+"""What the names of the last states, and of the states of picked spans, begin with among the tensors of a save."""
 
 
 class Moments(NamedTuple):
@@ -68,7 +68,7 @@ class PostCourse:
     ``empty(rows)`` makes an empty memory; ``base`` are the statistics of the base's own states within its training
     length, from which the running ones start. ``final``, ``began`` and ``moments`` are all that a step leaves to the
     next: the memory after its batch, the step at which its running text began, and mean and mean square of the
-    elements of final states, (2, layers, heads) float64. ``stretches`` are the states of picked stretches, if any.
+    elements of final states, (2, layers, heads) float64. ``spans`` are the states of picked spans, if any.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class PostCourse:
         self.final: State | None = None
         self.began: int | None = None
         self.moments: Tensor | None = None
-        self.stretches: State | None = None
+        self.spans: State | None = None
         if base is not None:
             mean, std = torch.from_numpy(base.mean).double(), torch.from_numpy(base.std).double()
             self.moments = torch.stack([mean, std.square() + mean.square()])
@@ -123,7 +123,7 @@ class PostCourse:
             mean, square = self.moments
             spread = (square - mean.square()).clamp_min(0).sqrt()
             running = Moments(mean.float().numpy(), spread.float().numpy())
-        return Past(final=self.final, base=self.base, running=running, stretches=self.stretches, seed=seed)
+        return Past(final=self.final, base=self.base, running=running, spans=self.spans, seed=seed)
 
     def keep(self, step: int, after: State) -> None:
         """Cut ``after`` off the graph and hold it for the next step; count it into the running statistics."""
@@ -136,7 +136,7 @@ class PostCourse:
     def tensors(self) -> dict[str, Tensor]:
         """The states that may be started from, their statistics, and where the running text began (-1: nowhere)."""
         named = {"began": torch.tensor(-1 if self.began is None else self.began)}
-        for prefix, state in ((FINAL, self.final), (STRETCHES, self.stretches)):
+        for prefix, state in ((FINAL, self.final), (SPANS, self.spans)):
             if state is not None:
                 named |= {prefix + name: tensor for name, tensor in flatten_state(state).items()}
         return named if self.moments is None else {**named, "moments": self.moments}
@@ -145,7 +145,7 @@ class PostCourse:
         """Take back what :meth:`tensors` gave."""
         began = int(tensors["began"].item())
         self.began = None if began < 0 else began
-        self.final, self.stretches = state_in(tensors, FINAL), state_in(tensors, STRETCHES)
+        self.final, self.spans = state_in(tensors, FINAL), state_in(tensors, SPANS)
         self.moments = tensors.get("moments")
 
 
@@ -167,7 +167,7 @@ def post_train(
     """Post-train ``config.base`` on token streams made with its tokenizer, or go on from ``save``; returns the model.
 
     ``report`` is called every 10 steps and after the last; ``watch`` too, with the model as it is then, to read with
-    and not to change. ``starts`` are the states of picked stretches, for the intervention that begins there. When
+    and not to change. ``starts`` are the states of picked spans, for the intervention that begins there. When
     ``stop()`` turns true the run saves itself within a step and returns what it has. The save stays where it is.
     UserError if the configuration, the texts or the save do not fit, or if the loss diverges.
     """
@@ -178,8 +178,8 @@ def post_train(
     for name, _ in config.interventions:
         if row_of(name).needs_explored and card.explored is None:
             raise UserError("initial_states.needs_explored", name=name)
-        if row_of(name).needs_stretches and starts is None:
-            raise UserError("interventions.needs_stretches")
+        if row_of(name).needs_spans and starts is None:
+            raise UserError("interventions.needs_spans")
     model = copy.deepcopy(load_model(config.base)).requires_grad_(True)
     model.config = replace(model.config, train_length=max(model.config.train_length, config.longest))
     groups = enough(config, groups, model)
@@ -196,14 +196,14 @@ def post_train(
         watch(model, step)
 
     course = course_of(config, groups, model)
-    course.stretches = None if starts is None else starts.state
+    course.spans = None if starts is None else starts.state
     run_steps(model, config, course, save, shown, stop, report_every=REPORT_EVERY, save_every=SAVE_EVERY, about=about)
     return model
 
 
 def enough(config: PostTrainConfig, groups: Groups, model: LanguageModel) -> Groups:
     """The streams of ``groups`` that are long enough for a step of ``config`` and for ``model``; UserError if none."""
-    return long_enough(groups, max(config.stretch, model.config.train_length))
+    return long_enough(groups, max(config.span, model.config.train_length))
 
 
 def course_of(config: PostTrainConfig, groups: Groups, model: LanguageModel) -> PostCourse:

@@ -36,7 +36,7 @@ FIRST_BIN = 128
 
 @dataclass(frozen=True, kw_only=True)
 class Pick:
-    """A stretch of the watched document, tokens ``first`` to ``last``, and the state after ``at`` tokens in it."""
+    """A span of the watched document, tokens ``first`` to ``last``, and the state after ``at`` tokens in it."""
 
     first: int
     last: int
@@ -48,7 +48,7 @@ class Trial:
     """Which run, watched on which document.
 
     ``weights`` is the fingerprint of the base, ``train_length`` its own; ``document`` and ``text`` are hashes of the
-    document that is watched and of what is trained on. ``picks`` are the stretches of it that are looked at closely.
+    document that is watched and of what is trained on. ``picks`` are the spans of it that are looked at closely.
     """
 
     config: PostTrainConfig
@@ -79,7 +79,7 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What one model makes of each picked stretch and, last, of the rest of the watched tokens: (picks + 1) each.
+    """What one model makes of each picked span and, last, of the rest of the watched tokens: (picks + 1) each.
 
     ``novelty`` is the mean over states, above 1 is unexplored; ``loss`` and ``control`` are means in nats per token,
     with a long and with a fresh memory. NaN where there is nothing to count.
@@ -101,7 +101,7 @@ class TrialResult:
 
     ``tokens`` are watched; ``done`` steps are safe on disk. ``losses`` are (step, loss of the training batch),
     ``readings`` (step, what the model then made of the watched tokens), the base's first. ``picked_before`` and
-    ``picked_after`` are what the base and the finished model make of the picked stretches. ``step_seconds`` and
+    ``picked_after`` are what the base and the finished model make of the picked spans. ``step_seconds`` and
     ``watch_seconds`` were measured on this machine: a step, and such a reading.
     """
 

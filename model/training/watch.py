@@ -22,7 +22,7 @@ from model.training.checkpoint import SAVE, post_train_checkpoint
 from model.training.data import Groups
 from model.training.loop import StepReport, read_about
 from model.training.post_training import Starts
-from model.training.stretches import figures_at, plain_scans, states_at, whose
+from model.training.spans import figures_at, plain_scans, states_at, whose
 from model.training.trial import SHARE, Figures, Reading, Trial, TrialResult, reading_of
 
 TIMED_STEPS = 4
@@ -97,7 +97,7 @@ def run_trial(
     report(result, "training", result.done if result.step_seconds else 0, config.steps, result.seconds_left)
     if not finished(folder):
         starts = None
-        if config.from_stretches:
+        if config.from_spans:
             positions = [pick.at for pick in trial.picks]
             state = states_at(load_model(config.base), tokens, positions, stop) if positions else None
             if positions and state is None:

@@ -60,8 +60,8 @@ def test_short_convolution(seqlen: int, taps: int) -> None:
     window, inputs, weight = normal(2, taps - 1, 6), normal(2, seqlen, 11), normal(taps, 9)[:, :6]
     ours, truth = both(short_convolution, window, inputs, 3, weight, normal(6))
     assert_close(ours, truth)
-    stretch = torch.cat([window, inputs[..., 3:9]], dim=1).transpose(1, 2)
-    library = F.conv1d(stretch, weight.t()[:, None], normal(6), groups=6).transpose(1, 2)
+    span = torch.cat([window, inputs[..., 3:9]], dim=1).transpose(1, 2)
+    library = F.conv1d(span, weight.t()[:, None], normal(6), groups=6).transpose(1, 2)
     torch.testing.assert_close(ours, F.silu(library), rtol=1e-5, atol=1e-5)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from model.errors import UserError
-from model.studies.effective_context import RemembranceResult
+from model.studies.effective_context import EffectiveContextResult
 from model.studies.passkey import PasskeyResult, Reader, reader_of
 from viz.app.choices import Choices
 from viz.app.workspace import workspace
@@ -17,7 +17,7 @@ from viz.jobs.registry import Job
 SHIPPED = Path(__file__).parents[2] / "sample_data"
 """Where the results lie that come with the program, a folder for each kind of measurement."""
 
-Result = TypeVar("Result", bound=PasskeyResult | RemembranceResult)
+Result = TypeVar("Result", bound=PasskeyResult | EffectiveContextResult)
 Measure = Callable[[Any, Path | None, Callable[[Any, int], None], Callable[[], bool]], object]
 """``measure(result, source, report, stop)`` runs what the result lacks and calls ``report(so far, tokens read)``."""
 

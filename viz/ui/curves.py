@@ -20,7 +20,7 @@ POINT_BUDGET = 60_000
 
 
 def edges(count: int, parts: int, log: bool, least: int = 1) -> np.ndarray:
-    """Borders that cut ``count`` rows into at most ``parts`` stretches of ``least`` rows or more, (n + 1,) int64."""
+    """Borders that cut ``count`` rows into at most ``parts`` spans of ``least`` rows or more, (n + 1,) int64."""
     parts = max(1, min(parts, count // least))
     if not log:
         return np.unique(np.linspace(0, count, parts + 1).astype(np.int64))
@@ -29,14 +29,14 @@ def edges(count: int, parts: int, log: bool, least: int = 1) -> np.ndarray:
         if border - borders[-1] >= least:
             borders.append(int(border))
     if len(borders) > 1:
-        borders.pop()  # the last stretch takes the rest, which may be a little longer
+        borders.pop()  # the last span takes the rest, which may be a little longer
     return np.array([*borders, count], np.int64)
 
 
 def binned(values: np.ndarray, *, parts: int = 240, log: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Means of ``values`` (n,), one per token, over stretches of tokens: their middles and means, NaN skipped.
+    """Means of ``values`` (n,), one per token, over spans of tokens: their middles and means, NaN skipped.
 
-    On a logarithmic axis the stretches grow with the position, and none is shorter than 16 tokens.
+    On a logarithmic axis the spans grow with the position, and none is shorter than 16 tokens.
     """
     borders = edges(len(values), parts, log, least=16)
     known = np.isfinite(values)

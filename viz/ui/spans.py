@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from model.checkpoints.catalogue import model_card
-from model.diagnostics.novel_stretches import NovelStretch
+from model.diagnostics.out_of_distribution import Span
 from model.recording.reader import Recording
 from model.training.trial import Pick
 from viz.app import session, uploads
@@ -34,7 +34,7 @@ def document_of(recording: Recording) -> str | None:
     return next((key for key in keys if session.document(key).sha256 == wanted), None)
 
 
-def pick(recording: Recording, document: str, spans: list[NovelStretch]) -> None:
+def pick(recording: Recording, document: str, spans: list[Span]) -> None:
     """Pick ``spans`` and set the sidebar and the lab to train on them; a callback may call it."""
     picks = tuple(
         Pick(first=span.first, last=span.last, at=span.at) for span in sorted(spans, key=lambda span: span.first)

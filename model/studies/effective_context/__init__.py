@@ -16,15 +16,15 @@ High is not wrong by itself: a name from page one may be needed. Whether old tex
 ``result`` says what is asked and holds the numbers, ``run`` reads. Importing this package does not import torch.
 """
 
-from model.studies.effective_context.result import Curve, RemembranceResult, RemembranceTask, kept_lengths
-from model.studies.effective_context.run import measure, run_remembrance, sharing_tokenizer
+from model.studies.effective_context.result import Curve, EffectiveContextResult, EffectiveContextTask, kept_lengths
+from model.studies.effective_context.run import measure, run_effective_context, sharing_tokenizer
 
 __all__ = [
     "Curve",
-    "RemembranceResult",
-    "RemembranceTask",
+    "EffectiveContextResult",
+    "EffectiveContextTask",
     "kept_lengths",
     "measure",
-    "run_remembrance",
+    "run_effective_context",
     "sharing_tokenizer",
 ]

@@ -1,6 +1,6 @@
 """What is asked about a document's remembrance, and the numbers, as frozen data and a small JSON file.
 
-Letters: T is the length of a whole stretch, n the number of its last tokens that are kept, both in tokens.
+Letters: T is the length of a whole span, n the number of its last tokens that are kept, both in tokens.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ MAX_TOKENS = 200_000_000
 
 
 def kept_lengths(length: int, train_length: int, points: int = 16) -> tuple[int, ...]:
-    """About ``points`` numbers of kept tokens for stretches of ``length``, ascending, without ``length`` itself.
+    """About ``points`` numbers of kept tokens for spans of ``length``, ascending, without ``length`` itself.
 
-    They are spread evenly in the logarithm up to half the stretch, and ``train_length`` is one of them. Two more
-    forget only the first quarter and the first sixteenth of the stretch: a memory that leans on the first tokens
+    They are spread evenly in the logarithm up to half the span, and ``train_length`` is one of them. Two more
+    forget only the first quarter and the first sixteenth of the span: a memory that leans on the first tokens
     shows there, and the logarithm of n has no room for it.
     """
     even = np.geomspace(1, max(1, length / 2), points - 3).round().astype(int).tolist()
@@ -41,7 +41,7 @@ def kept_lengths(length: int, train_length: int, points: int = 16) -> tuple[int,
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemembranceTask:
+class EffectiveContextTask:
     """Where a document is asked: ``ends`` end points, each with the ``length`` tokens before it.
 
     ``document`` is the SHA-256 of its text, which is never stored. ``lengths`` are the numbers of kept tokens at
@@ -55,7 +55,7 @@ class RemembranceTask:
 
     @property
     def tokens_per_end(self) -> int:
-        """Tokens that are read for one end point: the whole stretch, and what is kept of it each time."""
+        """Tokens that are read for one end point: the whole span, and what is kept of it each time."""
         return self.length + sum(n for n in self.lengths if n < self.length)
 
     @property
@@ -73,7 +73,7 @@ class RemembranceTask:
             raise UserError("effective_context.too_much", tokens=self.tokens, limit=MAX_TOKENS)
 
     def end_points(self, tokens: int) -> list[int]:
-        """Where the stretches end in a document of ``tokens``: evenly from the first possible place to its end.
+        """Where the spans end in a document of ``tokens``: evenly from the first possible place to its end.
 
         UserError if the document is too short for that many different places.
         """
@@ -83,10 +83,10 @@ class RemembranceTask:
         return [tokens - spare * place // max(1, self.ends - 1) for place in range(self.ends)][::-1]
 
     @staticmethod
-    def from_json(values: Mapping[str, Any]) -> RemembranceTask:
+    def from_json(values: Mapping[str, Any]) -> EffectiveContextTask:
         """The task that :func:`dataclasses.asdict` wrote; fields of later versions are ignored."""
-        known = {name: values[name] for name in RemembranceTask.__dataclass_fields__ if name in values}
-        return RemembranceTask(**{**known, "lengths": tuple(known["lengths"])})
+        known = {name: values[name] for name in EffectiveContextTask.__dataclass_fields__ if name in values}
+        return EffectiveContextTask(**{**known, "lengths": tuple(known["lengths"])})
 
 
 class Curve(NamedTuple):
@@ -98,13 +98,13 @@ class Curve(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RemembranceResult:
+class EffectiveContextResult:
     """What was measured: for each end point that is done, the distance at each of ``task.lengths``.
 
     ``seconds`` is how long that took on the machine that did it.
     """
 
-    task: RemembranceTask
+    task: EffectiveContextTask
     reader: Reader
     distances: dict[int, tuple[float, ...]] = field(default_factory=dict)
     seconds: float = 0.0
@@ -158,7 +158,7 @@ class RemembranceResult:
     def open_ended(self, share: float = NOTICEABLE) -> bool:
         """Whether the memory may reach farther than :meth:`reach` says.
 
-        At n = T nothing is forgotten and every curve is at 0. In the far half of a stretch that pulls it down, whatever
+        At n = T nothing is forgotten and every curve is at 0. In the far half of a span that pulls it down, whatever
         the model: the memory that serves for comparison has itself forgotten, or never read, what is older.
         """
         return self.reach(share) > self.task.length / 2
@@ -176,17 +176,17 @@ class RemembranceResult:
         write_json(path, {**values, "distances": [[end, *row] for end, row in self.distances.items()]})
 
     @staticmethod
-    def load(path: Path) -> RemembranceResult:
+    def load(path: Path) -> EffectiveContextResult:
         """The result that :meth:`save` wrote; UserError if the file is not one."""
         try:
             values = json.loads(path.read_text("utf-8"))
             if values["format"] > FORMAT:
                 raise UserError("effective_context.newer", name=path.name)
-            task = RemembranceTask.from_json(values["task"])
+            task = EffectiveContextTask.from_json(values["task"])
             distances = {int(end): tuple(map(float, row)) for end, *row in values["distances"]}
             if any(len(row) != len(task.lengths) for row in distances.values()):
                 raise ValueError("a distance for every length")
-            return RemembranceResult(
+            return EffectiveContextResult(
                 task=task,
                 reader=Reader.from_json(values["reader"]),
                 distances=distances,

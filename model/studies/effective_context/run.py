@@ -1,7 +1,7 @@
-"""Read whole stretches and ever shorter ends of them, side by side, and compare what is predicted next.
+"""Read whole spans and ever shorter ends of them, side by side, and compare what is predicted next.
 
 A pass over n tokens is cheap where n is small, and the numbers of kept tokens are spread over its logarithm, so all
-suffixes of a stretch together cost about three times the stretch. Rows of a batch are the same suffix of several end
+suffixes of a span together cost about three times the span. Rows of a batch are the same suffix of several end
 points; suffixes that fill equally many chunks of the scan are filled up on the right, where a causal model does not
 look, and join one batch. Every pass begins with the same initial state, so forgetting means going back to that.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from model.checkpoints.card import fingerprint
 from model.checkpoints.catalogue import available, model_card
 from model.recording.schema import CHUNK
-from model.studies.effective_context.result import RemembranceResult
+from model.studies.effective_context.result import EffectiveContextResult
 from model.studies.passkey.result import WORK
 from model.studies.passkey.run import open_reader
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from model.arch.lm import LanguageModel
     from model.state import State
 
-Report = Callable[[RemembranceResult, int], None]
+Report = Callable[[EffectiveContextResult, int], None]
 """``report(what there is so far, tokens read)``"""
 
 
@@ -46,14 +46,14 @@ def sharing_tokenizer(model: str) -> list[str]:
 
 
 def measure(
-    begun: RemembranceResult,
+    begun: EffectiveContextResult,
     tokens: np.ndarray,
     *,
     source: Path | None = None,
     report: Report = lambda result, done: None,
     stop: Callable[[], bool] = lambda: False,
-) -> RemembranceResult:
-    """Load what ``begun.reader`` names and run what ``begun`` lacks: :func:`run_remembrance` from names.
+) -> EffectiveContextResult:
+    """Load what ``begun.reader`` names and run what ``begun`` lacks: :func:`run_effective_context` from names.
 
     ``tokens`` (n_tokens,) are the document as the model's own tokenizer gives it, ``source`` the folder of the
     recording of a carried state. UserError for whatever does not fit, before any reading.
@@ -61,19 +61,19 @@ def measure(
     begun.task.check()
     begun.task.end_points(len(tokens))
     model, scans_over, state = open_reader(begun.reader, source)
-    return run_remembrance(model, tokens, begun, scans=scans_over(), state=state, report=report, stop=stop)
+    return run_effective_context(model, tokens, begun, scans=scans_over(), state=state, report=report, stop=stop)
 
 
-def run_remembrance(
+def run_effective_context(
     model: LanguageModel,
     tokens: np.ndarray,
-    begun: RemembranceResult,
+    begun: EffectiveContextResult,
     *,
     scans: Sequence[Scan] | None = None,
     state: State | None = None,
     report: Report = lambda result, done: None,
     stop: Callable[[], bool] = lambda: False,
-) -> RemembranceResult:
+) -> EffectiveContextResult:
     """Run the end points of ``begun.task`` in ``tokens`` (n_tokens,) that ``begun`` lacks.
 
     ``begun`` is an empty result, or one that was cancelled; ``state`` is of one row, ``scans`` are per layer. The end
@@ -94,7 +94,7 @@ def run_remembrance(
     for group in range(groups):
         ends = missing[group::groups]
 
-        def passed(read: int, before: int = done, so_far: RemembranceResult = result) -> bool:
+        def passed(read: int, before: int = done, so_far: EffectiveContextResult = result) -> bool:
             report(so_far, before + read)
             return stop()
 
@@ -122,7 +122,7 @@ def distances(
 ) -> np.ndarray | None:
     """Total variation between the predictions after ``length`` tokens and after the last n of them.
 
-    ``ends`` (ends,): positions in ``tokens`` (n_tokens,) at which the stretches end; ``lengths``: every n, ascending.
+    ``ends`` (ends,): positions in ``tokens`` (n_tokens,) at which the spans end; ``lengths``: every n, ascending.
     Returns (ends, lengths), or None if ``passed(tokens read so far)`` turned true. A state that overflows predicts
     nothing, which is as far from any prediction as can be.
     """
@@ -133,8 +133,8 @@ def distances(
     def predictions(*sizes: int) -> Tensor | None:
         nonlocal read
         before, read = read, read + sum(sizes) * len(ends)
-        stretches = [tokens[end - size : end] for size in sizes for end in ends]
-        return last_predictions(model, stretches, scans, state, lambda count: passed(before + count))
+        spans = [tokens[end - size : end] for size in sizes for end in ends]
+        return last_predictions(model, spans, scans, state, lambda count: passed(before + count))
 
     whole = predictions(length)
     if whole is None:
@@ -152,12 +152,12 @@ def distances(
 
 def last_predictions(
     model: LanguageModel,
-    stretches: Sequence[np.ndarray],
+    spans: Sequence[np.ndarray],
     scans: Sequence[Scan] | None,
     state: State | None,
     passed: Callable[[int], bool],
 ) -> Tensor | None:
-    """The distribution after the last token of each of ``stretches`` (tokens,): (stretches, vocab_size).
+    """The distribution after the last token of each of ``spans`` (tokens,): (spans, vocab_size).
 
     They are read side by side from ``state`` (of one row), the shorter ones filled up on the right. None if
     ``passed(tokens read so far)`` turned true between two segments.
@@ -167,11 +167,11 @@ def last_predictions(
     from model.reading.stream import SEGMENT
     from model.state import map_state
 
-    rows = len(stretches)
-    lengths = torch.tensor([len(stretch) for stretch in stretches])
+    rows = len(spans)
+    lengths = torch.tensor([len(span) for span in spans])
     ids = torch.zeros(rows, int(lengths.max()), dtype=torch.int64)
-    for row, stretch in enumerate(stretches):
-        ids[row, : len(stretch)] = torch.from_numpy(stretch.astype(np.int64))
+    for row, span in enumerate(spans):
+        ids[row, : len(span)] = torch.from_numpy(span.astype(np.int64))
     weight = model.norm.weight
     ids, last = ids.to(weight.device), (lengths - 1).to(weight.device)
     if state is not None:

@@ -134,7 +134,7 @@ def excess(result: EvidenceResult, role: str) -> Estimate:
 
 
 def criterion(result: EvidenceResult, role: str) -> Estimate:
-    """Largest loss beyond the training length over the largest within it, by stretches of 64 tokens."""
+    """Largest loss beyond the training length over the largest within it, by spans of 64 tokens."""
     return criterion_of(result, _member(result, role))
 
 

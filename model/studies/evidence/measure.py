@@ -111,11 +111,11 @@ def loss_within(
     ids = torch.from_numpy(tokens.astype(np.int64))
     rows, losses = control_rows(train_length), []
     for first in range(0, len(starts), rows):
-        stretch = torch.stack([ids[start : start + train_length + 1] for start in starts[first : first + rows]])
+        span = torch.stack([ids[start : start + train_length + 1] for start in starts[first : first + rows]])
         with torch.inference_mode():
-            hidden, _ = model.hidden(stretch[:, :-1], _repeated(state, len(stretch)), scans)
-            losses.append(losses_of(model, hidden, stretch[:, 1:]).numpy())
-        if passed(stretch.numel()):
+            hidden, _ = model.hidden(span[:, :-1], _repeated(state, len(span)), scans)
+            losses.append(losses_of(model, hidden, span[:, 1:]).numpy())
+        if passed(span.numel()):
             return None
     return float(np.concatenate(losses).mean(dtype=np.float64))
 

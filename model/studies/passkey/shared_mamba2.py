@@ -74,10 +74,10 @@ def advance(mixer: Mamba2, u: Tensor, state: LayerState, scan: Scan) -> LayerSta
 
 
 def write(mixer: Mamba2, parts: Sequence[Tensor], state: LayerState) -> LayerState:
-    """What :func:`advance` leaves with a plain scan after ``parts`` of a stretch, (batch, seqlen, d_model) each.
+    """What :func:`advance` leaves with a plain scan after ``parts`` of a span, (batch, seqlen, d_model) each.
 
     Quicker where heads forget: the steps alone tell for how long they remember, and what a head will have
-    forgotten by the end of the stretch, to a 256th of its rounding, is not worked out.
+    forgotten by the end of the span, to a 256th of its rounding, is not worked out.
     """
     config, dtype = mixer.config, state.window.dtype
     steps = [mixer._step(project(mixer.in_proj, u, slice(-config.nheads, None)), dtype) for u in parts]
@@ -112,7 +112,7 @@ def _written(mixer: Mamba2, u: Tensor, window: Tensor, weight: Tensor, heads: Se
     """What ``u`` writes, each token with its ``weight``: (batch, chosen ``heads``, headdim, d_state)."""
     config = mixer.config
     headdim, d_inner, keys = config.headdim, config.d_inner, config.ngroups * config.d_state
-    channels = [slice(part.start * headdim, part.stop * headdim) for part in _stretches(heads)]
+    channels = [slice(part.start * headdim, part.stop * headdim) for part in _runs(heads)]
     channels.append(slice(d_inner, d_inner + keys))
     projected = project(mixer.in_proj, u, *(slice(d_inner + part.start, d_inner + part.stop) for part in channels))
     before, kernel, bias = (_only(given, channels) for given in (window, mixer.conv_weight, mixer.conv_bias))
@@ -153,7 +153,7 @@ def _log_decay(mixer: Mamba2, step: Tensor) -> Tensor:
 
 
 def advance_block(block: Block, parts: Iterable[Tensor], state: LayerState, scan: Scan) -> LayerState:
-    """The state after the ``parts`` of a stretch, without the output."""
+    """The state after the ``parts`` of a span, without the output."""
     mixer: Any = block.mixer
     if scan is state_scan:
         return write(mixer, [block.norm(u) for u in parts], state)
@@ -201,7 +201,7 @@ def share(model: LanguageModel, tokens: Tensor, window: Tensor) -> Shared:
 
 
 def advance_shared(model: LanguageModel, parts: Iterable[Shared], state: State, scans: Sequence[Scan]) -> State:
-    """Like :func:`advance_model` for every row of ``state``, over the ``parts`` of a stretch.
+    """Like :func:`advance_model` for every row of ``state``, over the ``parts`` of a span.
 
     The first layer's window stays of one row.
     """
@@ -231,7 +231,7 @@ def _through(model: LanguageModel, first: int, u: Tensor, state: State, scans: S
     return tuple(after), u
 
 
-def _stretches(kept: Sequence[bool]) -> list[slice]:
+def _runs(kept: Sequence[bool]) -> list[slice]:
     """Where ``kept`` is true, as slices."""
     edges = [place for place in range(len(kept) + 1) if any(kept[place - 1 : place]) != any(kept[place : place + 1])]
     return [slice(first, stop) for first, stop in zip(edges[::2], edges[1::2], strict=True)]

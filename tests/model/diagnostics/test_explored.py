@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import trustworthiness
 
 from model.diagnostics import state_map
-from model.diagnostics.explored import Explored, novelty, stretches, threshold, unexplored_fraction
+from model.diagnostics.explored import Explored, novelty, span_lengths, threshold, unexplored_fraction
 from model.diagnostics.neighbours import nearest
 from model.errors import UserError
 
@@ -85,7 +85,7 @@ def test_novelty_of_odd_states() -> None:
 
 def test_snapshots_count_for_the_tokens_they_stand_for() -> None:
     position = np.array([0, 10, 20, 1000])
-    assert stretches(position, 1000).sum() == 1000
+    assert span_lengths(position, 1000).sum() == 1000
     scores = np.array([0.5, 0.5, 0.5, 2.0])
     assert unexplored_fraction(scores, position, 1000) == pytest.approx(0.49)
     assert unexplored_fraction(scores[:0], position[:0], 1000) is None

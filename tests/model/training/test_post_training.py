@@ -91,7 +91,7 @@ def test_truncated_backpropagation_goes_on_with_each_rows_own_text_and_memory(wa
     steps = watched(config(("tbtt", 1.0), segments=3, steps=7))
     for index, step in enumerate(steps):
         entered = (*step.memories, *step.windows)
-        if index % 3 == 0:  # a new stretch
+        if index % 3 == 0:  # a new span
             assert not any(tensor.any() for tensor in entered)
             continue
         left = steps[index - 1].left
@@ -118,7 +118,7 @@ def test_no_gradient_enters_with_the_initial_state(watched, name) -> None:
 # -- texts -----------------------------------------------------------------------------------------------------------
 
 
-def test_parts_of_a_stretch_follow_each_other_and_hold_their_own_facts(streams) -> None:
+def test_parts_of_a_span_follow_each_other_and_hold_their_own_facts(streams) -> None:
     tokenizer = load_tokenizer_of("tiny")
     told = RunningText(streams, tokenizer, replace(RECALL, share=1.0), rows=3, length=64, segments=5)
     plain = RunningText(streams, tokenizer, replace(RECALL, share=0.0), rows=3, length=64, segments=5)

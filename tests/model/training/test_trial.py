@@ -1,4 +1,4 @@
-"""Novel stretches are ranked and divided as said; a cure starts from the very states there, and is measured."""
+"""Novel spans are ranked and divided as said; a cure starts from the very states there, and is measured."""
 
 import itertools
 import json
@@ -14,13 +14,13 @@ from kernels.cpu.chunked import chunked_scan
 from model.checkpoints.catalogue import load_model, load_tokenizer_of, model_card
 from model.cli.main import app
 from model.diagnostics.explored import Explored, edges, novelty
-from model.diagnostics.novel_stretches import LEVEL, grown_stretches, layer_shares, novel_stretches
+from model.diagnostics.out_of_distribution import LEVEL, grown_spans, layer_shares, out_of_distribution_spans
 from model.errors import UserError
 from model.reading.runner import run
 from model.reading.stream import read
 from model.tokenizer import encode
 from model.training.post_training import post_train
-from model.training.stretches import Starts, figures_at, starts_of, states_at
+from model.training.spans import Starts, figures_at, starts_of, states_at
 from model.training.trial import Pick, Trial, TrialResult, watched_tokens
 from model.training.watch import both_losses, run_trial
 from tests.model.diagnostics.test_explored import explored_states
@@ -55,7 +55,7 @@ def constructed(tokens: int = 6400) -> tuple[Explored, SimpleNamespace]:
 
 def test_excursions_are_ranked_merged_and_blamed_on_their_layers() -> None:
     explored, recording = constructed()
-    first, second = novel_stretches(explored, recording)
+    first, second = out_of_distribution_spans(explored, recording)
     assert first.first <= 31 * 64 and 34 * 64 <= first.last <= 36 * 64 and first.first >= 30 * 64
     assert first.at in range(31 * 64, 34 * 64 + 1, 64) and second.at in (71 * 64, 72 * 64)
     assert first.novelty > second.novelty > 1
@@ -63,7 +63,7 @@ def test_excursions_are_ranked_merged_and_blamed_on_their_layers() -> None:
     assert first.loss == pytest.approx(recording.array("loss")[first.first : first.last].mean())
     assert second.loss == pytest.approx(3.0) and second.control == pytest.approx(2.5)
     assert first.grown == (1, 2) and first.growth == pytest.approx(9.0)
-    assert [one.at for one in novel_stretches(explored, recording, most=1)] == [first.at]
+    assert [one.at for one in out_of_distribution_spans(explored, recording, most=1)] == [first.at]
 
 
 def test_layer_shares_are_the_exact_parts_of_the_squared_distance() -> None:
@@ -76,14 +76,14 @@ def test_layer_shares_are_the_exact_parts_of_the_squared_distance() -> None:
     assert np.isnan(layer_shares(explored, np.full_like(state, np.inf))).all()
 
 
-def test_stretches_are_apart_and_at_least_half_as_novel_as_their_peaks() -> None:
+def test_spans_are_apart_and_at_least_half_as_novel_as_their_peaks() -> None:
     random = np.random.default_rng(0)
     for _ in range(40):
         count = int(random.integers(1, 60))
         scores = random.gamma(2.0, 1.0, count)
         scores[random.random(count) < 0.05] = np.nan
         scores[random.random(count) < 0.05] = np.inf
-        found = grown_stretches(scores, 7)
+        found = grown_spans(scores, 7)
         rows = [row for _, part in found for row in range(part.start, part.stop)]
         assert len(set(rows)) == len(rows)
         peaks = [scores[peak] for peak, _ in found]
@@ -94,15 +94,15 @@ def test_stretches_are_apart_and_at_least_half_as_novel_as_their_peaks() -> None
         assert len(found) == 7 or not (np.delete(scores, rows) > 1).any()
 
 
-def test_where_the_state_grows_without_end_the_stretches_are_its_doublings() -> None:
-    found = grown_stretches(2.0 ** (np.arange(60) / 10), 4)
+def test_where_the_state_grows_without_end_the_spans_are_its_doublings() -> None:
+    found = grown_spans(2.0 ** (np.arange(60) / 10), 4)
     assert found == [(59, slice(49, 60)), (48, slice(38, 49)), (37, slice(27, 38)), (26, slice(16, 27))]
 
 
-def test_a_document_among_explored_states_has_no_novel_stretch() -> None:
+def test_a_document_among_explored_states_has_no_novel_span() -> None:
     explored, recording = constructed()
     recording.array("sketch")[:] = explored.sketch[: len(recording.array("sketch"))]
-    assert novel_stretches(explored, recording) == []
+    assert out_of_distribution_spans(explored, recording) == []
 
 
 # -- what enters the scan --------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def test_states_are_those_of_reading_to_that_token() -> None:
     assert states_at(model, tokens, [704], stop=lambda: True) is None
 
 
-def test_a_step_starts_from_the_states_of_the_picked_stretches_each_as_often(watched) -> None:
+def test_a_step_starts_from_the_states_of_the_picked_spans_each_as_often(watched) -> None:
     starts = starts_at([640, 128, 704])
     orders, empty = set(), 0
     for step in watched(config(("stretches", 0.6), rows=6, steps=16), starts):
@@ -216,21 +216,21 @@ def test_a_trial_looks_at_its_picks_before_and_after_however_it_was_broken(strea
 # -- the command -----------------------------------------------------------------------------------------------------
 
 
-def test_the_command_starts_from_a_recordings_novel_stretches(tiny, tmp_path, monkeypatch) -> None:
+def test_the_command_starts_from_a_recordings_out_of_distribution_spans(tiny, tmp_path, monkeypatch) -> None:
     text = tmp_path / "notes.txt"
     text.write_text(tiny_text(3000, seed=5), "utf-8")
     recording = run(prepared(tiny_text(500, 8), "tiny"), tmp_path / "recordings", keep_text=True)
     explored = Explored.load(model_card("tiny").explored)
-    found = novel_stretches(explored, recording, 5)
+    found = out_of_distribution_spans(explored, recording, 5)
     words = ["post-train", "tiny", "--intervention", "stretches", "--text", f"en={text}", "--length", "64"]
     words += ["--steps", "3", "--rows", "2", "--out", str(tiny / "checkpoints" / "tiny-stretched")]
     refused = CliRunner().invoke(app, words)
-    assert isinstance(refused.exception, UserError) and refused.exception.key == "interventions.needs_stretches"
+    assert isinstance(refused.exception, UserError) and refused.exception.key == "interventions.needs_spans"
     if not found:
         with pytest.raises(UserError, match="no stretch"):
             starts_of(recording, "tiny")
         monkeypatch.setattr("model.diagnostics.explored.PERCENTILE", 5.0)
-        found = novel_stretches(explored, recording, 5)
+        found = out_of_distribution_spans(explored, recording, 5)
     done = CliRunner().invoke(app, [*words, "--stretches", str(recording.path)])
     assert done.exit_code == 0, done.output
     assert "The picked stretches" in done.output and f"after {found[0].at}" in done.output

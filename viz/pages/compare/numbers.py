@@ -88,9 +88,9 @@ def _unexplored(recording: Recording, tokens: int) -> float | None:
 
 
 def shares(position: np.ndarray, scored: np.ndarray, *, log: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Unexplored share of up to 16 stretches with as many snapshots each: their middles and shares.
+    """Unexplored share of up to 16 spans with as many snapshots each: their middles and shares.
 
-    Snapshots lie evenly on neither axis, so stretches of equal numbers suit both; ``log`` chooses their middles.
+    Snapshots lie evenly on neither axis, so spans of equal numbers suit both; ``log`` chooses their middles.
     """
     borders = edges(len(position), 16, False, least=4)
     starts, stops = borders[:-1], borders[1:]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from model.studies.effective_context import RemembranceResult
+from model.studies.effective_context import EffectiveContextResult
 from model.studies.effective_context.result import NOTICEABLE
 from viz.app.language import t
 from viz.app.theme import COLOURS, DASHES, GREY, template
@@ -18,7 +18,9 @@ SYMBOLS = ("circle", "diamond", "square", "triangle-up")
 COLUMNS = ["reader", "kept_tokens", "forgotten_tokens", "change", "low_95", "high_95", "end_points"]
 
 
-def figure(results: Sequence[RemembranceResult], titles: Sequence[str], *, train_length: int, dark: bool) -> go.Figure:
+def figure(
+    results: Sequence[EffectiveContextResult], titles: Sequence[str], *, train_length: int, dark: bool
+) -> go.Figure:
     """Share of the probability that moves when only the last n tokens are kept, with 95 % intervals."""
     task = results[0].task
     drawn = go.Figure()
@@ -68,7 +70,7 @@ def figure(results: Sequence[RemembranceResult], titles: Sequence[str], *, train
     return drawn
 
 
-def table(results: Sequence[RemembranceResult], titles: Sequence[str]) -> pd.DataFrame:
+def table(results: Sequence[EffectiveContextResult], titles: Sequence[str]) -> pd.DataFrame:
     """Every measured point, one row each."""
     rows = []
     for result, title in zip(results, titles, strict=True):

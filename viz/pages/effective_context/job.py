@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from model.checkpoints.catalogue import tokens_of
-from model.studies.effective_context import RemembranceResult, RemembranceTask, kept_lengths, measure
+from model.studies.effective_context import EffectiveContextResult, EffectiveContextTask, kept_lengths, measure
 from model.studies.effective_context.run import Report
 from model.studies.passkey import Reader
 from viz.app.language import t
@@ -14,19 +14,19 @@ from viz.jobs.measurements import Measurement, tokens_left
 from viz.jobs.progress import duration
 from viz.jobs.registry import Job
 
-CONTEXT = Measurement("effective_context", RemembranceResult, lambda result: len(result.distances))
+CONTEXT = Measurement("effective_context", EffectiveContextResult, lambda result: len(result.distances))
 """The measurement: its results, and the job that runs it."""
 
 
-def task_of(document: str, train_length: int, multiple: int, ends: int) -> RemembranceTask:
-    """The stretches that the controls describe, ``multiple`` training lengths long, of the document with that hash."""
+def task_of(document: str, train_length: int, multiple: int, ends: int) -> EffectiveContextTask:
+    """The spans that the controls describe, ``multiple`` training lengths long, of the document with that hash."""
     length = multiple * train_length
-    return RemembranceTask(document=document, length=length, lengths=kept_lengths(length, train_length), ends=ends)
+    return EffectiveContextTask(document=document, length=length, lengths=kept_lengths(length, train_length), ends=ends)
 
 
 def task_to_show(
-    task: RemembranceTask, wanted: Sequence[Reader], known: Sequence[RemembranceResult]
-) -> RemembranceTask:
+    task: EffectiveContextTask, wanted: Sequence[Reader], known: Sequence[EffectiveContextResult]
+) -> EffectiveContextTask:
     """``task`` if anything of it was run, else another of the same document that was run with the same readers."""
     usable = [
         result
@@ -36,11 +36,11 @@ def task_to_show(
     return max(usable, key=lambda result: (result.task == task, result.reader == wanted[-1])).task if usable else task
 
 
-def start(begun: Sequence[RemembranceResult], text: str, source: Path | None) -> Job:
+def start(begun: Sequence[EffectiveContextResult], text: str, source: Path | None) -> Job:
     """Queue what ``begun`` lacks of the document ``text``; ``source`` is the recording of a carried state."""
     model = begun[0].reader.model
 
-    def run(result: RemembranceResult, source: Path | None, report: Report, stop: Callable[[], bool]) -> object:
+    def run(result: EffectiveContextResult, source: Path | None, report: Report, stop: Callable[[], bool]) -> object:
         tokens, _ = tokens_of(model, text)  # one for all: they share the tokenizer
         return measure(result, tokens, source=source, report=report, stop=stop)
 
@@ -49,7 +49,7 @@ def start(begun: Sequence[RemembranceResult], text: str, source: Path | None) ->
     )
 
 
-def estimate(begun: Sequence[RemembranceResult], known: Sequence[RemembranceResult]) -> str:
+def estimate(begun: Sequence[EffectiveContextResult], known: Sequence[EffectiveContextResult]) -> str:
     """How much there is to read, and how long that takes once a measurement of this session has told the speed."""
     tokens = tokens_left(begun)
     if tokens == 0:

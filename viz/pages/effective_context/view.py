@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from model.errors import UserError
-from model.studies.effective_context import RemembranceResult, RemembranceTask, sharing_tokenizer
+from model.studies.effective_context import EffectiveContextResult, EffectiveContextTask, sharing_tokenizer
 from model.studies.effective_context.result import NOTICEABLE
 from model.studies.passkey import Reader, reader_of
 from viz.app import links, session
@@ -27,7 +27,7 @@ from viz.ui.chart import chart
 LIVE = 2.0
 """Seconds between two drawings of a chart that is being filled."""
 LENGTHS = (2, 4, 8, 16, 32, 64)
-"""Lengths of a whole stretch that can be chosen, in training lengths."""
+"""Lengths of a whole span that can be chosen, in training lengths."""
 ENDS = (4, 8, 16, 32)
 NO_OTHER = "none"
 
@@ -51,7 +51,7 @@ def render(chosen: Choices) -> None:
 
 
 def _controls(model: str, train_length: int) -> tuple[int, int, str | None]:
-    """Length of a stretch in training lengths, number of end points, and the second model if one was chosen."""
+    """Length of a span in training lengths, number of end points, and the second model if one was chosen."""
     with st.container(border=True, key="effective-context-settings"), st.container(horizontal=True):
         multiple = st.select_slider(
             t("effective_context.which_length"),
@@ -80,7 +80,11 @@ def _controls(model: str, train_length: int) -> tuple[int, int, str | None]:
 
 
 def _run(
-    begun: Sequence[RemembranceResult], known: Sequence[RemembranceResult], text: str, chosen: Choices, active: bool
+    begun: Sequence[EffectiveContextResult],
+    known: Sequence[EffectiveContextResult],
+    text: str,
+    chosen: Choices,
+    active: bool,
 ) -> None:
     """The button, and beside it what pressing it costs."""
     left = tokens_left(begun)
@@ -109,7 +113,7 @@ def _run(
 
 
 def _results(
-    task: RemembranceTask, shown: RemembranceTask, wanted: Sequence[Reader], train_length: int, active: bool
+    task: EffectiveContextTask, shown: EffectiveContextTask, wanted: Sequence[Reader], train_length: int, active: bool
 ) -> None:
     """What is known of ``shown``; while a measurement runs, this is drawn anew every other second."""
     known = CONTEXT.stored()
@@ -147,7 +151,7 @@ def _results(
         st.caption(t("effective_context.mitigate_hint"))
 
 
-def finding(result: RemembranceResult, name: str, train_length: int) -> str:
+def finding(result: EffectiveContextResult, name: str, train_length: int) -> str:
     """What the numbers say, in one sentence (Markdown)."""
     who, reach = plain(name), result.reach()
     if reach == 0:
@@ -176,13 +180,13 @@ def _name(reader: Reader, model: str) -> str:
     return t("effective_context.plain") if reader.model == model else reader.model
 
 
-def _numbers(result: RemembranceResult, name: str) -> str:
+def _numbers(result: EffectiveContextResult, name: str) -> str:
     curve = result.curve()
     points = ", ".join(f"{n:,}: {mean:.0%}" for n, mean in zip(result.task.lengths, curve.mean, strict=True))
     return t("effective_context.curve_alt_one", who=name, numbers=points)
 
 
-def _metric(result: RemembranceResult, name: str, train_length: int) -> None:
+def _metric(result: EffectiveContextResult, name: str, train_length: int) -> None:
     reach, beyond = result.reach(), result.moved(train_length)
     with st.container(border=True):
         st.metric(

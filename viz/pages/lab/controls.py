@@ -24,7 +24,7 @@ def controls(chosen: Choices, picked: bool = False) -> tuple[str, float, lab_tex
     usable = [
         name
         for name, row in INTERVENTIONS.items()
-        if (labs.has_states(chosen.model) or not row.needs_explored) and (picked or not row.needs_stretches)
+        if (labs.has_states(chosen.model) or not row.needs_explored) and (picked or not row.needs_spans)
     ]
     usable.sort(key=lambda name: name != FIRST)
     titles = {name: t(f"interventions.{name}_title") for name in usable}

@@ -120,7 +120,7 @@ def alike(trial: Trial) -> list[TrialResult]:
 
 
 def plain_one(trial: Trial) -> TrialResult | None:
-    """The newest finished plain fine-tuning that looked at the same picked stretches as ``trial``; None if none did."""
+    """The newest finished plain fine-tuning that looked at the same picked spans as ``trial``; None if none did."""
     found = [result for result in alike(trial) if result.trial.picks == trial.picks]
     plain = [result for result in found if result.trial.config.interventions[0][0] == "zeros"]
     return plain[-1] if plain else None

@@ -1,4 +1,4 @@
-"""What the lab trains on, and what it watches: texts of the session, and never the same stretch for both."""
+"""What the lab trains on, and what it watches: texts of the session, and never the same span for both."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from model.diagnostics.novel_stretches import PICKED, NovelStretch, novel_stretches
+from model.diagnostics.out_of_distribution import PICKED, Span, out_of_distribution_spans
 from model.recording.reader import Recording
 from viz.app.language import t
 from viz.app.session import text_of
@@ -56,11 +56,11 @@ def render(states: States) -> None:
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _found(identity: tuple[object, ...], _states: States) -> list[NovelStretch]:
-    return novel_stretches(_states.explored, _states.recording)
+def _found(identity: tuple[object, ...], _states: States) -> list[Span]:
+    return out_of_distribution_spans(_states.explored, _states.recording)
 
 
-def table(found: list[NovelStretch], passages: list[str | None]) -> pd.DataFrame:
+def table(found: list[Span], passages: list[str | None]) -> pd.DataFrame:
     """One row per span; losses in nats per token."""
     rows = []
     for span, words in zip(found, passages, strict=True):
@@ -88,19 +88,19 @@ def layers_in_words(shares: np.ndarray) -> str:
     return " · ".join(t("ui.spans.layer_share", layer=layer, share=shares[layer]) for layer in largest)
 
 
-def passage(recording: Recording, span: NovelStretch, text: str) -> str:
+def passage(recording: Recording, span: Span, text: str) -> str:
     """The text of ``span`` before its most novel state; of a long one, the end."""
     rows = np.searchsorted(recording.array("position"), [span.first, span.at])
     first, here = (int(recording.array("character")[row]) for row in rows)
     return text[max(first, here - PASSAGE) : here]
 
 
-def _quote(span: NovelStretch, words: str) -> None:
+def _quote(span: Span, words: str) -> None:
     st.caption(span_words(span.first, span.last))
     st.html(f'<div style="white-space: pre-wrap; overflow-wrap: anywhere">…{html.escape(words)}</div>')
 
 
-def _training(recording: Recording, chosen: list[NovelStretch]) -> None:
+def _training(recording: Recording, chosen: list[Span]) -> None:
     """The button that leads to the lab, or a sentence that says why there is none."""
     if not recording.experiment.plain:
         st.caption(t("ui.spans.not_plain"))

@@ -1,6 +1,6 @@
-"""What happens in this stretch of the document, as finely as it was recorded?
+"""What happens in this span of the document, as finely as it was recorded?
 
-The charts of a whole document keep the peaks of long stretches. Here a stretch is read again from the recording: every
+The charts of a whole document keep the peaks of long spans. Here a span is read again from the recording: every
 boundary, or every token where exact norms were recorded.
 """
 

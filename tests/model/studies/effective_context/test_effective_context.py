@@ -16,10 +16,10 @@ from model.errors import UserError
 from model.experiment import Strategy
 from model.messages import LANGUAGES, message
 from model.studies.effective_context import (
-    RemembranceResult,
-    RemembranceTask,
+    EffectiveContextResult,
+    EffectiveContextTask,
     kept_lengths,
-    run_remembrance,
+    run_effective_context,
     sharing_tokenizer,
 )
 from model.studies.passkey import Reader
@@ -51,21 +51,21 @@ def tokens():
     return np.random.default_rng(0).integers(0, VOCABULARY, 700).astype(np.int32)
 
 
-def a_task(**changes) -> RemembranceTask:
+def a_task(**changes) -> EffectiveContextTask:
     settings = {"document": "", "length": 200, "lengths": (1, 3, 17, 64, 65, 100, 199, 200), "ends": 5}
-    return RemembranceTask(**{**settings, **changes})
+    return EffectiveContextTask(**{**settings, **changes})
 
 
-def empty(task: RemembranceTask) -> RemembranceResult:
-    return RemembranceResult(task=task, reader=Reader(model="tiny"))
+def empty(task: EffectiveContextTask) -> EffectiveContextResult:
+    return EffectiveContextResult(task=task, reader=Reader(model="tiny"))
 
 
-def one_by_one(model, tokens, task: RemembranceTask, scans=None, state=None) -> dict[int, list[float]]:
+def one_by_one(model, tokens, task: EffectiveContextTask, scans=None, state=None) -> dict[int, list[float]]:
     """The definition, one pass over one suffix at a time, in one piece."""
     import torch
 
-    def after(stretch):
-        logits, _ = model(torch.from_numpy(stretch.astype(np.int64))[None], state, scans)
+    def after(span):
+        logits, _ = model(torch.from_numpy(span.astype(np.int64))[None], state, scans)
         return logits[0, -1].softmax(-1)
 
     return {
@@ -96,7 +96,7 @@ def settings_of(model, name: str):
 def test_batches_give_what_one_pass_per_suffix_gives(model, tokens, monkeypatch, name):
     monkeypatch.setattr("model.reading.stream.SEGMENT", 64)
     task, settings = a_task(), settings_of(model, name)
-    result = run_remembrance(model, tokens, empty(task), **settings)
+    result = run_effective_context(model, tokens, empty(task), **settings)
     expected = one_by_one(model, tokens, task, **settings)
     assert result.complete and result.distances.keys() == expected.keys()
     for end, row in expected.items():
@@ -108,9 +108,9 @@ def test_batches_give_what_one_pass_per_suffix_gives(model, tokens, monkeypatch,
 
 
 def test_it_does_not_depend_on_how_many_are_read_at_once(model, tokens, monkeypatch):
-    together = run_remembrance(model, tokens, empty(a_task()))
+    together = run_effective_context(model, tokens, empty(a_task()))
     monkeypatch.setattr("model.studies.effective_context.run.WORK", 1)
-    alone = run_remembrance(model, tokens, empty(a_task()))
+    alone = run_effective_context(model, tokens, empty(a_task()))
     assert alone.distances.keys() == together.distances.keys()
     for end, row in together.distances.items():
         assert alone.distances[end] == pytest.approx(row, abs=1e-9)
@@ -125,11 +125,13 @@ def test_a_window_reaches_as_far_as_its_layers_and_no_token_farther(model, token
     # An output sees window - 1 older inputs of its scan, and each of these taps - 1 older inputs of its layer.
     seen = 1 + layers * (window - 1 + taps - 1)
     task = a_task(length=300, lengths=(1, seen - 1, seen, seen + 9, 299), ends=4)
-    result = run_remembrance(model, tokens, empty(task), scans=[mitigated(chunked_scan, {"window": window})] * layers)
+    result = run_effective_context(
+        model, tokens, empty(task), scans=[mitigated(chunked_scan, {"window": window})] * layers
+    )
     values = np.array(list(result.distances.values()))
     assert values[:, 2:].max() < 1e-12  # rounding: the grid of chunks begins elsewhere
     assert values[:, 1].max() > 1e-9
-    plain = np.array(list(run_remembrance(model, tokens, empty(task)).distances.values()))
+    plain = np.array(list(run_effective_context(model, tokens, empty(task)).distances.values()))
     assert plain[:, 2].max() > 1e-4
 
 
@@ -137,20 +139,20 @@ def test_a_state_that_overflows_is_as_far_as_can_be(model, tokens):
     from model.state import map_state
 
     state = map_state(model.zero_state(), lambda tensor: tensor + math.inf)
-    result = run_remembrance(model, tokens, empty(a_task()), state=state)
+    result = run_effective_context(model, tokens, empty(a_task()), state=state)
     assert {row[:-1] for row in result.distances.values()} == {(1.0,) * 7}
 
 
 def test_cancel_stops_within_a_batch_and_a_second_run_does_only_the_rest(model, tokens, monkeypatch):
     monkeypatch.setattr("model.studies.effective_context.run.WORK", 64 * 200 * 2)  # two end points at once
     task = a_task(ends=6)
-    whole = run_remembrance(model, tokens, empty(task))
+    whole = run_effective_context(model, tokens, empty(task))
     seen: list[tuple[int, int]] = []
 
     def report(result, done):
         seen.append((len(result.distances), done))
 
-    part = run_remembrance(
+    part = run_effective_context(
         model, tokens, empty(task), report=report, stop=lambda: seen[-1][1] > 3 * task.tokens_per_end
     )
     assert 0 < len(part.distances) < 6 and not part.complete
@@ -160,15 +162,15 @@ def test_cancel_stops_within_a_batch_and_a_second_run_does_only_the_rest(model, 
     assert last - first >= (len(tokens) - task.length) // 2  # a part already speaks for the whole document
 
     done: list[int] = []
-    rest = run_remembrance(model, tokens, part, report=lambda result, read: done.append(read))
+    rest = run_effective_context(model, tokens, part, report=lambda result, read: done.append(read))
     assert rest.complete and done[0] == part.tokens and done[-1] == task.tokens == whole.tokens
     assert all(rest.distances[end] == pytest.approx(whole.distances[end]) for end in whole.distances)
 
 
-def a_result(rows: list[list[float]], **changes) -> RemembranceResult:
+def a_result(rows: list[list[float]], **changes) -> EffectiveContextResult:
     task = a_task(length=1024, lengths=(1, 32, 64, 512, 1000)[: len(rows[0])], ends=len(rows))
     distances = {100 + place: tuple(row) for place, row in enumerate(rows)}
-    return RemembranceResult(
+    return EffectiveContextResult(
         task=task, reader=Reader(model="tiny", strategy=Strategy(**changes)), distances=distances, seconds=2.0
     )
 
@@ -207,15 +209,15 @@ def test_a_result_survives_its_file(tmp_path):
     result = a_result([[0.5, 0.1], [0.4, 0.2]], mitigations=(("decay", 4.0),))
     path = tmp_path / "new" / "result.json"
     result.save(path)
-    assert RemembranceResult.load(path) == result
-    assert RemembranceResult.load(path).key == result.key != replace(result, reader=Reader(model="tiny")).key
+    assert EffectiveContextResult.load(path) == result
+    assert EffectiveContextResult.load(path).key == result.key != replace(result, reader=Reader(model="tiny")).key
     for broken in ("", "[]", '{"format": 1}', json.dumps({**json.loads(path.read_text()), "distances": [[1, 2]]})):
         path.write_text(broken)
         with pytest.raises(UserError, match=r"result\.json"):
-            RemembranceResult.load(path)
+            EffectiveContextResult.load(path)
     path.write_text('{"format": 99}')
     with pytest.raises(UserError, match="newer"):
-        RemembranceResult.load(path)
+        EffectiveContextResult.load(path)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,7 @@ def test_a_result_survives_its_file(tmp_path):
 )
 def test_what_does_not_fit_is_one_sentence_in_every_language(model, tokens, changes, key):
     with pytest.raises(UserError) as caught:
-        run_remembrance(model, tokens, empty(a_task(**changes)))
+        run_effective_context(model, tokens, empty(a_task(**changes)))
     assert caught.value.key == f"effective_context.{key}"
     for language in LANGUAGES:
         sentence = caught.value.sentence(language)

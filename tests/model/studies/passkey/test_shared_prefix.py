@@ -66,7 +66,7 @@ def test_shared_inputs_are_inputs_for_every_row(settings, seqlen, ngroups):
 @pytest.mark.parametrize("lengths", [[5], [1, 2, 1], [64, 40, 3, 64, 1]])
 @pytest.mark.parametrize("decays", [(200.0, 1.0, 1e-3, 60.0), (200.0, 90.0, 150.0, 60.0)])
 def test_what_is_forgotten_by_the_end_need_not_be_written(ngroups, lengths, decays):
-    """A mixer whose heads forget at once, soon, late and never, over parts of a stretch; and one that only forgets."""
+    """A mixer whose heads forget at once, soon, late and never, over parts of a span; and one that only forgets."""
     torch.manual_seed(len(lengths))
     config = ModelConfig(
         layers=("mamba2",), d_model=24, d_state=6, headdim=12, vocab_size=8, train_length=8, ngroups=ngroups

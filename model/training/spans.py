@@ -1,4 +1,4 @@
-"""Picked stretches of a document: the states that a model has there, and what it makes of them before and after."""
+"""Picked spans of a document: the states that a model has there, and what it makes of them before and after."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from kernels.dispatch import scan
 from kernels.types import Scan
 from model.arch.lm import LanguageModel
 from model.checkpoints.catalogue import load_model, model_card, tokens_of
-from model.diagnostics.explored import Explored, novelty, stretches
-from model.diagnostics.novel_stretches import PICKED, mean_of, novel_stretches
+from model.diagnostics.explored import Explored, novelty, span_lengths
+from model.diagnostics.out_of_distribution import PICKED, mean_of, out_of_distribution_spans
 from model.errors import UserError
 from model.reading.stream import read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
@@ -56,7 +56,7 @@ def joined(states: list[State]) -> State:
 
 
 def starts_of(recording: Recording, base: str, most: int = PICKED) -> Starts:
-    """The states of ``base`` at the ``most`` novel stretches of ``recording``, which must be its own plain reading.
+    """The states of ``base`` at the ``most`` novel spans of ``recording``, which must be its own plain reading.
 
     UserError in a sentence if it is another model's or a mended reading, if its text was not stored with it, or if
     none of its states is unexplored.
@@ -68,10 +68,10 @@ def starts_of(recording: Recording, base: str, most: int = PICKED) -> Starts:
         raise UserError("initial_states.needs_explored", name="stretches")
     if recording.text is None:
         raise UserError("spans.text_not_stored", name=recording.path.name)
-    found = novel_stretches(Explored.load(card.explored), recording, most)
+    found = out_of_distribution_spans(Explored.load(card.explored), recording, most)
     if not found:
         raise UserError("spans.none_in", name=recording.path.name)
-    positions = [stretch.at for stretch in found]
+    positions = [span.at for span in found]
     tokens, _ = tokens_of(base, recording.text)
     state = states_at(load_model(base), tokens, positions)
     assert state is not None  # nobody could stop it
@@ -111,7 +111,7 @@ def figures_at(
         if "sketch" in seen:
             sketches.append(seen["sketch"][1])
     scores = novelty(explored, np.concatenate(sketches))
-    weights = stretches(position, len(tokens))
+    weights = span_lengths(position, len(tokens))
     states = [(position >= pick.first) & (position <= pick.last) for pick in picks]
     words = [(np.arange(len(tokens)) >= pick.first) & (np.arange(len(tokens)) < pick.last) for pick in picks]
     states.append(~np.logical_or.reduce(states))

@@ -1,8 +1,8 @@
 """Where in a document is the memory farthest from everything that training showed it, and in which layers?
 
-Snapshots are ranked by their novelty (:mod:`model.diagnostics.explored`). Around each of the most novel ones a stretch
-of the document is taken that is at least half as novel, so that one excursion is one stretch and not ten of its
-snapshots; and where the state grows without end, the stretches are those between one doubling and the next.
+Snapshots are ranked by their novelty (:mod:`model.diagnostics.explored`). Around each of the most novel ones a span
+of the document is taken that is at least half as novel, so that one excursion is one span and not ten of its
+snapshots; and where the state grows without end, the spans are those between one doubling and the next.
 
 The squared distance of two sketches is a sum over layers, so its shares are exact:
 
@@ -23,17 +23,17 @@ from model.diagnostics.neighbours import as_points, nearest
 from model.recording.reader import Recording
 
 LEVEL = 0.5
-"""Share of the novelty at its peak that a snapshot must have to belong to the same stretch."""
+"""Share of the novelty at its peak that a snapshot must have to belong to the same span."""
 MOST, PICKED = 10, 5
 """Stretches that are listed, and those of them that are picked where nobody chooses."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NovelStretch:
-    """A stretch of a document whose states are unexplored.
+class Span:
+    """A span of a document whose states are unexplored.
 
     Tokens ``first`` to ``last`` (exclusive); its most novel state is the one after ``at`` tokens, with ``novelty``.
-    ``loss`` and ``control`` are means over the stretch in nats per token, NaN where unknown. ``layers`` (layers,) are
+    ``loss`` and ``control`` are means over the span in nats per token, NaN where unknown. ``layers`` (layers,) are
     the shares of the squared distance, NaN if the state is not finite. ``grown`` is the head whose norm has grown
     most, as (layer, head), to ``growth`` times its norm at the training length.
     """
@@ -49,8 +49,8 @@ class NovelStretch:
     growth: float
 
 
-def novel_stretches(explored: Explored, recording: Recording, most: int = MOST) -> list[NovelStretch]:
-    """The ``most`` novel stretches of ``recording``, most novel first; none where every state is explored.
+def out_of_distribution_spans(explored: Explored, recording: Recording, most: int = MOST) -> list[Span]:
+    """The ``most`` novel spans of ``recording``, most novel first; none where every state is explored.
 
     ``explored`` is of the model that was read with. ValueError if it is of a model with another shape.
     """
@@ -62,12 +62,12 @@ def novel_stretches(explored: Explored, recording: Recording, most: int = MOST) 
     loss = recording.array("loss")
     control = recording.array("control_loss") if recording.has("control_loss") else np.full_like(loss, np.nan)
     found = []
-    for peak, rows in grown_stretches(scores, most):
+    for peak, rows in grown_spans(scores, most):
         first, last = round(borders[rows.start]), round(borders[rows.stop])
         growth = _growth(recording, explored, int(position[peak]))
         layer, head = np.unravel_index(int(np.argmax(growth)), growth.shape)
         found.append(
-            NovelStretch(
+            Span(
                 first=first,
                 last=last,
                 at=int(position[peak]),
@@ -82,11 +82,11 @@ def novel_stretches(explored: Explored, recording: Recording, most: int = MOST) 
     return found
 
 
-def grown_stretches(scores: np.ndarray, most: int) -> list[tuple[int, slice]]:
-    """Each stretch as (row of its peak, its rows), most novel first, from the novelty ``scores`` (m,) of snapshots.
+def grown_spans(scores: np.ndarray, most: int) -> list[tuple[int, slice]]:
+    """Each span as (row of its peak, its rows), most novel first, from the novelty ``scores`` (m,) of snapshots.
 
-    A stretch starts as the most novel snapshot that none has yet, if that is unexplored, and reaches to either side as
-    far as snapshots are unexplored, in no other stretch, and have LEVEL of its novelty.
+    A span starts as the most novel snapshot that none has yet, if that is unexplored, and reaches to either side as
+    far as snapshots are unexplored, in no other span, and have LEVEL of its novelty.
     """
     free = scores > 1  # NaN is not
     taken: list[tuple[int, slice]] = []
