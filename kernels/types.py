@@ -100,7 +100,7 @@ class Memory(NamedTuple):
 
 
 class Telemetry(NamedTuple):
-    """What a kernel that records while it scans saw of the state, so that nobody reads the states again for it.
+    """The statistics of the state that a kernel sums while it scans, so that the states are not read again.
 
     ``norm``, ``mean``, ``std``, ``max_abs`` (batch, nchunks + 1, nheads): of every boundary state, over its elements.
     ``log_decay``, ``decay`` (batch, nchunks, nheads): means over the tokens (and channels) of every chunk.

@@ -1,4 +1,4 @@
-"""One exception for everything that a user can mend: it knows its sentence in every language."""
+"""One exception for everything that a user can correct, with its sentence in every language."""
 
 from __future__ import annotations
 

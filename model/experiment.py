@@ -1,7 +1,7 @@
-"""What is run, as frozen data: the model, the document, where the memory starts, how it is mended.
+"""What is run, as frozen data: the model, the document, where the memory starts, which mitigations act.
 
 An Experiment is also the key of its recording: the same experiment is never run twice, and one that was interrupted
-is found again and goes on. It holds no text, only the text's hash.
+is found again and resumes. It holds no text, only the text's hash.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def key_of(values: Any, digits: int = 12) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy:
-    """Where the memory starts and how it is mended.
+    """Where the memory starts and which mitigations act.
 
     ``initial_state`` is a name of the table of initial states, ``source`` what it starts from (for "carried", the key
     of a recording) and ``seed`` that of its noise. ``mitigations`` holds active (name, value) pairs.
@@ -36,7 +36,7 @@ class Strategy:
 
     @property
     def plain(self) -> bool:
-        """Whether memory starts empty and nothing is mended: the baseline of every comparison."""
+        """Whether memory starts empty and no mitigation acts: the baseline of every comparison."""
         return self.initial_state == "zeros" and not self.mitigations
 
     @staticmethod
@@ -98,7 +98,7 @@ class Experiment:
 
     @property
     def plain(self) -> bool:
-        """Whether memory starts empty and nothing is mended."""
+        """Whether memory starts empty and no mitigation acts."""
         return self.strategy.plain
 
     def baseline(self) -> Experiment:

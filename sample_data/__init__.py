@@ -31,7 +31,7 @@ SAMPLES = {
 
 
 def sample_path(key: str) -> Path:
-    """Where the sample's file lies; KeyError if there is no such sample."""
+    """The path of the sample's file; KeyError if there is no such sample."""
     return Path(__file__).parent / SAMPLES[key].file
 
 

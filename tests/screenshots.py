@@ -1,4 +1,4 @@
-"""The pictures of the README: ``python -m tests.screenshots`` opens the dashboard in Chromium and looks at it."""
+"""The pictures of the README: ``python -m tests.screenshots`` opens the dashboard in Chromium and takes them."""
 
 import subprocess
 import sys

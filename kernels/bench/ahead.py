@@ -163,10 +163,10 @@ def resources(cubin: bytes) -> tuple[int, int]:
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(cubin)
         file.flush()
-        told = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True)
-    found = re.search(r"REG:(\d+) STACK:(\d+)", told.stdout + told.stderr)
+        shown = subprocess.run([tool, "-res-usage", file.name], capture_output=True, text=True, check=True)
+    found = re.search(r"REG:(\d+) STACK:(\d+)", shown.stdout + shown.stderr)
     if found is None:
-        raise ValueError(f"cuobjdump told no resources: {told.stdout[:200]}")
+        raise ValueError(f"cuobjdump shows no resources: {shown.stdout[:200]}")
     return int(found[1]), int(found[2])
 
 

@@ -97,7 +97,7 @@ def clipped_scan(
 
 @contextmanager
 def _one_thread_if(small: bool) -> Iterator[None]:
-    """Products on one thread: threads that share small ones go on waiting in between, and slow down what comes then."""
+    """Products on one thread: threads that share small ones keep waiting in between, and slow down what comes then."""
     threads = torch.get_num_threads()
     if small:
         torch.set_num_threads(1)

@@ -69,7 +69,7 @@ def short_convolution(window: Tensor, inputs: Tensor, first: int, weight: Tensor
 
 
 def compiled(*tensors: Tensor) -> bool:
-    """Whether :mod:`kernels.cpu.fused` takes these: float32 on a CPU, and nobody wants a gradient."""
+    """Whether :mod:`kernels.cpu.fused` takes these: float32 on a CPU, without a gradient."""
     return not torch.is_grad_enabled() and all(
         tensor.dtype == torch.float32 and tensor.device.type == "cpu" for tensor in tensors
     )

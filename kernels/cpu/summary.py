@@ -1,6 +1,6 @@
 """What a recorder keeps of states and decays, each read once, compiled: importing this file imports numba.
 
-A state is read where it lies, and nothing of its size is written; in PyTorch each of the sums is a pass of its own,
+A state is read in place, and nothing of its size is written; in PyTorch each of the sums is a pass of its own,
 and the squares are as large as the states.
 """
 

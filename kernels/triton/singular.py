@@ -1,6 +1,6 @@
 """Triton: singular values of many small matrices, from their products with themselves; a program for every matrix.
 
-    tridiagonal   Householder's reduction of a symmetric matrix that lies in registers: n - 2 reflections
+    tridiagonal   Householder's reduction of a symmetric matrix in registers: n - 2 reflections
     bisect        the eigenvalues of a tridiagonal matrix, each by bisection on Sturm's count of those below a point
                   (Barth, Martin & Wilkinson 1967), all of a matrix side by side
 

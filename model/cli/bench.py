@@ -145,7 +145,7 @@ def bench_mitigations(seconds: float) -> list[Row]:
     from kernels.types import Memory, Scan, ScanInputs
     from model.reading.stream import segment_of
 
-    keep_freed_memory()  # as whoever reads does
+    keep_freed_memory()  # as a reading does
     rows = []
     for label, config in (("base shape", model_card("mamba2-base").config), ("130M shape", PRESETS["mamba2-130m"])):
         seqlen = segment_of(config)
@@ -178,8 +178,8 @@ def bench_mitigations(seconds: float) -> list[Row]:
             for name, row in MITIGATIONS.items():
                 for value in (256.0, 1000.0, 8192.0) if name == "window" else (row.suggested,):
                     scan = steady(mitigated(chunked_scan, {name: value}, norms * 0.8))
-                    mended, base = take_turns([scan, plain], seconds / 8)
-                    rows.append(cost(f"{label}: {name}={value:g} vs the plain scan", 4 * seqlen, mended, base, 2.5))
+                    treated, base = take_turns([scan, plain], seconds / 8)
+                    rows.append(cost(f"{label}: {name}={value:g} vs the plain scan", 4 * seqlen, treated, base, 2.5))
     return rows
 
 

@@ -21,10 +21,12 @@ def evidence(
     text: Annotated[
         list[Path] | None, typer.Option(help="A document, as often as you like; without any, the five shipped samples.")
     ] = None,
-    model: Annotated[str, typer.Option(help="The base model, whose cures and capacity series count.")] = "mamba2-base",
+    model: Annotated[
+        str, typer.Option(help="The base model, whose post-trained models and capacity series count.")
+    ] = "mamba2-base",
     tokens: Annotated[int, typer.Option(help="Tokens that are read of each document.")] = 16_384,
     out: Annotated[
-        Path | None, typer.Option(help="The result's JSON file; a run that was interrupted goes on from it.")
+        Path | None, typer.Option(help="The result's JSON file; an interrupted run resumes from it.")
     ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON, and nothing else.")] = False,

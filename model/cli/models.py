@@ -46,8 +46,8 @@ def download(
     name: Annotated[str, typer.Argument(help="A name of the hub: owner/model.")],
     ask: Annotated[bool, typer.Option("--ask", help="Only say what would be downloaded.")] = False,
 ) -> None:
-    """Download a published model from the hub, or go on with a download that was interrupted."""
-    offer = hub.ask(name)
+    """Download a published model from the hub, or resume an interrupted download."""
+    offer = hub.look_up(name)
     for file, size in offer.files.items():
         typer.echo(f"{gigabytes(size):>10s}  {file}")
     state = offer.config.state_size

@@ -47,7 +47,7 @@ def passkey(
 ) -> None:
     """Hide something in long texts, ask for it, and count right answers over lengths and depths.
 
-    Run again, it goes on with what the results' folder has.
+    Run again, it resumes from what the results' folder has.
     """
     if sweep is not None:
         pieces = read_sweep(sweep, out)
@@ -89,9 +89,13 @@ def prompt_of(piece: Piece, wanted: str) -> str:
 def summary(result: PasskeyResult) -> str:
     """One line about a finished test: who, what, and the share of right answers at every length."""
     reader, task = result.reader, result.task
-    mended = [f"{name}={value:g}" for name, value in reader.strategy.mitigations]
+    settings = [f"{name}={value:g}" for name, value in reader.strategy.mitigations]
     who = " ".join(
-        [reader.model, *([] if reader.strategy.initial_state == "zeros" else [reader.strategy.initial_state]), *mended]
+        [
+            reader.model,
+            *([] if reader.strategy.initial_state == "zeros" else [reader.strategy.initial_state]),
+            *settings,
+        ]
     )
     shares = "  ".join(f"{length:,}: {cell.accuracy:.2f}" for length, cell in result.by_length().items())
     return f"{who} | {task.question} {task.language} | {shares} | {result.key}"

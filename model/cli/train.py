@@ -27,7 +27,7 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes the GPU where there is one.")] = "auto",
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
-    """Train a model from scratch on text files; run again after an interruption, it goes on where it was."""
+    """Train a model from scratch on text files; run again after an interruption, it resumes."""
     from model.training.checkpoint import train_checkpoint, train_config
 
     set_threads(threads)
@@ -36,7 +36,7 @@ def train(
 
 
 def post_train(
-    base: Annotated[str, typer.Argument(help="The model to go on from: a name (see `models`) or a folder.")],
+    base: Annotated[str, typer.Argument(help="The model to start from: a name (see `models`) or a folder.")],
     intervention: Annotated[
         list[str],
         typer.Option(help="NAME or NAME=SHARE of steps: zeros, gaussian, fitted, carried, tbtt, longer, stretches."),
@@ -49,12 +49,12 @@ def post_train(
     learning_rate: Annotated[float, typer.Option(help="The highest learning rate.")] = 1e-3,
     stretches: Annotated[
         Path | None,
-        typer.Option(help="For stretches: a plain recording of BASE with its text, whose most novel are taken."),
+        typer.Option(help="For stretches: a plain recording of BASE with its text; its most novel spans are taken."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of batches, noise and lots.")] = 0,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
 ) -> None:
-    """Train a model further from other initial states; run again after an interruption, it goes on where it was."""
+    """Train a model further from other initial states; run again after an interruption, it resumes."""
     from model.training.checkpoint import post_train_checkpoint, training_streams, typed_command
     from model.training.loop import StepReport
     from model.training.spans import starts_of

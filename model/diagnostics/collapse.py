@@ -197,7 +197,7 @@ def published_criterion(loss: np.ndarray, train_length: int) -> Published | None
     """Whether loss beyond T exceeds twice the largest loss within T; None if nothing beyond T was read.
 
     The paper averages 128 prompts at every position. Here there is one document, so losses are averaged over 64
-    consecutive tokens instead, which is a weaker cure: a hard paragraph still counts, and the longer a document is,
+    consecutive tokens instead, which is a weaker remedy: a hard paragraph still counts, and the longer a document is,
     the larger its largest loss, collapse or not. So this says less than the excess and is shown beside it.
     """
     width = min(BATCH, train_length)

@@ -38,7 +38,7 @@ def norm_growth(norm: np.ndarray, position: np.ndarray, train_length: int, multi
     """Mean state norm from ``multiple`` training lengths on, over that at the training length, (layer, head).
 
     "At the training length" is the mean of the boundaries in its last quarter, since one boundary is one sentence.
-    If nothing was read that far, the later half of whatever lies beyond the training length stands for it; if nothing
+    If nothing was read that far, the later half of whatever is beyond the training length stands for it; if nothing
     does, the growth is NaN.
     """
     at = (position > 0.75 * train_length) & (position <= train_length)

@@ -25,7 +25,7 @@ from model.recording.reader import Recording
 LEVEL = 0.5
 """Share of the novelty at its peak that a snapshot must have to belong to the same span."""
 MOST, PICKED = 10, 5
-"""Stretches that are listed, and those of them that are picked where nobody chooses."""
+"""Spans that are listed, and those of them that are picked by default."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -40,7 +40,7 @@ def summarise(
     """The key figures of ``recording``: numbers, booleans and None, ready for JSON.
 
     ``explored`` is the model's sample of explored states, if it has one. ``tokens_per_second`` and ``peak_rss_mb``
-    were measured by whoever read the document.
+    were measured while the document was read.
     """
     train_length, tokens = recording.train_length, recording.read_tokens
     far = BEYOND * train_length

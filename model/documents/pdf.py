@@ -30,7 +30,7 @@ def read_pdf(data: bytes, name: str, limit: int) -> str:
             ``document.pdf_bomb``, ``document.slow_pdf``, ``document.too_many_pages``, ``document.scanned`` or
             ``document.too_many_characters``.
     """
-    # pypdf reports each oddity of a file as a warning; whoever uploaded the file cannot do anything with them.
+    # pypdf reports each oddity of a file as a warning; the user cannot do anything about them.
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
     with apply_configuration(
         zlib_maximum_output_length=MAX_STREAM,

@@ -8,7 +8,7 @@
 
 The line of h_t is the scan's, with headdim and d_state 1, and with B and C ones. The first token of a document is
 written whole, as in the published code: its root is 1. That code also sets a_t to 0 there, which only matters to a
-memory that does not start empty; such a memory is what this project looks at, so here it decays like any other.
+memory that does not start empty; such a memory is what this project studies, so here it decays like any other.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class RGLRU(nn.Module):
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """The paper's initialisation: with an open gate, a_t lies between 0.9 and 0.999."""
+        """The paper's initialisation: with an open gate, a_t is between 0.9 and 0.999."""
         decay = torch.empty_like(self.recurrent_param).uniform_(0.9, 0.999)
         self.recurrent_param.copy_(torch.log(torch.expm1(-decay.log())))  # the inverse of softplus, for c = 1
         for weight in (self.conv_weight, self.input_gate_weight, self.recurrent_gate_weight):

@@ -1,4 +1,4 @@
-"""Our modules around the library's parameters: nothing is copied but what lies in another order or dtype there."""
+"""Our modules around the library's parameters: only what has another order or dtype there is copied."""
 
 from __future__ import annotations
 

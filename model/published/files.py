@@ -23,7 +23,7 @@ LARGEST_HEADER = 100_000_000
 
 
 class TensorEntry(NamedTuple):
-    """Where a tensor lies and what it is."""
+    """Where a tensor is stored, its dtype and its shape."""
 
     file: Path
     shape: tuple[int, ...]

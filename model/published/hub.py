@@ -1,6 +1,6 @@
-"""The hub: what a name stands for, how large it is, and getting it; never before a user asks.
+"""The hub: what a name stands for, how large it is, and getting it; never before a user asks for it.
 
-A download runs in a process of its own, which can be ended at any time and goes on where it was when it is started
+A download runs in a process of its own, which can be ended at any time and resumes where it was when it is started
 again. Only weights in safetensors, configurations and tokenizers are taken; they land in the hub's own cache, where
 transformers finds them too.
 """
@@ -51,8 +51,8 @@ class Offer(NamedTuple):
         return sum(self.files.values())
 
 
-def ask(name: str) -> Offer:
-    """Ask the hub about ``name``; UserError in one sentence if it cannot be reached, or gives nothing to read here.
+def look_up(name: str) -> Offer:
+    """Look ``name`` up on the hub; UserError in one sentence if it cannot be reached, or gives nothing to read here.
 
     Beside the list of files only ``config.json`` is fetched, and not kept.
     """
@@ -116,7 +116,7 @@ def download(
     free = shutil.disk_usage(cache).free
     if left > free:
         raise UserError("published.no_space", name=offer.name, needed=gigabytes(left), free=gigabytes(free))
-    # The plain protocol leaves what it has so far in the cache, where it is counted and gone on from.
+    # The plain protocol leaves what it has so far in the cache, where it is counted and resumed from.
     environment = {**os.environ, "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     process = subprocess.Popen(
         [*COMMAND, offer.name, str(cache)], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True

@@ -160,7 +160,7 @@ def load_tensors(
 
 
 def check_tensors(model: PublishedModel, entries: dict[str, TensorEntry], name: str) -> None:
-    """UserError unless the checkpoint has every tensor that ``model`` needs, and none that it knows nothing of."""
+    """UserError unless the checkpoint has every tensor that ``model`` needs, and no other."""
     wanted = {_name(source) for source in model.table.values() if source is not None}
     missing = sorted(wanted - entries.keys())
     if missing:
@@ -177,7 +177,7 @@ def _name(source: Source) -> str:
 
 
 def shape_of(model: nn.Module, parameter: str) -> torch.Size:
-    """The shape that ``model`` wants for a parameter."""
+    """The shape that ``model`` has for a parameter."""
     return model.get_parameter(parameter).shape
 
 

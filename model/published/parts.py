@@ -1,7 +1,7 @@
 """What stands beside the memories of flash-linear-attention: feed-forward parts, and the stage that holds them.
 
 None of it is recurrent memory, so none of it goes through the scan. A part adds to the residual stream, and what it
-needs to read on lies in ``rest`` of the layer state that its stage belongs to.
+needs to continue is in ``rest`` of the layer state that its stage belongs to.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which published checkpoints are on this machine, and what this user has said about them.
 
-A checkpoint lies where it was downloaded, in the hub's own cache, or in a folder that the user named. Nothing is
+A checkpoint is where it was downloaded, in the hub's own cache, or in a folder that the user named. Nothing is
 written there. What belongs to it here (its training length as the user has it, its explored states, the folder's path)
-lies below the user's home, in ``published/``.
+is below the user's home, in ``published/``.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ ROOM = 400_000_000
 class Visit(NamedTuple):
     """What the sequences of one training step did to the memory, whatever they started from.
 
-    ``outputs``: each layer's scan. ``chain`` (rows,) int64: rows with the same number went on from one another, in
+    ``outputs``: each layer's scan. ``chain`` (rows,) int64: rows with the same number continued one another, in
     this step or an earlier one. ``before`` (rows,) int64: tokens of its chain that were read before this step.
     """
 

@@ -1,7 +1,7 @@
 """Explored states of a published model, from a reference text that the user chooses.
 
-Nobody here has what the model was trained on. What its memory does within a training length is seen on another text
-instead: windows of the training length, each from an empty memory. Which text that was stands beside the states.
+The texts that the model was trained on are not here. Its memory within a training length is seen on another text:
+windows of the training length, each from an empty memory. Which text that was stands beside the states.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def run(
 ) -> Recording:
     """Read the document and leave a recording in ``folder`` / its key; returns it, complete or cancelled.
 
-    A recording of the same experiment that is complete is returned as it is; one that is not goes on where it was.
+    A recording of the same experiment that is complete is returned as it is; one that is not resumes where it stopped.
     """
     experiment = prepared.experiment
     path = folder / experiment.key
@@ -130,7 +130,7 @@ def run(
             meter.skip()
         on_progress(meter.report(block, segment.stop))
         if stop() and not end:
-            # Everything read so far is kept; a later run goes on from this segment.
+            # Everything read so far is kept; a later run resumes from this segment.
             block.commit(segment.stop, meter.seconds, segment.saved)
             status = CANCELLED
             break
@@ -187,7 +187,7 @@ class Block:
             self.controlled = last
 
     def commit(self, tokens: int, seconds: float, state: Mapping[str, np.ndarray]) -> None:
-        """Write everything pending and the state from which to go on."""
+        """Write everything pending and the state from which to resume."""
         for name, entries in self.pending.items():
             self.writer.put(name, entries[0][0], np.concatenate([values for _, values in entries]))
         first, rows = self.pending[NORM][0][0], sum(len(values) for _, values in self.pending[NORM])

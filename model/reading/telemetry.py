@@ -1,4 +1,4 @@
-"""Telemetry is a function from scan to scan: it looks at what passes and keeps sums, never trajectories.
+"""Telemetry is a function from scan to scan: it reduces every output to sums and keeps no trajectory.
 
 Everything is reduced where the tensors are: a boundary state of a hundred thousand numbers becomes a handful per head
 before the next segment starts. Only at the snapshot positions is more kept, a sketch of each layer's state.
@@ -94,7 +94,7 @@ class Sketcher:
 
     def _of(self, layer: int, state: Tensor) -> Tensor:
         """(nheads, headdim, d_state) on the CPU -> (SKETCH,)."""
-        # As the scan of the CPU lays it out it need not be moved, nor need any state that lies in its own order.
+        # A state in the order of the CPU scan, or in its own, need not be moved.
         order = (2, 0, 1) if state.permute(2, 0, 1).is_contiguous() else (0, 1, 2)
         place, weight = self._in_order(order, state.shape)
         sketch = np.zeros(SKETCH, np.float32)
@@ -143,7 +143,7 @@ class Recorder:
     def _observe(self, layer: int, output: ScanOutput) -> None:
         first = 0 if self.position == 0 else 1  # the state before the first token of a document is a boundary too
         states = grouped(output.boundary_states[0], self.heads)
-        if output.telemetry is not None:  # the kernel has read every state: nobody need read them again
+        if output.telemetry is not None:  # the kernel has reduced every state already
             statistics, decays = reduced_by_kernel(output.telemetry, self.heads)
             statistics = statistics[:, first:]
         else:
@@ -212,9 +212,9 @@ def grouped(states: Tensor, heads: int | None) -> Tensor:
 
 def reduce_states(states: Tensor) -> Tensor:
     """The STATISTICS of every state and head: (n, nheads, headdim, d_state) -> (4, n, nheads)."""
-    lying = states.permute(0, 3, 1, 2)  # as the scan of the CPU lays them out
-    if lying.dtype == torch.float32 and lying.device.type == "cpu" and lying.is_contiguous():
-        values, found = lying.numpy(), np.empty((len(STATISTICS), *states.shape[:2]), np.float32)
+    in_order = states.permute(0, 3, 1, 2)  # as the scan of the CPU lays them out
+    if in_order.dtype == torch.float32 and in_order.device.type == "cpu" and in_order.is_contiguous():
+        values, found = in_order.numpy(), np.empty((len(STATISTICS), *states.shape[:2]), np.float32)
         summarise(values, values.view(np.int32), found)
         return torch.from_numpy(found)
     elements = states.shape[-1] * states.shape[-2]

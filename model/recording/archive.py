@@ -146,7 +146,7 @@ def _plain(value: Any) -> bool:
 
 
 def _check_state(path: Path, progress: dict[str, Any]) -> None:
-    """The memory to go on from: named like ours, finite, plain arrays."""
+    """The memory to resume from: named like ours, finite, plain arrays."""
     name = str(progress.get("state"))
     _require(re.fullmatch(STATE, name) is not None, "state")
     for array in load_file(path / name).values():

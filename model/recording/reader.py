@@ -4,7 +4,7 @@
     progress.json       how many tokens are safely on disk: renamed into place last, so a block is there or it is not
     data.zarr/          arrays with named dimensions (Zarr v3): ``xarray.open_zarr`` opens it without this project
     state.safetensors   the memory after the last safe token: where to resume, and the "carried" state of other runs
-    text.txt            the document itself, only if its owner asked for that
+    text.txt            the document itself, only if its owner chose that
 
 The arrays, their dimensions and units stand in :data:`model.recording.schema.ARRAYS`;
 :mod:`model.recording.writer` fills them.
@@ -117,7 +117,7 @@ class Recording:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The key figures (see :func:`model.diagnostics.summary.summarise`); empty while the run goes on."""
+        """The key figures (see :func:`model.diagnostics.summary.summarise`); empty while the run is not finished."""
         return self.meta.summary
 
     @cached_property

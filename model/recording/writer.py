@@ -24,7 +24,7 @@ BLOCK = 32_768
 
 
 class RecordingWriter:
-    """Creates a recording and fills it block by block; opens one that was interrupted and goes on."""
+    """Creates a recording and fills it block by block; opens one that was interrupted and resumes it."""
 
     def __init__(self, path: Path, meta: Meta, snapshot_positions: np.ndarray) -> None:
         self.path = path
@@ -72,7 +72,7 @@ class RecordingWriter:
             stored[start : start + len(values)] = values
 
     def commit(self, progress: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> None:
-        """Make everything put so far safe, together with the memory from which to go on."""
+        """Make everything put so far safe, together with the memory from which to resume."""
         name = f"state-{progress['tokens']}.safetensors"
         save_file(dict(state), self.path / name)
         write_json(self.path / "progress.json", {**progress, "state": name})

@@ -1,6 +1,6 @@
 """Hidden facts and questions about them, as pieces of text around a key of digits.
 
-Training mixes them into ordinary text, because plain text alone teaches no long memory; the passkey test asks for
+Training mixes them into ordinary text, because plain text alone teaches no long memory; the passkey test queries
 one at a distance. A template is split at ``{name}`` and ``{key}``, so that the digits are always tokens of their own.
 """
 
@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 
 class RecallForm(NamedTuple):
-    """How a fact is told and asked for. ``key`` in ``ask`` is the answer: it is what a test leaves out."""
+    """The sentence with a fact, and the query for it. ``key`` in ``query`` is the answer: it is what a test leaves out."""
 
-    tell: str
-    ask: str
+    needle: str
+    query: str
     named: bool
 
 
@@ -25,13 +25,13 @@ PAIR = RecallForm("[{name}={key}]", "[{name}?{key}]", named=True)
 
 PASSKEYS: dict[str, RecallForm] = {
     "en": RecallForm(
-        tell="\nThe pass key is {key}. Remember it: {key} is the pass key.\n",
-        ask="\nWhat is the pass key? The pass key is {key}",
+        needle="\nThe pass key is {key}. Remember it: {key} is the pass key.\n",
+        query="\nWhat is the pass key? The pass key is {key}",
         named=False,
     ),
     "ja": RecallForm(
-        tell="\n合言葉は{key}です。忘れないでください。{key}が合言葉です。\n",
-        ask="\n合言葉は何ですか。合言葉は{key}",
+        needle="\n合言葉は{key}です。忘れないでください。{key}が合言葉です。\n",
+        query="\n合言葉は何ですか。合言葉は{key}",
         named=False,
     ),
 }

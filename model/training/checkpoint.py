@@ -42,7 +42,7 @@ def train_config(
 ) -> TrainConfig:
     """The run that trains ``preset``, with another state size or training length if one is given.
 
-    UserError for a preset that is not known, or for a length in which no fact can be told and asked for.
+    UserError for a preset that is not known, or for a length that is too short for a fact and its query.
     """
     if preset not in PRESETS:
         raise UserError("training.unknown_preset", name=preset, known=", ".join(PRESETS))
@@ -110,7 +110,7 @@ def post_train_checkpoint(
     """Post-train ``config.base`` on token streams made with its tokenizer and write a checkpoint to ``out``.
 
     ``command`` is how the checkpoint says that it was made. Returns whether it was finished: a run that was stopped, or
-    killed, is a save in ``out`` and no checkpoint yet, and goes on when this is called again with the same arguments.
+    killed, is a save in ``out`` and no checkpoint yet, and resumes when this is called again with the same arguments.
     ``report``, ``watch`` and ``starts`` are those of :func:`~model.training.post_training.post_train`;
     ``exploring(done, total)`` follows the reading of the windows whose states are recorded at the end. UserError if
     ``out`` holds a checkpoint, or what :func:`~model.training.post_training.post_train` refuses.

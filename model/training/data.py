@@ -1,8 +1,8 @@
-"""Training sequences: spans of ordinary text in which facts are told and, later, asked for.
+"""Training sequences: spans of ordinary text in which facts are inserted and, later, queried.
 
 Plain text alone teaches a small model no long memory, and a model without long memory has nothing that could
-collapse. So most sequences hide keys of digits behind names and ask for them again; the digits of an answer weigh
-more in the loss than prose does. Every batch is a function of (seed, step), so a run can stop and go on anywhere.
+collapse. So most sequences hold keys of digits behind names and query them again; the digits of an answer weigh
+more in the loss than prose does. Every batch is a function of (seed, step), so a run can stop and resume anywhere.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Sampler:
         self.recall = recall
         self.digits = np.array([tokenizer.token_to_id(str(digit)) for digit in range(10)])
         self.names = np.array([tokenizer.token_to_id(name) for name in NAMES])
-        self.forms = {form: (parts(tokenizer, form.tell), parts(tokenizer, form.ask)) for form in ALL_FORMS}
+        self.forms = {form: (parts(tokenizer, form.needle), parts(tokenizer, form.query)) for form in ALL_FORMS}
 
     def batch(self, rows: int, seqlen: int, key: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Tokens (rows, seqlen + 1) int64 and the weight of each prediction (rows, seqlen) float32."""
@@ -72,33 +72,33 @@ class Sampler:
         return tokens, weights[1:]
 
     def hide(self, tokens: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> None:
-        """Write told facts and questions over spans of ``tokens``, each question after its fact."""
+        """Write facts and queries over spans of ``tokens``, each query after its fact."""
         items = self.items(len(tokens), random)
         free = len(tokens) - sum(len(ids) for ids, _ in items)
         starts = np.sort(random.integers(0, free + 1, len(items)))
-        for start, (ids, asked) in zip(starts, items, strict=True):
+        for start, (ids, answers) in zip(starts, items, strict=True):
             tokens[start : start + len(ids)] = ids
-            weights[start : start + len(ids)][asked] = self.recall.weight
+            weights[start : start + len(ids)][answers] = self.recall.weight
             starts += len(ids)
 
     def items(self, room: int, random: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Facts and questions in the order they appear: (ids, which of them are an answer's digits)."""
+        """Facts and queries in the order they appear: (ids, which of them are an answer's digits)."""
         recall = self.recall
-        long = room > 100  # a sentence and its question would fill a shorter sequence
+        long = room > 100  # a sentence and its query would fill a shorter sequence
         forms: list[RecallForm] = [PAIR] * (recall.pairs if room > 200 else min(recall.pairs, 3, room // 20))
         if long and random.random() < recall.passkey_share:
             sentences = list(PASSKEYS.values())
             forms = [*forms, sentences[random.integers(len(sentences))]]
         names = random.permutation(self.names)[: len(forms)]
-        told, asked = [], []
+        needles, queries = [], []
         for form, name in zip(forms, names, strict=True):
             count = recall.digits[random.integers(len(recall.digits))] if long else recall.digits[0]
             key = random.choice(self.digits, count)
-            tell, ask = self.forms[form]
-            told.append(fill(tell, name, key, first_is_answer=False))
-            asked.append(fill(ask, name, key, first_is_answer=True))
+            needle, query = self.forms[form]
+            needles.append(fill(needle, name, key, first_is_answer=False))
+            queries.append(fill(query, name, key, first_is_answer=True))
         # All facts first: none may be forgotten before the sequence ends, so nothing teaches the model to forget.
-        return told + [asked[index] for index in random.permutation(len(forms))]
+        return needles + [queries[index] for index in random.permutation(len(forms))]
 
 
 ALL_FORMS = (PAIR, *PASSKEYS.values())
@@ -118,7 +118,7 @@ def parts(tokenizer: Tokenizer, template: str) -> list[np.ndarray | str]:
 def fill(
     template: list[np.ndarray | str], name: int, key: np.ndarray, first_is_answer: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens of a filled template and which of them can be known: the digits of every key but an untold first."""
+    """Tokens of a filled template and which of them can be known: the digits of every key but a first that was not inserted."""
     ids: list[np.ndarray] = []
     known: list[np.ndarray] = []
     answer = first_is_answer

@@ -10,7 +10,7 @@ together. A reader in the middle of a long text always has the window of the tok
 memory beside an empty window occurs in no reading; for three tokens an unrelated text begins as if it followed the
 other, which is what it does at the border of two documents.
 
-Titles and help are in ``messages/interventions.toml``. No torch here: the page that draws the table wants none yet.
+Titles and help are in ``messages/interventions.toml``. No torch here: the page that draws the table does not need it.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class Past:
 class Intervention:
     """One row: ``start(empty, past)`` gives the memory of as many rows as ``empty`` has.
 
-    ``share`` of the steps is what it takes where nobody says otherwise. A memory that is passed on is passed on for
+    ``share`` of the steps is what it takes by default. A memory that is passed on is passed on for
     1 / (1 - share) sequences before one starts empty: at 0.9, ten sequences, the shipped base still drifts on texts of
     a hundred training lengths; at 0.98 it does not, and pays more for an empty start. ``consecutive`` says that the
-    sequences go on where the previous step's ended, ``longer`` that they are several times as long, ``needs_explored``
+    sequences continue where those of the previous step ended, ``longer`` that they are several times as long, ``needs_explored``
     that the base must have recorded its states, ``needs_spans`` that spans of a document must have been picked.
     """
 
@@ -95,7 +95,7 @@ def carried(empty: State, past: Past) -> State:
 
 
 def tbtt(empty: State, past: Past) -> State:
-    """Truncated backpropagation through time: each row goes on from its own true prefix, without its gradient."""
+    """Truncated backpropagation through time: each row continues from its own true prefix, without its gradient."""
     return empty if past.final is None else past.final
 
 

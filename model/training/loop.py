@@ -1,4 +1,4 @@
-"""The one loop of every training run: AdamW, a schedule, a clipped gradient, reports, and saves to go on from.
+"""The one loop of every training run: AdamW, a schedule, a clipped gradient, reports, and saves to resume from.
 
 What a step reads and which memory it starts from is a :class:`Course`: training from scratch starts each sequence
 empty, post-training starts it where its interventions say. A course that depends on (seed, step) and on the tensors
@@ -44,7 +44,7 @@ class Batch(NamedTuple):
 
 
 class Course(Protocol):
-    """What a run reads, step by step, and what it must keep to go on after a kill."""
+    """What a run reads, step by step, and what it must keep to resume after a kill."""
 
     def draw(self, step: int) -> Batch:
         """The batch of ``step``; called once for each step, in order."""
@@ -90,7 +90,7 @@ def run_steps(
     save_every: int = 500,
     about: Mapping[str, str] | None = None,
 ) -> int:
-    """Train ``model`` in place, or go on from ``save`` if that file is there; returns the steps that are done.
+    """Train ``model`` in place, or resume from ``save`` if that file is there; returns the steps that are done.
 
     ``stop()`` is asked before every step: when it turns true, the run saves itself and returns. ``about`` is written
     into every save (see :func:`read_about`).
@@ -116,14 +116,14 @@ def run_steps(
         course.keep(step, after)
         step += 1
         if step % report_every == 0 or step == schedule.steps:
-            asked = weights > 1
-            right = (logits.argmax(-1) == tokens[:, 1:])[asked].float().mean().item()
+            answers = weights > 1
+            right = (logits.argmax(-1) == tokens[:, 1:])[answers].float().mean().item()
             seconds = time.monotonic() - started
             report(
                 StepReport(
                     step=step,
                     seqlen=weights.shape[1],
-                    loss=losses[~asked].mean().item(),
+                    loss=losses[~answers].mean().item(),
                     recall=right,
                     seconds=seconds,
                     seconds_left=seconds / (step - first) * (schedule.steps - step),
@@ -168,7 +168,7 @@ def store(
 
 
 def restore(path: Path, model: LanguageModel, optimizer: torch.optim.Optimizer, course: Course) -> int:
-    """Load what :func:`store` wrote; returns the step to go on from."""
+    """Load what :func:`store` wrote; returns the step to resume from."""
     tensors = load_file(path)
     steps = 0
     for name, parameter in model.named_parameters():
@@ -192,7 +192,7 @@ def course_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def read_about(path: Path) -> dict[str, str]:
-    """What :func:`store` was told about the run whose save is at ``path``."""
+    """What :func:`store` wrote about the run whose save is at ``path``."""
     with safe_open(path, framework="pt") as file:
         return dict(file.metadata() or {})
 

@@ -22,12 +22,12 @@ LIMITS: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PostTrainConfig:
-    """A post-training run. The defaults cure the shipped base in about a minute and a half.
+    """A post-training run. The defaults mitigate the collapse of the shipped base in about a minute and a half.
 
     ``base`` names a model; ``interventions`` are (name, share of the steps), the rest of the steps starts empty.
     ``rows`` sequences of ``length`` tokens make a step; "longer" reads sequences ``longer`` times as long and as many
     fewer, "tbtt" follows a text for at most ``segments`` sequences. Facts are rarer than in training from scratch and
-    their answers weigh less: recall is to be kept, while every key that must not be forgotten works against the cure
+    their answers weigh less: recall is to be kept, while every key that must not be forgotten works against the mitigation
     (state passing left 5% to 8% of the shipped base's excess; of an earlier base's 5% to 7%, and there 19% to 34% with
     facts in 70% of the sequences, 1% to 2% with none).
     """
@@ -52,7 +52,7 @@ class PostTrainConfig:
 
     @property
     def consecutive(self) -> bool:
-        """Whether any step goes on where another ended."""
+        """Whether any step continues where another ended."""
         return any(INTERVENTIONS[name].consecutive for name, _ in self.interventions)
 
     @property

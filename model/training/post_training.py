@@ -3,7 +3,7 @@
     h_{-1} of a step = start(empty, past)        a row of the interventions' table
     past             = the states that the previous step left, and the running statistics of such states
 
-Ruiz & Gu 2025 (arXiv 2507.02782): 500 steps from states that training had not reached cure most of the collapse.
+Ruiz & Gu 2025 (arXiv 2507.02782): 500 steps from states that training had not reached remove most of the collapse.
 Nothing flows back into h_{-1}: it enters as data. Batches depend on (seed, step), initial states on these and on what
 the save holds (the last states, their statistics, where the running text began), so a run that was cancelled or
 killed ends with the same weights as an unbroken one.
@@ -164,7 +164,7 @@ def post_train(
     watch: Callable[[LanguageModel, StepReport], None] = lambda model, step: None,
     starts: Starts | None = None,
 ) -> LanguageModel:
-    """Post-train ``config.base`` on token streams made with its tokenizer, or go on from ``save``; returns the model.
+    """Post-train ``config.base`` on token streams made with its tokenizer, or resume from ``save``; returns the model.
 
     ``report`` is called every 10 steps and after the last; ``watch`` too, with the model as it is then, to read with
     and not to change. ``starts`` are the states of picked spans, for the intervention that begins there. When
@@ -190,7 +190,7 @@ def post_train(
 
     def shown(step: StepReport) -> None:
         if not math.isfinite(step.loss):
-            save.unlink(missing_ok=True)  # nothing good could come of going on
+            save.unlink(missing_ok=True)  # resuming could not help
             raise UserError("training.diverged", step=step.step)
         report(step)
         watch(model, step)

@@ -1,7 +1,7 @@
 """Stretches of running text, cut into sequences that follow each other: what truncated backpropagation reads.
 
 Each sequence holds its own facts and questions, as many as one that stands alone, so that the loss asks for the same
-thing whether a step goes on or begins anew. A span is a function of (seed, step at which it began).
+thing whether a step continues or begins anew. A span is a function of (seed, step at which it began).
 """
 
 from __future__ import annotations

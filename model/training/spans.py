@@ -56,9 +56,9 @@ def joined(states: list[State]) -> State:
 
 
 def starts_of(recording: Recording, base: str, most: int = PICKED) -> Starts:
-    """The states of ``base`` at the ``most`` novel spans of ``recording``, which must be its own plain reading.
+    """The states of ``base`` at the ``most`` out-of-distribution spans of ``recording``, which must be its own plain reading.
 
-    UserError in a sentence if it is another model's or a mended reading, if its text was not stored with it, or if
+    UserError in a sentence if it is the reading of another model or with a mitigation, if its text was not stored with it, or if
     none of its states is unexplored.
     """
     card = model_card(base)
@@ -74,7 +74,7 @@ def starts_of(recording: Recording, base: str, most: int = PICKED) -> Starts:
     positions = [span.at for span in found]
     tokens, _ = tokens_of(base, recording.text)
     state = states_at(load_model(base), tokens, positions)
-    assert state is not None  # nobody could stop it
+    assert state is not None  # nothing stops it
     return Starts(whose(recording.experiment.document, positions), state)
 
 

@@ -1,7 +1,7 @@
-"""Training from scratch: sequences that grow, every one from an empty memory, and a run that can stop and go on.
+"""Training from scratch: sequences that grow, every one from an empty memory, and a run that can stop and resume.
 
 Everything about a run is in its TrainConfig and the text; batches depend on (seed, step) alone. So a run that was
-killed goes on from its last save and ends with the same weights as one that was not.
+killed resumes from its last save and ends with the same weights as one that was not.
 """
 
 from __future__ import annotations

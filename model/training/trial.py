@@ -1,7 +1,7 @@
 """A trial of the lab as data: a post-training run, the document it is watched on, and what was seen there. No torch.
 
 What is watched is the loss by position on the first tokens of one document, none of which the run is trained on. Two
-things are told apart:
+things are kept apart:
 
     within = mean loss with a fresh memory of at most one training length     what the model knows of such text
     excess = mean of (loss - loss with a fresh memory) beyond 8 training lengths     what the long memory costs there
@@ -27,7 +27,7 @@ SHARE = 0.07
 
 WINDOWS, VISITED = 512, 64
 """Windows of training text whose states a checkpoint records; :func:`explore` reads each twice. After
-training from memories, half as many, and so many steps that go on from them."""
+training from memories, half as many, and so many steps that continue from them."""
 
 BINS_PER_OCTAVE = 2
 FIRST_BIN = 128

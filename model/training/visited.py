@@ -1,10 +1,10 @@
-"""The states that post-training visits: the run goes on for some steps in which nothing is learnt.
+"""The states that post-training visits: the run continues for some steps in which nothing is learnt.
 
     (tokens, h_{-1}) of step s = course.draw(s)        s = steps, steps + 1, ... of the finished run
     states                     = those of the finished model on these tokens from h_{-1}
 
 The course is taken up from the save of the last training step, with the memories that this step left. So texts, facts,
-lots and initial states are those of a training that would not stop, and chains of sequences that go on from one
+lots and initial states are those of a training that would not stop, and chains of sequences that continue one
 another are as old as the run made them: in mixtures that start empty now and then, a few dozen sequences at most; in
 one that never does, as many as the run has steps. Everything follows from the save, so one save gives one sample.
 """

@@ -47,10 +47,10 @@ def run_trial(
     stop: Callable[[], bool] = lambda: False,
     only_time: bool = False,
 ) -> TrialResult:
-    """Run ``begun.trial`` in ``folder``, or go on with it, and watch it on ``tokens`` (tokens,); returns what is known.
+    """Run ``begun.trial`` in ``folder``, or resume it, and watch it on ``tokens`` (tokens,); returns what is known.
 
     ``streams`` and ``tokens`` are in the base's tokens. At the end ``folder`` holds a checkpoint; a run that was
-    stopped is a save there, and goes on when this is called again with what it returned. With ``only_time`` it stops
+    stopped is a save there, and resumes when this is called again with what it returned. With ``only_time`` it stops
     after four steps, which are its first, and are not lost. UserError if the texts do not fit or the loss diverges.
     """
     trial, config = begun.trial, begun.trial.config
@@ -217,7 +217,7 @@ def looked_at(
 
 
 def finished(folder: Path) -> bool:
-    """Whether ``folder`` holds a whole checkpoint and no run that would go on."""
+    """Whether ``folder`` holds a whole checkpoint and no run that would resume."""
     return (folder / "training.json").exists() and not (folder / SAVE).exists()
 
 

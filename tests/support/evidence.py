@@ -17,7 +17,7 @@ from model.studies.evidence import (
     EvidenceResult,
     EvidenceTask,
 )
-from model.studies.evidence.family import CURES, MITIGATED
+from model.studies.evidence.family import POST_TRAINED, MITIGATED
 from tests.support.tiny import make_tiny_checkpoint, tiny_text
 
 TOKENS = 640
@@ -29,7 +29,7 @@ def claim(key: str):
 
 
 def make_family(home: Path) -> None:
-    """A base, a cure of it, a cure of other weights, and a capacity series of three state sizes."""
+    """A base, a post-trained model of it, one of other weights, and a capacity series of three state sizes."""
     import torch
 
     from model.arch.lm import LanguageModel
@@ -45,8 +45,8 @@ def make_family(home: Path) -> None:
         made_from = model_card(name).weights
         for ending, weights in (("state-passing", made_from), ("fitted", "0" * 16)):
             shutil.copytree(base, base.with_name(f"{name}-{ending}"))
-            told = json.dumps({"base_weights": weights})
-            (base.with_name(f"{name}-{ending}") / "training.json").write_text(told)
+            made = json.dumps({"base_weights": weights})
+            (base.with_name(f"{name}-{ending}") / "training.json").write_text(made)
         for d_state in (8, 32):
             torch.manual_seed(d_state)
             config = replace(read_config(base / "config.json"), d_state=d_state)
@@ -62,7 +62,7 @@ def with_family(home: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def made_up(train_lengths: bool = True) -> EvidenceResult:
-    """A whole family that shows what papers report, without any reading: five documents, all cures, both series."""
+    """A whole family that shows what papers report, without any reading: five documents, all post-trained models, both series."""
     from model.studies.evidence.family import Member
     from model.studies.passkey import Reader
 
@@ -72,7 +72,7 @@ def made_up(train_lengths: bool = True) -> EvidenceResult:
         sizes = {"train_length": train_length, "d_state": d_state, "state_size": 512 * d_state}
         return Member(name=name, weights=name, role=role, **sizes)
 
-    found = [member("base", "base"), *(member(f"base-{ending}", role) for role, ending in CURES.items())]
+    found = [member("base", "base"), *(member(f"base-{ending}", role) for role, ending in POST_TRAINED.items())]
     found += [member(f"base-n{size}", "series", d_state=size) for size in (16, 32, 128)]
     if train_lengths:
         found += [member(f"base-t{length}", "series", train_length=length) for length in (128, 512)]

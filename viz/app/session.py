@@ -1,4 +1,4 @@
-"""Which documents and recordings a session may see, and which of them it looks at.
+"""Which documents and recordings a session may see, and which of them it shows.
 
 Recordings lie in three libraries. ``shipped`` comes with the program and is read-only. ``kept`` outlives the program
 and is shared by everyone who uses this server. ``session`` is a folder of the session's own that is deleted with it.
@@ -130,7 +130,7 @@ def title_of(recording: Recording) -> str:
 
 
 def short_titles_of(chosen: Sequence[Recording]) -> list[str]:
-    """Titles that leave out the document where all of ``chosen`` are of the same one and nobody named them."""
+    """Titles that leave out the document where all of ``chosen`` are of the same one and none has a name of its own."""
     named = any(recording.title != recording.meta.document_name for recording in chosen)
     if named or len({recording.experiment.document for recording in chosen}) > 1:
         return [title_of(recording) for recording in chosen]

@@ -153,7 +153,7 @@ def _from_link() -> None:
 
 
 def _value(name: str, row: Mitigation) -> float:
-    whole: Any = int if row.integer else float  # Streamlit wants all bounds of one type
+    whole: Any = int if row.integer else float  # Streamlit needs all bounds of one type
     low, high = whole(row.low), whole(row.high)
     return st.number_input(
         t("app.sidebar.strength", low=number(name, low), high=number(name, high)),

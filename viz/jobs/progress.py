@@ -1,4 +1,4 @@
-"""A job while it goes on: how far, how long still, its live curves, and the button that ends it."""
+"""A running job: how far it is, how long it still takes, its live curves, and the button that ends it."""
 
 from __future__ import annotations
 

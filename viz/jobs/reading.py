@@ -1,4 +1,4 @@
-"""The Run button's work: choices to a job to a recording, and what the pages show while it goes on."""
+"""The Run button's work: choices to a job to a recording, and what the pages show while it runs."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ class Job:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated seconds until the end; None while nobody can know."""
+        """Estimated seconds until the end; None while it is unknown."""
         return self._seconds_left if self.status == RUNNING else None
 
     @property
@@ -226,7 +226,7 @@ def submit(
     keep: bool = False,
     device: str = "cpu",
 ) -> Job:
-    """Queue ``function(job)`` for ``session``; with ``keep`` it goes on when the session ends.
+    """Queue ``function(job)`` for ``session``; with ``keep`` it continues when the session ends.
 
     A session has one job of a ``kind`` at a time: an older one is cancelled and forgotten.
     """
@@ -270,6 +270,6 @@ def waiting_before(job: Job) -> int:
 def end_session(session: str) -> None:
     """Cancel what the session left behind, except what its owner wanted kept."""
     for job in jobs_of(session):
-        job.session = ""  # nobody will ask for it; it still counts as one who waits
+        job.session = ""  # no session collects it; it still counts as one that waits
         if not job.keep:
             job.cancel()

@@ -1,4 +1,4 @@
-"""Where a map comes from: PCA at once, UMAP as a job whose result lies beside its recording.
+"""Where a map comes from: PCA at once, UMAP as a job whose result is stored beside its recording.
 
 ``state_map-<layer>.npz`` holds arrays only and is read without pickle. A recording that may not be written to (one
 that came with the program) keeps its map in the memory of the process.
@@ -89,7 +89,7 @@ def pca_map(states: States) -> StateMap:
 @st.cache_data(max_entries=32, show_spinner=False)
 def _pca_map(identity: tuple[object, ...], _states: States) -> StateMap:
     found = project(*_states.sketches(), PCA)
-    assert found is not None  # nobody could stop it
+    assert found is not None  # nothing stops it
     return found
 
 

@@ -27,7 +27,7 @@ def choice(
     wanted = st.query_params.get(key)
     spoken = f"{key}_language"
     if key in st.session_state and st.session_state.get(spoken) != language():
-        st.session_state[key] = st.session_state[key]  # the browser would go on showing the name in the old language
+        st.session_state[key] = st.session_state[key]  # the browser would keep showing the name in the old language
     st.session_state[spoken] = language()
     if wanted is not None and key not in st.session_state:
         for option in options:

@@ -86,7 +86,7 @@ def position_axis(log: bool, **more: object) -> dict[str, object]:
 
 
 def on_axis(value: float, log: bool) -> float:
-    """Where an annotation has to stand: Plotly wants the exponent on logarithmic axes."""
+    """The place of an annotation: Plotly takes the exponent on logarithmic axes."""
     return math.log10(max(value, 1e-30)) if log else value
 
 

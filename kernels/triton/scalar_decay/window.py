@@ -132,7 +132,7 @@ def window_read(  # type: ignore[no-untyped-def]
     padded = batch.to(tl.int64) * (past * CHUNK + seqlen) + (past + chunk) * CHUNK
     C += (start * ngroups + group) * D_STATE
 
-    # 1. What lies before the chunk, decayed to its start.
+    # 1. What is before the chunk, decayed to its start.
     read = tl.zeros([CHUNK, HEADDIM], tl.float32)
     by_row = row[:, None] * D_STATE + column[None, :]
     for deep in range(0, D_STATE, DEPTH):

@@ -154,7 +154,7 @@ CLAIMS: tuple[Claim, ...] = (
         says="base_criterion",
         who=BASE,
     ),
-    # Perplexities of the 370m model at 32K, 7.9 within T and 12.4 without a cure: share = ln(p / 7.9) / ln(12.4 / 7.9).
+    # Perplexities of the 370m model at 32K, 7.9 within T and 12.4 without post-training: share = ln(p / 7.9) / ln(12.4 / 7.9).
     _cure("carried", -1, "370m", "F", (-0.06, 0.0)),
     _cure("tbtt", -1, "370m", "F", (-0.06, 0.0)),
     _cure("fitted", -1, "370m", "F", (0.0, 0.0)),

@@ -1,6 +1,6 @@
-"""Which models the evidence is about: a base, its cures, and the capacity series of models trained from scratch.
+"""Which models the evidence is about: a base, what post-training made of it, and the capacity series of models trained from scratch.
 
-A cure is the base after some post-training; it is found by its name, ``<base>-state-passing`` and so on, and counts
+A post-trained model is found by its name, ``<base>-state-passing`` and so on, and counts
 only if it says that it was made from these very weights of the base. The capacity series is found by what the models
 are: trained from scratch, with the base's sizes in all but one of ``d_state`` and ``train_length``. A series that was
 trained for fewer steps than the base has a member of the base's own sizes, which then stands in the middle of it.
@@ -21,7 +21,7 @@ from model.errors import UserError
 from model.experiment import key_of
 from model.interventions.mitigations import MITIGATIONS, PRESETS
 
-CURES = {
+POST_TRAINED = {
     "carried": "state-passing",
     "tbtt": "tbtt",
     "fitted": "fitted",
@@ -44,7 +44,7 @@ LEAST_DOCUMENTS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One model: ``role`` is "base", the name of a cure, or "series"; ``state_size`` in elements of the whole state."""
+    """One model: ``role`` is "base", the name of a post-training, or "series"; ``state_size`` in elements of the whole state."""
 
     name: str
     weights: str
@@ -92,10 +92,10 @@ def members(base: str) -> tuple[Member, ...]:
     card = model_card(base)
     cards = available()
     found = [_member(card, "base")]
-    for role, ending in CURES.items():
-        cure = cards.get(f"{base}-{ending}")
-        if cure is not None and _made_from(cure) in (None, card.weights):
-            found.append(_member(cure, role))
+    for role, ending in POST_TRAINED.items():
+        found_card = cards.get(f"{base}-{ending}")
+        if found_card is not None and _made_from(found_card) in (None, card.weights):
+            found.append(_member(found_card, role))
     found += [_member(other, "series") for other in cards.values() if other.name != base and _in_series(other, card)]
     return tuple(found)
 

@@ -1,7 +1,7 @@
 """A verdict for every claim, by one rule.
 
-    agrees       the whole 95% interval lies on the side of "no effect" on which the paper puts the effect
-    disagrees    the whole interval lies on the other side
+    agrees       the whole 95% interval is on the side of "no effect" on which the paper puts the effect
+    disagrees    the whole interval is on the other side
     not clear    the interval holds "no effect"
     no claim     nothing is published to compare with
     missing      a model, a document long enough or a reading is not there
@@ -144,7 +144,7 @@ def criterion_of(result: EvidenceResult, member: Member) -> Estimate:
 
 
 def left(result: EvidenceResult, role: str) -> Estimate:
-    """Excess of a cured model over that of the base."""
+    """Excess of a post-trained model over that of the base."""
     ours, base = _excess(_read(result, role)), _excess(_read(result, "base"))
     return _known(ratio_of(ours.tolist(), base.tolist()), "excess")
 
@@ -156,22 +156,22 @@ def left_more(result: EvidenceResult, role: str, other: str) -> Estimate:
 
 
 def cost(result: EvidenceResult, role: str) -> Estimate:
-    """What a cured model loses within the training length, as a share of the base's loss there."""
+    """What a post-trained model loses within the training length, as a share of the base's loss there."""
     ours, base = _losses(_read(result, role), "within"), _losses(_read(result, "base"), "within")
     return _known(mean_of((ours / base - 1).tolist()))
 
 
 def removed(result: EvidenceResult, mitigation: str) -> Estimate:
     """Share of the base's excess that a mitigation removes."""
-    plain, mended = _read(result, "base"), _read(result, "base", mitigation)
-    gone = _losses(plain, "beyond") - _losses(mended, "beyond")
+    plain, mitigated = _read(result, "base"), _read(result, "base", mitigation)
+    gone = _losses(plain, "beyond") - _losses(mitigated, "beyond")
     return _known(ratio_of(gone.tolist(), _excess(plain).tolist()), "excess")
 
 
 def mitigation_cost(result: EvidenceResult, mitigation: str) -> Estimate:
     """What a mitigation costs within the training length, as a share of the loss there."""
-    plain, mended = _losses(_read(result, "base"), "within"), _losses(_read(result, "base", mitigation), "within")
-    return _known(mean_of((mended / plain - 1).tolist()))
+    plain, mitigated = _losses(_read(result, "base"), "within"), _losses(_read(result, "base", mitigation), "within")
+    return _known(mean_of((mitigated / plain - 1).tolist()))
 
 
 def carried(result: EvidenceResult, role: str) -> Estimate:

@@ -28,12 +28,12 @@ from model.studies.passkey import Cell, PasskeyResult, PasskeyTask, Reader, even
 from model.studies.recall import PASSKEYS
 
 WINDOWS = 32
-"""Windows of one training length that tell the loss within it."""
+"""Windows of one training length that give the loss within it."""
 DEPTHS, TRIALS = even_depths(3), 20
 """Places and keys of a passkey test of one length, in each language."""
 
 Passed = Callable[[int], bool]
-"""``passed(tokens)`` is told what was read, and says whether to stop."""
+"""``passed(tokens)`` takes the number of tokens read, and returns whether to stop."""
 
 
 def read_document(

@@ -56,8 +56,8 @@ def ours(finding: Finding, language: str) -> str:
 
 def judged(finding: Finding, language: str) -> str:
     """The verdict in words, with the size where one is published."""
-    told = message(f"evidence.verdict_{finding.verdict}", language)
-    return f"{told}; {message(f'evidence.size_{finding.size}', language)}" if finding.size else told
+    verdict = message(f"evidence.verdict_{finding.verdict}", language)
+    return f"{verdict}; {message(f'evidence.size_{finding.size}', language)}" if finding.size else verdict
 
 
 def table(result: EvidenceResult, language: str = "en") -> list[dict[str, Any]]:
@@ -94,11 +94,11 @@ def printed(result: EvidenceResult, language: str = "en") -> str:
         for row in (row for row in rows if row["group"] == group):
             lines += textwrap.wrap(f"{MARKS[row['verdict']]} {row['claim']}", WIDTH, subsequent_indent="  ")
             for name in ("published", "ours"):
-                told = f"{message(f'evidence.column_{name}', language)}: {row[name]}"
+                line = f"{message(f'evidence.column_{name}', language)}: {row[name]}"
                 tail = f" [{row['source']}]" if row["source"] else ""
                 if name == "ours":
                     tail = "" if row["verdict"] == MISSING else f" -> {row['judged']}"
-                lines += textwrap.wrap(told + tail, WIDTH, initial_indent="    ", subsequent_indent="      ")
+                lines += textwrap.wrap(line + tail, WIDTH, initial_indent="    ", subsequent_indent="      ")
     for key in ("rule", "one_run"):
         lines += ["", *textwrap.wrap(message(f"evidence.{key}", language), WIDTH)]
     return "\n".join(lines)

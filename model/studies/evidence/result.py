@@ -46,7 +46,7 @@ class DocumentReading:
 
     ``within`` the training length, ``beyond`` 8 of them, ``control`` the same tokens with a fresh memory; ``largest``
     is the published criterion's ratio. ``norms`` and ``stds`` are those of the state at :data:`SPOTS`. None where the
-    document was too short or nothing was asked for.
+    document was too short or there was no query.
     """
 
     within: float
@@ -178,7 +178,7 @@ def slope_of(x: Sequence[float], curves: Iterable[Sequence[float]]) -> Estimate 
 
 
 def surely_failed(correct: int, trials: int) -> bool:
-    """Whether an accuracy above 95% has become improbable: less than 2.5% of the posterior lies there."""
+    """Whether an accuracy above 95% has become improbable: less than 2.5% of the posterior is there."""
     from scipy.special import betaincc
 
     return bool(betaincc(correct + 0.5, trials - correct + 0.5, RECALLED) < 0.025)
@@ -214,6 +214,6 @@ def recalled(answers: Mapping[int, tuple[int, int]]) -> int | None:
 
 
 def drawn(draws: np.ndarray, mean: float, count: int) -> Estimate:
-    """``mean`` with the interval that holds 95% of ``draws``, widened to ``mean`` where that lies outside."""
+    """``mean`` with the interval that holds 95% of ``draws``, widened to ``mean`` where that is outside."""
     low, high = np.quantile(draws, [0.025, 0.975])
     return Estimate(mean, min(float(low), mean), max(float(high), mean), count)

@@ -1,6 +1,6 @@
 """All readings of the evidence, one after the other: each is kept as soon as it is done, so nothing is read twice.
 
-The order is by model, for only two are held in memory. A passkey test goes on to longer texts until an accuracy above
+The order is by model, for only two are held in memory. A passkey test continues to longer texts until an accuracy above
 95% has become improbable, so how much there is to read is known only at the end; the total is what is expected.
 """
 
@@ -19,7 +19,7 @@ from model.diagnostics.collapse import BEYOND, tokens_needed
 from model.errors import UserError
 from model.experiment import Strategy
 from model.interventions.mitigations import MITIGATIONS
-from model.studies.evidence.family import CURES, MITIGATED, TOKENS, EvidenceTask, Member, members
+from model.studies.evidence.family import POST_TRAINED, MITIGATED, TOKENS, EvidenceTask, Member, members
 from model.studies.evidence.result import EvidenceResult, surely_failed
 from model.studies.passkey import Reader, doubling_lengths, reader_of
 from model.studies.passkey.prompts import least_length
@@ -79,7 +79,7 @@ def begin(
 
 
 def samples() -> list[tuple[str, str]]:
-    """Name and text of the shipped samples that have words: what is measured where nobody names documents."""
+    """Name and text of the shipped samples that have words: what is measured by default."""
     return [(sample.file, sample_text(key)) for key, sample in SAMPLES.items() if sample.language is not None]
 
 
@@ -116,7 +116,7 @@ def run_evidence(
     """Read what ``begun`` lacks of ``texts`` (by hash); ``keep`` is given the result after every reading.
 
     When ``stop()`` turns true, what is finished is returned, at most one segment later. Run with what was kept, it
-    goes on, and comes to the same numbers.
+    resumes, and comes to the same numbers.
     """
     from model.studies.evidence.measure import read_document, recall_at
 
@@ -169,7 +169,7 @@ def run_evidence(
 
 
 def _needless(result: EvidenceResult, member: Member, step: Step) -> bool:
-    """Whether a passkey test of that length, or of a shorter one, has told enough."""
+    """Whether a passkey test of that length, or of a shorter one, is enough to know."""
     answers = result.answers(member)
     return bool(step.length) and any(
         length < step.length and surely_failed(*counts) for length, counts in answers.items()
@@ -189,7 +189,9 @@ def _steps_of(begun: EvidenceResult, member: Member) -> list[Step]:
     hashes = [sha for _, sha in begun.task.documents]
     plain = reader_of(member.name)
     base = begun.member("base")
-    if member.role in CURES and base is not None:  # at the same places as the base, however long its own sequences were
+    if (
+        member.role in POST_TRAINED and base is not None
+    ):  # at the same places as the base, however long its own sequences were
         plain = replace(plain, train_length=base.train_length)
     wanted = [Step(reader=plain, document=sha) for sha in hashes]
     if member.role in STARTED:
@@ -201,8 +203,8 @@ def _steps_of(begun: EvidenceResult, member: Member) -> list[Step]:
         explored = model_card(member.name).explored is not None
         for settings in MITIGATED.values():
             if explored or not any(MITIGATIONS[name].needs_reference for name in settings):
-                mended = reader_of(member.name, Strategy.of(mitigations=settings))
-                wanted += [Step(reader=mended, document=sha) for sha in hashes]
+                treated = reader_of(member.name, Strategy.of(mitigations=settings))
+                wanted += [Step(reader=treated, document=sha) for sha in hashes]
     if member.role in TESTED:
         wanted += [Step(reader=plain, length=length) for length in _lengths(member)]
     return [

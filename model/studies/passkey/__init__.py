@@ -1,7 +1,7 @@
-"""The passkey test: hide a key of digits in a long text, ask for it at the end, count over lengths and depths.
+"""The passkey test: insert a key of digits into a long text, query it at the end, count over lengths and depths.
 
 The protocol is that of Stuffed Mamba (arXiv 2410.07145, appendix B): keys of five digits, greedy decoding, float32,
-exact match. The sentences are our own, without the paper's announcement at the start. ``task`` says what is asked and
+exact match. The sentences are our own, without the paper's announcement at the start. ``task`` says what is queried and
 who answers, ``questions`` what is hidden, ``prompts`` writes it in tokens, ``cell_by_cell`` lets a model answer
 as it is written and ``fork`` from copied states, ``run`` opens the reader, ``result`` holds the numbers, ``compare``
 sets two of them side by side, ``explain`` looks into a cell, ``sweep`` runs many tests.

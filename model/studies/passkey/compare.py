@@ -77,7 +77,7 @@ def recall_draws(result: PasskeyResult) -> np.ndarray:
 
 
 def recall_interval(result: PasskeyResult) -> tuple[int, int] | None:
-    """The lengths between which T_recall lies with 95 % probability; 0 for none, None if no length is whole.
+    """The lengths between which T_recall is with 95 % probability; 0 for none, None if no length is whole.
 
     It is widened to hold the T_recall that was found.
     """

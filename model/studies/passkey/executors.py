@@ -21,7 +21,7 @@ TIMEOUT = 10
 def open_executor(cluster: str, workers: int) -> Iterator[Executor]:
     """The executor of the cluster at ``cluster``, an address, or without one of ``workers`` processes of this machine.
 
-    UserError if Dask is not installed, or nobody answers at the address.
+    UserError if Dask is not installed, or no scheduler answers at the address.
     """
     if not cluster:
         # Fresh processes: a forked copy of one that has used threads may hang.

@@ -34,7 +34,7 @@ class Explained:
     ``keys``: the right answers. ``right`` and ``said``: the symbols to say, and the most probable one in the place of
     each, given the right ones before it; (trials, digits) of text. ``probability`` (trials, digits): of the right
     ones. ``position`` (n,): tokens read. ``norms`` (trials, n, layers): Frobenius norms of the states there.
-    ``told``: where the sentence begins and ends in every trial; ``asked``: where the question begins; in tokens.
+    ``needles``: where the needle begins and ends in every trial; ``queries``: where the query begins; in tokens.
     """
 
     keys: tuple[str, ...]
@@ -43,8 +43,8 @@ class Explained:
     probability: np.ndarray
     position: np.ndarray
     norms: np.ndarray
-    told: tuple[tuple[int, int], ...]
-    asked: tuple[int, ...]
+    needles: tuple[tuple[int, int], ...]
+    queries: tuple[int, ...]
 
     @property
     def correct(self) -> tuple[bool, ...]:
@@ -124,8 +124,8 @@ def explain(
         probability=np.concatenate([probability for probability, _ in found]),
         position=np.array(position),
         norms=np.concatenate(norms),
-        told=tuple((prompt.told, prompt.told_end) for prompt in written),
-        asked=tuple(prompt.asked for prompt in written),
+        needles=tuple((prompt.needle_start, prompt.needle_end) for prompt in written),
+        queries=tuple(prompt.query_start for prompt in written),
     )
 
 

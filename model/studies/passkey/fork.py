@@ -43,8 +43,8 @@ STATES = 1 << 29
 """Bytes of states that are read on side by side; more rows than fit in take turns. As many are kept of the prefix."""
 
 
-class Ask(NamedTuple):
-    """A query on a branch's way: after ``end`` tokens of the filler and ``after`` line breaks, for these cells."""
+class Query(NamedTuple):
+    """A query on a suffix's way: after ``end`` tokens of the filler and ``after`` line breaks, for these cells."""
 
     end: int
     after: int
@@ -52,23 +52,23 @@ class Ask(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Branch:
+class Suffix:
     """Where trials leave the prefix: after ``cut`` filler tokens and ``before`` line breaks, and its queries."""
 
     trials: tuple[int, ...]
     cut: int
     before: int
-    asks: dict[Ask, list[float]] = field(default_factory=dict)
+    queries: dict[Query, list[float]] = field(default_factory=dict)
 
     @property
     def credit(self) -> int:
         """Tokens of the prompts that are answered here."""
-        return len(self.trials) * sum(ask.length * len(depths) for ask, depths in self.asks.items())
+        return len(self.trials) * sum(query.length * len(depths) for query, depths in self.queries.items())
 
     @property
     def work(self) -> int:
         """Tokens that are read for them, roughly."""
-        return len(self.trials) * max(1, max(ask.end for ask in self.asks) - self.cut)
+        return len(self.trials) * max(1, max(query.end for query in self.queries) - self.cut)
 
 
 class StoppedError(Exception):
@@ -115,28 +115,28 @@ class Tally:
             self._report(self.result, self.done)
 
 
-def plan(prompts: Prompts, cells: Sequence[tuple[int, float]], rows: int) -> list[Branch]:
-    """The branches that answer ``cells``, early ones first; at most ``rows`` trials in one."""
-    trials, found = range(prompts.task.trials), dict[tuple[int, int, int], Branch]()
+def plan(prompts: Prompts, cells: Sequence[tuple[int, float]], rows: int) -> list[Suffix]:
+    """The suffixes that answer ``cells``, early ones first; at most ``rows`` trials in one."""
+    trials, found = range(prompts.task.trials), dict[tuple[int, int, int], Suffix]()
     rows = rows if prompts.shared else 1
     for first in range(0, len(trials), rows):
         together = tuple(trials[first : first + rows])
         for length, depth in cells:
             place = prompts.place(length, depth, first)
             key = (place.cut, place.before, first)
-            branch = found.setdefault(key, Branch(trials=together, cut=place.cut, before=place.before))
-            branch.asks.setdefault(Ask(place.end, place.after, length), []).append(depth)
+            suffix = found.setdefault(key, Suffix(trials=together, cut=place.cut, before=place.before))
+            suffix.queries.setdefault(Query(place.end, place.after, length), []).append(depth)
     return [found[key] for key in sorted(found)]
 
 
-def coarse_to_fine(prompts: Prompts, cells: Sequence[tuple[int, float]], rows: int) -> list[Branch]:
+def coarse_to_fine(prompts: Prompts, cells: Sequence[tuple[int, float]], rows: int) -> list[Suffix]:
     """The same in two rounds, every second depth first: a map is whole, at half its resolution, halfway through.
 
     Places that the rounds have in common are read on from twice: about a seventh more.
     """
     coarse = set(sorted(prompts.task.depths)[::2])
     rounds = [cell for cell in cells if cell[1] in coarse], [cell for cell in cells if cell[1] not in coarse]
-    return [branch for part in rounds for branch in plan(prompts, part, rows)]
+    return [suffix for part in rounds for suffix in plan(prompts, part, rows)]
 
 
 def run_forked(
@@ -154,9 +154,9 @@ def run_forked(
     """Run the cells of ``begun.task`` that ``begun`` lacks: the results of ``run_passkey``, within rounding.
 
     Arguments are those of :func:`.cell_by_cell.run_passkey`. When ``stop()`` turns true, the cells that are
-    finished are returned, at most one segment later. Short prompts come before long ones; where somebody watches,
-    every second depth comes first, which costs a seventh more. Branches know nothing of each other, so ``workers``
-    threads take one each, on a CPU as many as torch would use: two cores on two branches get more done than both on
+    finished are returned, at most one segment later. Short prompts come before long ones; where progress is watched,
+    every second depth comes first, which costs a seventh more. Suffixes do not depend on each other, so ``workers``
+    threads take one each, on a CPU as many as torch would use: two cores on two suffixes get more done than both on
     one. ``report`` and ``stop`` are called by those threads, one at a time.
     """
     state = model.zero_state() if state is None else state
@@ -167,20 +167,20 @@ def run_forked(
     tally = Tally(begun, report, stop)
     missing = [cell for cell in begun.task.cells if cell not in begun.cells]
     reading = continuation(model, scans_over or plain_scans(model))
-    branches = (coarse_to_fine if watched else plan)(prompts, missing, max(1, STATES // (bytes_of_row * workers)))
-    prefixes = Prefixes(reading, prompts, state, branches if len(branches) * bytes_of_row <= STATES else [])
-    waiting, turn = iter(branches), threading.Lock()
+    suffixes = (coarse_to_fine if watched else plan)(prompts, missing, max(1, STATES // (bytes_of_row * workers)))
+    prefixes = Prefixes(reading, prompts, state, suffixes if len(suffixes) * bytes_of_row <= STATES else [])
+    waiting, turn = iter(suffixes), threading.Lock()
 
     def work() -> None:
         try:
             with torch.inference_mode():
                 while True:
-                    with turn:  # the prefix is read on from branch to branch
-                        branch = next(waiting, None)
-                        if branch is None:
+                    with turn:  # the prefix is read on from suffix to suffix
+                        suffix = next(waiting, None)
+                        if suffix is None:
                             return
-                        at = prefixes.at(branch, lambda: tally.reached(0))
-                    follow(reading, prompts, branch, at, tally)
+                        at = prefixes.at(suffix, lambda: tally.reached(0))
+                    follow(reading, prompts, suffix, at, tally)
         except BaseException:
             tally.failed = True
             raise
@@ -215,18 +215,18 @@ def plain_scans(model: LanguageModel) -> ScansOver:
     return lambda kernel=scan: [kernel] * len(model.config.layers)
 
 
-def follow(reading: Continuation, prompts: Prompts, branch: Branch, state: State, tally: Tally) -> None:
-    """Answer all that ``branch`` is asked, from ``state`` where it leaves the prefix."""
+def follow(reading: Continuation, prompts: Prompts, suffix: Suffix, state: State, tally: Tally) -> None:
+    """Answer all that ``suffix`` is asked, from ``state`` where it leaves the prefix."""
     credited = 0
 
     def tick(read: int) -> None:
         nonlocal credited
-        before, credited = credited, min(branch.credit, round(read * branch.credit / branch.work))
+        before, credited = credited, min(suffix.credit, round(read * suffix.credit / suffix.work))
         tally.reached(credited - before)
 
-    for ask, found in answers_of(reading, prompts, branch, state, tick):
-        tally.add([(ask.length, depth) for depth in branch.asks[ask]], found)
-    tally.reached(branch.credit - credited)
+    for query, found in answers_of(reading, prompts, suffix, state, tick):
+        tally.add([(query.length, depth) for depth in suffix.queries[query]], found)
+    tally.reached(suffix.credit - credited)
 
 
 def check_memory(prompts: Prompts, bytes_of_row: int, workers: int) -> None:
@@ -242,59 +242,59 @@ def check_memory(prompts: Prompts, bytes_of_row: int, workers: int) -> None:
 
 
 def answers_of(
-    reading: Continuation, prompts: Prompts, branch: Branch, state: State, tick: Callable[[int], None]
-) -> Iterator[tuple[Ask, np.ndarray]]:
-    """Leave the prefix, whose state at ``branch.cut`` is ``state``, and answer every query on the way.
+    reading: Continuation, prompts: Prompts, suffix: Suffix, state: State, tick: Callable[[int], None]
+) -> Iterator[tuple[Query, np.ndarray]]:
+    """Leave the prefix, whose state at ``suffix.cut`` is ``state``, and answer every query on the way.
 
-    Gives for every ask, as soon as it is reached, (trials, 2, digits) as :func:`.answer.answer` does.
+    Gives for every query, as soon as it is reached, (trials, 2, digits) as :func:`.answer.answer` does.
     """
-    items = [prompts.item(trial, branch.cut + branch.before) for trial in branch.trials]
-    breaks = prompts.breaks(branch.before)
-    position = min(branch.cut + reading.reach, min(branch.asks).end)
-    follows = prompts.filler(branch.trials[0], branch.cut, position)
-    needles = reading.ids(*(np.concatenate([breaks, item.tell, follows]) for item in items))
+    items = [prompts.item(trial, suffix.cut + suffix.before) for trial in suffix.trials]
+    breaks = prompts.breaks(suffix.before)
+    position = min(suffix.cut + reading.reach, min(suffix.queries).end)
+    follows = prompts.filler(suffix.trials[0], suffix.cut, position)
+    needles = reading.ids(*(np.concatenate([breaks, item.needle, follows]) for item in items))
     state = reading.on(state, needles, lambda read: tick(0))
-    if position == branch.cut + reading.reach:
+    if position == suffix.cut + reading.reach:
         state = reading.alike(state)
-    read = (position - branch.cut) * len(items)
-    for ask in sorted(branch.asks):
-        filler = reading.ids(prompts.filler(branch.trials[0], position, ask.end))
-        place = position if position >= branch.cut + reading.reach else None  # the needle has left the window
+    read = (position - suffix.cut) * len(items)
+    for query in sorted(suffix.queries):
+        filler = reading.ids(prompts.filler(suffix.trials[0], position, query.end))
+        place = position if position >= suffix.cut + reading.reach else None  # the needle has left the window
         state = reading.on(state, filler, partial(add, tick, read), rows=len(items), place=place)
-        position, read = ask.end, read + filler.shape[1] * len(items)
-        breaks = prompts.breaks(ask.after)
-        queries = reading.ids(*(np.concatenate([breaks, item.ask]) for item in items))
-        yield ask, reading.said(state, queries, ask.after + items[0].scored)
+        position, read = query.end, read + filler.shape[1] * len(items)
+        breaks = prompts.breaks(query.after)
+        queries = reading.ids(*(np.concatenate([breaks, item.query]) for item in items))
+        yield query, reading.said(state, queries, query.after + items[0].scored)
 
 
 class Prefixes:
-    """The plain filler of all trials, or of each, read once up to every place where a branch leaves it.
+    """The plain filler of all trials, or of each, read once up to every place where a suffix leaves it.
 
-    ``expected`` are the branches whose places are remembered when they are passed; for others, a prefix that is
+    ``expected`` are the suffixes whose places are remembered when they are passed; for others, a prefix that is
     already past them is read anew.
     """
 
-    def __init__(self, reading: Continuation, prompts: Prompts, state: State, expected: Sequence[Branch]) -> None:
+    def __init__(self, reading: Continuation, prompts: Prompts, state: State, expected: Sequence[Suffix]) -> None:
         self.reading, self.prompts, self.state = reading, prompts, state
         self.cuts: dict[int, set[int]] = {}
-        for branch in expected:
-            self.cuts.setdefault(self._name(branch), set()).add(branch.cut)
+        for suffix in expected:
+            self.cuts.setdefault(self._name(suffix), set()).add(suffix.cut)
         self._passed: dict[tuple[int, int], State] = {}
         self._last: dict[int, tuple[int, State]] = {}
 
-    def _name(self, branch: Branch) -> int:
-        return 0 if self.prompts.shared else branch.trials[0]
+    def _name(self, suffix: Suffix) -> int:
+        return 0 if self.prompts.shared else suffix.trials[0]
 
-    def at(self, branch: Branch, tick: Callable[[], None]) -> State:
-        """The memory where ``branch`` leaves its prefix; ``tick()`` is called after every segment on the way."""
-        name = self._name(branch)
-        if (name, branch.cut) in self._passed:
-            return self._passed[name, branch.cut]
+    def at(self, suffix: Suffix, tick: Callable[[], None]) -> State:
+        """The memory where ``suffix`` leaves its prefix; ``tick()`` is called after every segment on the way."""
+        name = self._name(suffix)
+        if (name, suffix.cut) in self._passed:
+            return self._passed[name, suffix.cut]
         position, state = self._last.get(name, (0, self.state))
-        if position > branch.cut:
+        if position > suffix.cut:
             position, state = 0, self.state
         cuts = self.cuts.get(name, set())
-        for cut in sorted({branch.cut, *(cut for cut in cuts if position < cut < branch.cut)}):
+        for cut in sorted({suffix.cut, *(cut for cut in cuts if position < cut < suffix.cut)}):
             ids = self.reading.ids(self.prompts.filler(name, position, cut))
             state = self.reading.on(state, ids, lambda read: tick())
             position = cut

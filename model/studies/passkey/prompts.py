@@ -1,13 +1,13 @@
-"""Passkey prompts in tokens: filler up to the depth, the told sentence, filler, the question.
+"""Passkey prompts in tokens: filler up to the depth, the needle, filler, the query.
 
-    filler[:a]  tell  filler[a:n]  ask          n = length - |tell| - |ask|
+    filler[:a]  needle  filler[a:n]  query          n = length - |needle| - |query|
 
     a = depth * n                               while the sentences are a noticeable part of the prompt
     a = min(depth * length, n)                  where they are at most a 16th of the filler
 
 The filler of a trial is one endless stream that depends on neither length nor depth, and a key depends on the place
-where it is told. So all prompts of a trial share their beginnings, and :mod:`.fork` shares the states
-too. The second line is how the paper counts (its i-th key of n is told at i/n of the length); with lengths that
+where it is inserted. So all prompts of a trial share their beginnings, and :mod:`.fork` shares the states
+too. The second line is how the paper counts (its i-th key of n is inserted at i/n of the length); with lengths that
 double and even depths, half of the places of a length are then those of the next.
 """
 
@@ -45,27 +45,27 @@ class Prompt:
     """One question in tokens.
 
     ``ids`` (length,) int64 end where the answer has to begin; ``key_ids`` (digits,) int64 is the right answer and
-    ``key`` the same as text. The told sentence is ``ids[told:told_end]``, the question ``ids[asked:]``. ``scored``
-    are the places in ``ids`` and ``key_ids`` together that the model has to say: those of ``key_ids``, and of other
-    answers within the question, if it asks for several things.
+    ``key`` the same as text. The needle is ``ids[needle_start:needle_end]``, the query ``ids[query_start:]``.
+    ``scored`` are the places in ``ids`` and ``key_ids`` together that the model has to say: those of ``key_ids``, and of other
+    answers within the query, if it is for several things.
     """
 
     ids: np.ndarray
     key_ids: np.ndarray
     key: str
-    told: int
-    told_end: int
-    asked: int
+    needle_start: int
+    needle_end: int
+    query_start: int
     scored: np.ndarray
 
     def pieces(self, tokenizer: Tokenizer) -> tuple[str, str, str, str]:
-        """The text before the told sentence, that sentence, the text after it, and the question."""
-        edges = (0, self.told, self.told_end, self.asked, len(self.ids))
+        """The text before the needle, the needle, the text after it, and the query."""
+        edges = (0, self.needle_start, self.needle_end, self.query_start, len(self.ids))
         ids = self.ids.tolist()
-        before, told, after, asked = (
+        before, needle, after, query = (
             tokenizer.decode(ids[start:stop], skip_special_tokens=False) for start, stop in itertools.pairwise(edges)
         )
-        return before, told, after, asked
+        return before, needle, after, query
 
     def text(self, tokenizer: Tokenizer) -> str:
         """The whole prompt as the model reads it."""
@@ -73,9 +73,9 @@ class Prompt:
 
 
 class Place(NamedTuple):
-    """Where the sentence of a cell is told, in tokens of its trial's endless filler.
+    """Where the needle of a cell is inserted, in tokens of its trial's endless filler.
 
-    ``filler[:cut]``, ``before`` line breaks, the told sentence, ``filler[cut:end]``, ``after`` line breaks, question.
+    ``filler[:cut]``, ``before`` line breaks, the needle, ``filler[cut:end]``, ``after`` line breaks, query.
     Line breaks stand in for the last character of the filler where it does not fit in whole; there are 0 to 3.
     """
 
@@ -120,9 +120,9 @@ class Prompts:
         """Whether all trials have the same filler."""
         return self.task.filler != "text"
 
-    def item(self, trial: int, told: int) -> Item:
-        """What ``trial`` hides after ``told`` tokens, and how it asks for that."""
-        random = np.random.default_rng((self.task.seed, trial, told))
+    def item(self, trial: int, position: int) -> Item:
+        """What ``trial`` inserts after ``position`` tokens, and its query."""
+        random = np.random.default_rng((self.task.seed, trial, position))
         return QUESTIONS[self.task.question].write(self.words, self.task, random)
 
     def prompt(self, length: int, depth: float, trial: int) -> Prompt:
@@ -130,17 +130,19 @@ class Prompts:
         cut, before, end, after = self.place(length, depth, trial)
         filler = self.filler(trial, 0, end)
         item = self.item(trial, cut + before)
-        ids = np.concatenate([filler[:cut], self.breaks(before), item.tell, filler[cut:], self.breaks(after), item.ask])
-        told = cut + before
-        asked = len(ids) - len(item.ask)
+        ids = np.concatenate(
+            [filler[:cut], self.breaks(before), item.needle, filler[cut:], self.breaks(after), item.query]
+        )
+        needle_start = cut + before
+        query_start = len(ids) - len(item.query)
         return Prompt(
             ids=ids[:length],
             key_ids=ids[length:],
             key=item.key,
-            told=told,
-            told_end=told + len(item.tell),
-            asked=asked,
-            scored=asked + item.scored,
+            needle_start=needle_start,
+            needle_end=needle_start + len(item.needle),
+            query_start=query_start,
+            scored=query_start + item.scored,
         )
 
     def place(self, length: int, depth: float, trial: int) -> Place:

@@ -62,7 +62,7 @@ def finish(mixer: Mamba2, prepared: Prepared, y: Tensor) -> Tensor:
 
 
 def advance(mixer: Mamba2, u: Tensor, state: LayerState, scan: Scan) -> LayerState:
-    """The state that :func:`forward` leaves, for a last layer whose output nobody reads.
+    """The state that :func:`forward` leaves, for a last layer whose output is not read.
 
     No gate and no projection; and C, with which the state would be read, is only worked out for the window.
     """
@@ -126,7 +126,7 @@ def _inputs(mixer: Mamba2, projected: Tensor, first: int, window: Tensor) -> tup
     """What the scan takes: the convolved channels, the inputs made of them, and the window after these tokens.
 
     ``projected`` (batch, seqlen, ...) has xBC from ``first`` on, and dt after it; ``window`` (batch, d_conv - 1,
-    channels) the xBC before. Without the channels of C nobody reads the state, and B stands in for it.
+    channels) the xBC before. Without the channels of C the state is not read, and B stands in for it.
     """
     config, channels = mixer.config, window.shape[-1]
     keys = config.ngroups * config.d_state

@@ -2,7 +2,7 @@
 
 Delete this file (and the two that only it imports, :mod:`.shared_mamba2` and :mod:`.shared_scans`) and the answers are
 the same, several times later. Rows that read the same tokens share all that precedes the first scan, whose inputs
-depend on no state, and so do branches; the last layer only updates its state, and not even with what its heads will
+depend on no state, and so do suffixes; the last layer only updates its state, and not even with what its heads will
 have forgotten when something is queried.
 """
 
@@ -26,7 +26,7 @@ SIDE_BY_SIDE = 1 << 22
 """Tokens of all rows, times channels of a layer, that go through the layers at once where rows share what they read."""
 
 KEPT = 1 << 28
-"""Bytes of shared tokens, read up to the first scan, that are kept for the branches that pass them later."""
+"""Bytes of shared tokens, read up to the first scan, that are kept for the suffixes that pass them later."""
 
 TURN = 8
 """Segments that rows go through before those that wait for their turn: few enough to be held at once."""
@@ -93,7 +93,7 @@ class SharedContinuation(Continuation):
             shared, window = [], state[0].window
             for first, end in segments[turn : turn + TURN]:
                 here = ids[:, first - start : end - start]
-                again = place is not None and first % SEGMENT == 0  # where all branches come by that began before
+                again = place is not None and first % SEGMENT == 0  # where all suffixes come by that began before
                 shared.append(self._read_once(here, window, (first, end) if again else None))
                 window = shared[-1].prepared.window
 

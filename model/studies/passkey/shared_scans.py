@@ -5,12 +5,12 @@ The recurrence is linear, so over the same inputs a memory h_0 adds to what an e
     y_t = y_t(empty) + exp(g_t) h_0 C_t        h_last = h_last(empty) + exp(g_last) h_0
 
 with g_t the running sum of log_decay. Many memories over one row of inputs thus cost one read each, without a loop.
-And where nobody reads y, as in the last layer of a model that is only reading on, a state is one product:
+Where y is not read, as in the last layer of a model that only continues, a state is one product:
 
     h_last = exp(g_last) h_0 + sum_t exp(g_last - g_t) x_t B_t^T
 
 Every factor is at most one, so nothing overflows and nothing cancels. Of the boundary states only the last is given:
-nobody looks on while a model reads on. Letters and shapes are those of :mod:`kernels.types`.
+no telemetry is recorded on the way. Letters and shapes are those of :mod:`kernels.types`.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _from_nothing(inputs: ScanInputs, memory: Memory) -> tuple[ScanOutput, Tenso
     if isinstance(inputs, SharedInputs) and inputs.from_nothing is not None:
         return inputs.from_nothing
     alone = scan(inputs, Memory(torch.zeros_like(memory.state[:1])))
-    alone = ScanOutput(alone.y, alone.memory.state[:, None], alone.memory)  # nobody looks at the other boundaries
+    alone = ScanOutput(alone.y, alone.memory.state[:, None], alone.memory)  # the other boundaries are not read
     found = alone, torch.exp2(_running(inputs.log_decay).to(memory.state.dtype))
     if isinstance(inputs, SharedInputs):
         inputs.from_nothing = found

@@ -21,7 +21,7 @@ A sweep file is TOML::
     filler = "newlines"             # sentence, newlines, a shipped sample's key, or a file
 
 A task is one test of one reader. It writes its cells to its result's file as they are finished and begins with what
-that file has, so a task that dies with its worker goes on where it was, on another one.
+that file has, so a task that dies with its worker resumes where it was, on another one.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Piece:
 
     @property
     def file(self) -> Path:
-        """Where its result lies."""
+        """The file of its result."""
         return self.folder / f"{result_key(self.task, self.reader)}.json"
 
 

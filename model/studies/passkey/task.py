@@ -1,4 +1,4 @@
-"""What is asked and who answers, as frozen data; together they are the key of a result."""
+"""What is queried and who answers, as frozen data; together they are the key of a result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LATER = {"later": True}
 class PasskeyTask:
     """A grid of questions: ``trials`` keys for every length and depth.
 
-    ``language`` is that of the told sentence, the question and the repeated sentences; ``digits`` the length of a key.
+    ``language`` is that of the needle, the query and the repeated sentences; ``digits`` the length of a key.
     ``lengths`` count the tokens of a whole prompt, question included. ``depths`` run from 0 (the key comes first) to 1
     (just before the question). ``filler`` is one of :data:`FILLERS`; for "text", ``document`` is the SHA-256 of the
     document, whose text is never stored. ``question`` is a row of :data:`.questions.QUESTIONS`, ``count``
@@ -94,7 +94,7 @@ class Reader:
 
     @property
     def plain(self) -> bool:
-        """Whether memory starts empty and nothing is mended."""
+        """Whether memory starts empty and no mitigation acts."""
         return self.strategy.plain
 
     def baseline(self) -> Reader:
@@ -124,7 +124,7 @@ def result_key(task: Any, reader: Reader) -> str:
 def doubling_lengths(train_length: int, longest: int, least: int = 1) -> tuple[int, ...]:
     """Half the training length, the training length, and doublings up to ``longest`` times the training length.
 
-    Lengths below ``least`` are left out: a prompt without room for its sentences asks nothing.
+    Lengths below ``least`` are left out: a prompt without room for its needle has no query.
     """
     lengths = [train_length // 2, train_length]
     while lengths[-1] * 2 <= train_length * longest:

@@ -29,14 +29,14 @@ class Key(NamedTuple):
 
 
 class Item(NamedTuple):
-    """What is hidden, and what is asked for, in tokens (int64).
+    """What is inserted and the query for it, in tokens (int64).
 
-    ``tell`` is hidden in the text. ``ask`` is the question with its answer, ``scored`` the places in it that a model
-    has to say itself; the last of them ends it. ``key`` is the right answer as text.
+    ``needle`` is inserted into the text. ``query`` is the question with its answer, ``scored`` the places in it that a
+    model has to say itself; the last of them ends it. ``key`` is the right answer as text.
     """
 
-    tell: np.ndarray
-    ask: np.ndarray
+    needle: np.ndarray
+    query: np.ndarray
     scored: np.ndarray
     key: str
 
@@ -49,7 +49,7 @@ class Item(NamedTuple):
     @property
     def length(self) -> int:
         """Tokens of the prompt without any filler."""
-        return len(self.tell) + len(self.ask) - self.following
+        return len(self.needle) + len(self.query) - self.following
 
 
 class Words:
@@ -97,6 +97,6 @@ class Words:
         return found
 
 
-def asked_at_end(tell: np.ndarray, ask: np.ndarray, key: Key) -> Item:
-    """The item whose question ``ask`` ends with ``key``, which is all that has to be said."""
-    return Item(tell, ask, np.arange(len(ask) - len(key.ids), len(ask)), key.text)
+def query_last(needle: np.ndarray, query: np.ndarray, key: Key) -> Item:
+    """The item whose ``query`` ends with ``key``, which is all that has to be said."""
+    return Item(needle, query, np.arange(len(query) - len(key.ids), len(query)), key.text)

@@ -1,4 +1,4 @@
-"""Laws of the explored states: what training never reached is told from what it did, and any states give a map."""
+"""Laws of the explored states: what training never reached is separated from what it did, and any states give a map."""
 
 from __future__ import annotations
 

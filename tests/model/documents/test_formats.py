@@ -140,10 +140,10 @@ def test_html_is_its_visible_text() -> None:
 def test_html_may_say_its_encoding_but_must_be_right() -> None:
     russian = '<meta http-equiv="Content-Type" content="text/html; charset=windows-1251"><p>насос</p>'
     assert read(russian.encode("cp1251"), "a.html").text == "насос"
-    lying = '<meta charset="euc-jp"><p>ポンプを停止した。</p>'
-    assert read(lying.encode("cp932"), "a.html").text == "ポンプを停止した。"
-    assert read(lying.encode("utf-8"), "a.html").encoding == "utf-8"
-    assert read(lying.replace("euc-jp", "iso-8859-1").encode("cp932"), "a.html").encoding == "cp932"
+    mislabelled = '<meta charset="euc-jp"><p>ポンプを停止した。</p>'
+    assert read(mislabelled.encode("cp932"), "a.html").text == "ポンプを停止した。"
+    assert read(mislabelled.encode("utf-8"), "a.html").encoding == "utf-8"
+    assert read(mislabelled.replace("euc-jp", "iso-8859-1").encode("cp932"), "a.html").encoding == "cp932"
 
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])

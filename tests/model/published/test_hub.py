@@ -41,7 +41,7 @@ def answer(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Answer:
 
 
 def test_an_offer_says_what_would_be_fetched(answer: Answer) -> None:
-    offer = hub.ask("someone/tiny-mamba2")
+    offer = hub.look_up("someone/tiny-mamba2")
     assert offer.files == {"config.json": 700, "model.safetensors": 4000, "tokenizer.json": 90}
     assert offer.size == 4790 and offer.parameters == 1234 and offer.config.state_size == 3 * 64 * 8
     assert registry.downloaded("someone/tiny-mamba2") is None
@@ -50,16 +50,16 @@ def test_an_offer_says_what_would_be_fetched(answer: Answer) -> None:
 def test_an_offer_of_pickles_is_none(answer: Answer) -> None:
     answer.names = {"config.json": 1, "pytorch_model.bin": 100}
     with pytest.raises(UserError, match="pickle"):
-        hub.ask("someone/tiny-mamba2")
+        hub.look_up("someone/tiny-mamba2")
     answer.names = {"README.md": 1}
     with pytest.raises(UserError, match=r"config\.json"):
-        hub.ask("someone/tiny-mamba2")
+        hub.look_up("someone/tiny-mamba2")
 
 
 @pytest.mark.parametrize("name", ["", "mamba2", "a/b/c", "../secret", "a b/c"])
 def test_names_that_are_no_names(name: str) -> None:
     with pytest.raises(UserError, match="not a name of the hub"):
-        hub.ask(name)
+        hub.look_up(name)
 
 
 def test_errors_of_the_hub_are_sentences(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_errors_of_the_hub_are_sentences(answer: Answer, monkeypatch: pytest.Mon
 
         monkeypatch.setattr(answer, "model_info", fail)
         with pytest.raises(UserError) as found:
-            hub.ask("someone/tiny-mamba2")
+            hub.look_up("someone/tiny-mamba2")
         assert found.value.key == f"published.{key}"
 
 
@@ -105,13 +105,13 @@ def child(monkeypatch: pytest.MonkeyPatch, seconds: float, end: str = "") -> Non
 def test_a_download_reports_and_ends(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     child(monkeypatch, 0.3)
     seen: list[tuple[int, int]] = []
-    assert hub.download(hub.ask("someone/tiny-mamba2"), report=lambda *step: seen.append(step))
+    assert hub.download(hub.look_up("someone/tiny-mamba2"), report=lambda *step: seen.append(step))
     assert (1000, 4790) in seen and seen[-1] == (4790, 4790)
 
 
 def test_a_download_can_be_cancelled_and_goes_on_later(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     child(monkeypatch, 60)
-    offer = hub.ask("someone/tiny-mamba2")
+    offer = hub.look_up("someone/tiny-mamba2")
     assert not hub.download(offer, stop=lambda: hub.on_disk(offer.name) > 0)
     assert hub.on_disk(offer.name) == 1000
 
@@ -122,7 +122,7 @@ def test_a_download_can_be_cancelled_and_goes_on_later(answer: Answer, monkeypat
 def test_a_download_that_fails_says_why(answer: Answer, monkeypatch: pytest.MonkeyPatch, end: str, key: str) -> None:
     child(monkeypatch, 0, end)
     with pytest.raises(UserError) as error:
-        hub.download(hub.ask("someone/tiny-mamba2"))
+        hub.download(hub.look_up("someone/tiny-mamba2"))
     assert error.value.key == f"published.{key}"
 
 
@@ -130,4 +130,4 @@ def test_a_download_that_does_not_fit_on_the_disk_never_starts(answer: Answer, m
     monkeypatch.setattr(hub.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
     monkeypatch.setattr(hub.subprocess, "Popen", lambda *_, **__: pytest.fail("it started"))
     with pytest.raises(UserError, match="on disk"):
-        hub.download(hub.ask("someone/tiny-mamba2"))
+        hub.download(hub.look_up("someone/tiny-mamba2"))

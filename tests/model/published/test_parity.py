@@ -81,7 +81,7 @@ def test_final_states_are_those_of_the_library(pair: Pair) -> None:
         cache = getattr(output, "cache_params", None) or output.past_key_values
         layers = [layer for layer in cache.layers if hasattr(layer, "recurrent_states")]
         found = [layer.recurrent_states[0] for layer in layers]
-        if pair.ours.config.layers[0] in ("gated_deltanet", "kda"):  # which lies the other way round there
+        if pair.ours.config.layers[0] in ("gated_deltanet", "kda"):  # which is the other way round there
             found = [memory.transpose(-1, -2) for memory in found]
     assert len(found) == len(state) == len(pair.ours.config.layers)
     for ours, theirs in zip(state, found, strict=True):

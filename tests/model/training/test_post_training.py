@@ -120,22 +120,22 @@ def test_no_gradient_enters_with_the_initial_state(watched, name) -> None:
 
 def test_parts_of_a_span_follow_each_other_and_hold_their_own_facts(streams) -> None:
     tokenizer = load_tokenizer_of("tiny")
-    told = RunningText(streams, tokenizer, replace(RECALL, share=1.0), rows=3, length=64, segments=5)
+    reports = RunningText(streams, tokenizer, replace(RECALL, share=1.0), rows=3, length=64, segments=5)
     plain = RunningText(streams, tokenizer, replace(RECALL, share=0.0), rows=3, length=64, segments=5)
-    parts = [told.part(index, (0, 7)) for index in range(5)]
+    parts = [reports.part(index, (0, 7)) for index in range(5)]
     for (tokens, weight), (following, _) in itertools.pairwise(parts):
         assert tokens.shape == (3, 65) and weight.shape == (3, 64)
         assert (tokens[:, -1] == following[:, 0]).all()
         # Two keys of three digits are asked for in every sequence, and only digits are answers.
         assert ((weight > 1).sum(1) == 6).all()
-        assert np.isin(tokens[:, 1:][weight > 1], told.facts.digits).all()
+        assert np.isin(tokens[:, 1:][weight > 1], reports.facts.digits).all()
     text = [plain.part(index, (0, 7))[0] for index in range(5)]
     whole = np.concatenate([text[0], *(part[:, 1:] for part in text[1:])], axis=1)
     source = [stream.tobytes() for group in streams.values() for stream in group]
     assert all(any(row.astype(np.int16).tobytes() in stream for stream in source) for row in whole)
-    again = told.part(2, (0, 7))
+    again = reports.part(2, (0, 7))
     np.testing.assert_array_equal(again[0], parts[2][0])
-    assert (told.part(2, (1, 7))[0] != parts[2][0]).any()
+    assert (reports.part(2, (1, 7))[0] != parts[2][0]).any()
 
 
 # -- mixtures --------------------------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ def test_a_run_that_was_cancelled_and_killed_ends_like_an_unbroken_one(monkeypat
     with pytest.raises(Killed):
         post_train(chosen, streams, save, kill)
     resumed = post_train(chosen, streams, save, lambda step: seen.append(step.step))
-    assert seen[6:] == list(range(9, 17)), "it should go on from the save of step 8"
+    assert seen[6:] == list(range(9, 17)), "it should resume from the save of step 8"
     assert_same_weights(resumed, whole)
 
 
@@ -217,14 +217,14 @@ def test_a_base_training_that_was_cancelled_ends_like_an_unbroken_one(streams, t
 
 
 def test_progress_is_told_every_ten_steps_with_the_model_as_it_is(streams, tmp_path) -> None:
-    told, models = [], []
+    reports, models = [], []
     chosen = config(("carried", 0.9), steps=25, rows=1)
     model = post_train(
-        chosen, streams, tmp_path / "save.safetensors", told.append, watch=lambda lm, step: models.append(lm)
+        chosen, streams, tmp_path / "save.safetensors", reports.append, watch=lambda lm, step: models.append(lm)
     )
-    assert [step.step for step in told] == [10, 20, 25]
-    assert all(np.isfinite(step.loss) and step.seconds > 0 for step in told)
-    assert told[0].seconds_left > told[1].seconds_left > told[2].seconds_left == 0
+    assert [step.step for step in reports] == [10, 20, 25]
+    assert all(np.isfinite(step.loss) and step.seconds > 0 for step in reports)
+    assert reports[0].seconds_left > reports[1].seconds_left > reports[2].seconds_left == 0
     assert all(lm is model for lm in models) and len(models) == 3
 
 
@@ -277,24 +277,24 @@ def test_fitted_noise_needs_a_base_that_has_recorded_its_states(tiny, streams, t
 
 
 def test_a_finished_run_is_a_model_and_a_cancelled_one_is_not_yet(tiny, streams, tmp_path) -> None:
-    out = tiny / "checkpoints" / "tiny-cured"
+    out = tiny / "checkpoints" / "tiny-tuned"
     chosen = config(("carried", 0.9), ("longer", 0.1), longer=2, steps=12)
-    told: list[int] = []
-    arguments = {"command": "memory-explorer post-train tiny", "report": lambda step: told.append(step.step)}
-    assert not post_train_checkpoint(chosen, streams, out, **arguments, stop=lambda: bool(told))
-    assert told == [10] and "tiny-cured" not in available()
+    reports: list[int] = []
+    arguments = {"command": "memory-explorer post-train tiny", "report": lambda step: reports.append(step.step)}
+    assert not post_train_checkpoint(chosen, streams, out, **arguments, stop=lambda: bool(reports))
+    assert reports == [10] and "tiny-tuned" not in available()
     assert post_train_checkpoint(chosen, streams, out, **arguments)
     assert sorted(file.name for file in out.iterdir()) == [
         *("config.json", "explored.safetensors", "model.safetensors", "tokenizer.json", "training.json")
     ]
-    assert_same_weights(load_model("tiny-cured"), post_train(chosen, streams, tmp_path / "whole.safetensors"))
-    card = model_card("tiny-cured")
+    assert_same_weights(load_model("tiny-tuned"), post_train(chosen, streams, tmp_path / "whole.safetensors"))
+    card = model_card("tiny-tuned")
     assert card.train_length == 128 and Explored.load(card.explored).train_length == 128
     made = json.loads((out / "training.json").read_text("utf-8"))
     assert made["command"] == "memory-explorer post-train tiny" and made["base_weights"] == model_card("tiny").weights
     assert made["config"]["interventions"] == [["carried", 0.9], ["longer", 0.1]] and "torch" in made["versions"]
     assert [step["step"] for step in made["curve"]] == [10, 12]
-    recording = run(prepared(tiny_text(400, seed=8), "tiny-cured"), tmp_path / "recordings")
+    recording = run(prepared(tiny_text(400, seed=8), "tiny-tuned"), tmp_path / "recordings")
     assert recording.complete and np.isfinite(recording.array("loss")[1:]).all()
     with pytest.raises(UserError, match="already holds a checkpoint"):
         post_train_checkpoint(chosen, streams, out, **arguments)
@@ -303,12 +303,12 @@ def test_a_finished_run_is_a_model_and_a_cancelled_one_is_not_yet(tiny, streams,
 def test_the_command_makes_a_checkpoint(tiny, tmp_path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text(tiny_text(3000, seed=5), "utf-8")
-    out = tiny / "checkpoints" / "tiny-told"
+    out = tiny / "checkpoints" / "tiny-short"
     words = ["post-train", "tiny", "--intervention", "carried=0.5", "--text", f"en={text}", "--out", str(out)]
     done = CliRunner().invoke(app, [*words, "--steps", "3", "--rows", "2", "--length", "64"])
     assert done.exit_code == 0, done.output
     assert "50% State passing" in done.output and "step      3 of 3" in done.output
-    assert "tiny-told" in available()
+    assert "tiny-short" in available()
     assert str(tmp_path) not in (out / "training.json").read_text("utf-8")
     failed = CliRunner().invoke(app, [*words[:-1], str(tmp_path / "other"), "--learning-rate", "7"])
     assert isinstance(failed.exception, UserError) and not (tmp_path / "other").exists()

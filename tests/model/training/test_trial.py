@@ -1,4 +1,4 @@
-"""Novel spans are ranked and divided as said; a cure starts from the very states there, and is measured."""
+"""Novel spans are ranked and divided as said; a training starts from the very states there, and is measured."""
 
 import itertools
 import json
@@ -235,8 +235,8 @@ def test_the_command_starts_from_a_recordings_out_of_distribution_spans(tiny, tm
     assert done.exit_code == 0, done.output
     assert "The picked stretches" in done.output and f"after {found[0].at}" in done.output
     (recording.path / "text.txt").unlink()
-    mended = run(prepared(tiny_text(500, 8), "tiny", mitigations={"decay": 2.0}), tmp_path / "recordings")
-    for path in (recording.path, mended.path):
+    mitigated = run(prepared(tiny_text(500, 8), "tiny", mitigations={"decay": 2.0}), tmp_path / "recordings")
+    for path in (recording.path, mitigated.path):
         with pytest.raises(UserError) as error:
             starts_of(type(recording)(path), "tiny")
         assert error.value.sentence("ja") != error.value.sentence("en")

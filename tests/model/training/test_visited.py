@@ -1,4 +1,4 @@
-"""Explored states of post-trained models: those that such training visits, in chains that are told apart."""
+"""Explored states of post-trained models: those that such training visits, in chains that are kept apart."""
 
 import itertools
 
@@ -79,10 +79,10 @@ def test_half_of_the_sample_are_visited_states_and_units_are_those_of_a_training
 
 def test_one_seed_gives_one_file_however_often_the_run_was_broken(streams, tmp_path) -> None:
     chosen = config(("carried", 0.5), ("tbtt", 0.2), ("fitted", 0.2), steps=12)
-    told: list[int] = []
-    for name, stop in (("a", lambda: False), ("b", lambda: bool(told))):
-        told.clear()
-        arguments = {"command": "x", "report": lambda step: told.append(step.step)}
+    steps: list[int] = []
+    for name, stop in (("a", lambda: False), ("b", lambda: bool(steps))):
+        steps.clear()
+        arguments = {"command": "x", "report": lambda step: steps.append(step.step)}
         if not post_train_checkpoint(chosen, streams, tmp_path / name, **arguments, stop=stop):
             assert post_train_checkpoint(chosen, streams, tmp_path / name, **arguments)
     ours, theirs = ((tmp_path / name / "explored.safetensors").read_bytes() for name in ("a", "b"))

@@ -123,7 +123,7 @@ def test_the_hub_is_asked_and_then_downloaded_from(
 ) -> None:
     started: list[str] = []
 
-    def ask(name: str) -> hub.Offer:
+    def look_up(name: str) -> hub.Offer:
         if name == "someone/else":
             raise UserError("published.offline", name=name)
         return hub.Offer(name, {"model.safetensors": 4_000_000}, read_published(folders["mamba"], name), 1_000_000)
@@ -135,7 +135,7 @@ def test_the_hub_is_asked_and_then_downloaded_from(
             time.sleep(0.05)
         return False
 
-    monkeypatch.setattr("viz.pages.models.job.ask", ask)
+    monkeypatch.setattr("viz.pages.models.job.look_up", look_up)
     monkeypatch.setattr("viz.pages.models.job.fetch", download)
     app = page()
     for name, expected in (("someone/else", "cannot be reached"), ("someone/tiny", "4,000 kB")):

@@ -198,8 +198,8 @@ def test_pictures_of_a_cell():
         probability=random.random((2, 2)),
         position=np.arange(0, 64 * 2001, 64),
         norms=random.random((2, 2001, 6)),
-        told=((640, 660), (640, 660)),
-        asked=(128_000, 128_000),
+        needles=((640, 660), (640, 660)),
+        queries=(128_000, 128_000),
     )
     assert explained.correct == (True, False)
     known = [("plain", explained), ("mitigated", explained)]

@@ -28,7 +28,7 @@ from viz.ui.controls import choice, layer_choice
 from viz.ui.curves import binned
 
 MOST = 6
-"""Recordings in one comparison; more lines cannot be told apart."""
+"""Recordings in one comparison; more lines cannot be distinguished."""
 
 
 def render(found: dict[str, Recording], current: Recording | None = None) -> None:

@@ -50,7 +50,7 @@ def start(begun: Sequence[EffectiveContextResult], text: str, source: Path | Non
 
 
 def estimate(begun: Sequence[EffectiveContextResult], known: Sequence[EffectiveContextResult]) -> str:
-    """How much there is to read, and how long that takes once a measurement of this session has told the speed."""
+    """How much there is to read, and how long that takes once a measurement of this session has given the speed."""
     tokens = tokens_left(begun)
     if tokens == 0:
         return t("effective_context.estimate_nothing")

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from model.studies.evidence import Estimate, EvidenceResult, Finding, Member
-from model.studies.evidence.family import CURES, MITIGATED
+from model.studies.evidence.family import POST_TRAINED, MITIGATED
 from model.studies.evidence.findings import (
     MissingError,
     collapse_estimate,
@@ -37,7 +37,7 @@ def bars(estimates: Sequence[Estimate]) -> dict[str, object]:
 def trained_rows(found: Sequence[Finding]) -> list[tuple[str, Finding]]:
     """Title and finding of every mitigation by training that was measured."""
     by_key = {finding.claim.key: finding for finding in found}
-    rows = [(t(f"interventions.{role}_title"), by_key[f"left_{role}"]) for role in CURES]
+    rows = [(t(f"interventions.{role}_title"), by_key[f"left_{role}"]) for role in POST_TRAINED]
     return [(title, finding) for title, finding in rows if finding.estimate is not None]
 
 
@@ -110,7 +110,7 @@ def mitigations_figure(found: Sequence[Finding], *, dark: bool) -> go.Figure:
 
 def state_curves(result: EvidenceResult) -> list[tuple[str, list[tuple[float, Estimate]]]]:
     """Name and curve of the norm, of the base and of every mitigation by training that was measured."""
-    roles = [("base", t("evidence.who_base"))] + [(role, t(f"interventions.{role}_title")) for role in CURES]
+    roles = [("base", t("evidence.who_base"))] + [(role, t(f"interventions.{role}_title")) for role in POST_TRAINED]
     curves = [(name, norm_curve(result, role)) for role, name in roles if result.member(role) is not None]
     return [(name, curve) for name, curve in curves if curve]
 

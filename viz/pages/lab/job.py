@@ -80,7 +80,7 @@ def longest(train_length: int) -> int:
 
 
 def folder_of(trial: Trial) -> Path:
-    """Where the run of ``trial`` lies in this session."""
+    """The folder of the run of ``trial`` in this session."""
     return workspace().folder / "lab" / trial.key
 
 

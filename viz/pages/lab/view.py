@@ -1,6 +1,6 @@
-"""Does training from other memories cure the collapse on this document, and was it more than just more training?
+"""Does training from other memories remove the collapse on this document, and was it more than just more training?
 
-The controls describe a run of post-training; while it goes on, the loss by position on the chosen document moves.
+The controls describe a run of post-training; while it runs, the loss by position on the chosen document moves.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from viz.pages.lab.texts import TrainingText
 from viz.ui.chart import chart
 
 LIVE = 2.0
-"""Seconds between two drawings of the curves of a run that goes on."""
+"""Seconds between two drawings of the curves of a running training."""
 HARDLY = 0.1
 """Share of the collapse below which one says that hardly any is gone."""
 _NAME_ERROR = STATE_PREFIX + "lab_name_error"

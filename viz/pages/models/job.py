@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from model.checkpoints.catalogue import model_card
-from model.published.hub import ask, check_hub_name
+from model.published.hub import check_hub_name, look_up
 from model.published.hub import download as fetch
 from model.published.registry import add_folder
 from model.reading.reference import record_explored
@@ -39,12 +39,12 @@ def look(written: str) -> str | None:
     if written.startswith(("/", "~", ".")) or Path(written).expanduser().is_dir():
         return add_folder(written).name
     check_hub_name(written)
-    ASK.start(lambda job: ask(written), None, title=t("models.asking", name=plain(written)))
+    ASK.start(lambda job: look_up(written), None, title=t("models.asking", name=plain(written)))
     return None
 
 
 def download(offer: Offer) -> None:
-    """Queue the download of ``offer``: it goes on when the page is left, and ends when the session does."""
+    """Queue the download of ``offer``: it continues when the page is left, and ends when the session does."""
 
     def work(job: Job) -> None:
         def report(done: int, total: int) -> None:

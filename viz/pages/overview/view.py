@@ -1,6 +1,6 @@
 """What happened to the memory while it read this document, and does it matter?
 
-One sentence, a handful of figures with plain words, three small charts. Whoever wants to know more finds each figure
+One sentence, a handful of figures with plain words, three small charts. Each figure is explained
 again, in full, on another page.
 """
 

@@ -105,7 +105,7 @@ def norms(known: Known, trial: int, *, dark: bool) -> go.Figure:
                 hovertemplate="%{x:,}: %{y:.2f}<extra>%{fullData.name}</extra>",
             )
     explained = known[0][1]
-    (begin, end), query = explained.told[trial], explained.asked[trial]
+    (begin, end), query = explained.needles[trial], explained.queries[trial]
     drawn.add_vrect(x0=begin, x1=end, fillcolor=GREEN, opacity=0.35, line_width=0)
     drawn.add_vline(x=query, line={"color": VERMILLION, "dash": "dot", "width": 2})
     for place, words in (((begin + end) / 2, "passkey.cell.needle"), (query, "passkey.cell.query")):

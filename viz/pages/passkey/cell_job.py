@@ -35,7 +35,7 @@ def name_of(result: PasskeyResult, cell: Cell) -> Name:
 
 
 def found(result: PasskeyResult, cell: Cell) -> Explained | None:
-    """What is known of ``cell``; None if nobody has looked."""
+    """What is known of ``cell``; None if it was not read."""
     return st.session_state.get(_FOUND, {}).get(name_of(result, cell))
 
 

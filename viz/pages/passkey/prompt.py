@@ -49,10 +49,10 @@ def render(results: Sequence[PasskeyResult], titles: Sequence[str], text: str | 
             show_error(error)
             return
         before, needle, after, query = prompt.pieces(prompts.tokenizer)
-        _piece(t("passkey.prompt_before", tokens=prompt.told), before)
-        _piece(t("passkey.prompt_needle", tokens=prompt.told_end - prompt.told), needle)
-        _piece(t("passkey.prompt_after", tokens=prompt.asked - prompt.told_end), after)
-        _piece(t("passkey.prompt_query", tokens=len(prompt.ids) - prompt.asked, answer=prompt.key), query)
+        _piece(t("passkey.prompt_before", tokens=prompt.needle_start), before)
+        _piece(t("passkey.prompt_needle", tokens=prompt.needle_end - prompt.needle_start), needle)
+        _piece(t("passkey.prompt_after", tokens=prompt.query_start - prompt.needle_end), after)
+        _piece(t("passkey.prompt_query", tokens=len(prompt.ids) - prompt.query_start, answer=prompt.key), query)
         st.download_button(
             t("passkey.prompt_download"),
             data=(before + needle + after + query).encode(),

@@ -72,7 +72,7 @@ def growth_figure(growth: np.ndarray, *, dark: bool) -> go.Figure:
             hoverinfo="skip",
         )
     )
-    # Streamlit reports clicks on points only, so an invisible one lies in every cell; the chosen one gets a frame.
+    # Streamlit reports clicks on points only, so every cell has an invisible one; the chosen one gets a frame.
     layer, head = np.indices(growth.shape, np.int16).reshape(2, -1)
     drawn.add_scatter(
         x=head,

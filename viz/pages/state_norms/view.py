@@ -1,7 +1,7 @@
-"""Does the memory keep its size, or does it grow without end while the document goes on?
+"""Does the memory keep its size, or does it grow without end along the document?
 
 The size of the memory is the Frobenius norm of each head's state, |h|. In a model that has learned to forget it settles
-within the training length. Where it goes on growing, the states are ones that training never showed (Stuffed Mamba,
+within the training length. Where it keeps growing, the states are ones that training never showed (Stuffed Mamba,
 arXiv 2410.07145, figures 5 and 6), so the loss stands beneath, on the same axis.
 """
 

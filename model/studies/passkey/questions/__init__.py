@@ -1,4 +1,4 @@
-"""The table of questions: what is hidden in a text and how it is asked for. One file each, one row each.
+"""The table of questions: what is inserted into a text, and the query for it. One file each, one row each.
 
 A row's function writes one item (:class:`..words.Item`) for a task from a random generator. All items of
 a task have equally many tokens, so that every prompt of a cell is exactly as long as it says. Titles and help are in
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One row: ``write(words, task, random)``, and how many things ``task.count`` may say are told, low to high.
+    """One row: ``write(words, task, random)``, and how many things ``task.count`` may be inserted, low to high.
 
     ``sized`` and ``shaped``: whether ``task.digits`` and ``task.shape`` matter to it.
     """
@@ -47,7 +47,7 @@ QUESTIONS: dict[str, Question] = {
 
 
 def check_question(task: PasskeyTask) -> None:
-    """UserError for a question that there is not, a shape of key, or a number of things that it cannot tell."""
+    """UserError for a question that there is not, a shape of key, or a number of things that it cannot insert."""
     if task.question not in QUESTIONS:
         raise UserError("recall.unknown", value=task.question, known=", ".join(QUESTIONS))
     if task.shape not in SHAPES:

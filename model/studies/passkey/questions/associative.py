@@ -1,6 +1,6 @@
-"""Multi-query associative recall (Arora et al. 2023, arXiv 2312.04927): pairs are told, and every name is asked for.
+"""Multi-query associative recall (Arora et al. 2023, arXiv 2312.04927): pairs are inserted, and every name is queried.
 
-All values have to be right. Each is asked for after the right values of those before it, which is the same: where one
+All values have to be right. Each is queried after the right values of those before it, which is the same: where one
 of them is wrong, the whole answer is.
 """
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 def write(words: Words, task: PasskeyTask, random: np.random.Generator) -> Item:
     """``task.count`` pairs, and the questions for all of them in another order."""
-    names, values, tell = pairs.told(words, task, random)
+    names, values, needle = pairs.needles(words, task, random)
     order = random.permutation(task.count)
-    asked = [words.fill(PAIR.ask, name=names[place], key=values[place].ids) for place in order]
-    ends = np.cumsum([len(ids) for ids in asked]) - 1  # the bracket that closes each
+    queries = [words.fill(PAIR.query, name=names[place], key=values[place].ids) for place in order]
+    ends = np.cumsum([len(ids) for ids in queries]) - 1  # the bracket that closes each
     scored = (ends[:, None] - task.digits + np.arange(task.digits)).ravel()
-    return Item(tell, np.concatenate(asked)[:-1], scored, " ".join(values[place].text for place in order))
+    return Item(needle, np.concatenate(queries)[:-1], scored, " ".join(values[place].text for place in order))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from model.studies.passkey.words import Item, Words, asked_at_end
+from model.studies.passkey.words import Item, Words, query_last
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,11 +15,11 @@ SENTENCES = {
     "en": ("\nCopy this sequence: {key}\n", "\nThe sequence once more: {key}"),
     "ja": ("\n次の並びを書き写してください。{key}\n", "\n並びをもう一度書くと、{key}"),
 }
-"""How the sequence is shown, and how it is asked for."""
+"""The needle with the sequence, and its query."""
 
 
 def write(words: Words, task: PasskeyTask, random: np.random.Generator) -> Item:
     """A sequence of ``task.count`` symbols."""
-    tell, ask = SENTENCES[task.language]
+    needle, query = SENTENCES[task.language]
     key = words.key(task.shape, task.count, random)
-    return asked_at_end(words.fill(tell, key=key.ids), words.fill(ask, key=key.ids), key)
+    return query_last(words.fill(needle, key=key.ids), words.fill(query, key=key.ids), key)

@@ -1,4 +1,4 @@
-"""Key-value pairs in their shortest form, [name=value]; one name is asked for, as in training."""
+"""Key-value pairs in their shortest form, [name=value]; one name is queried, as in training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.studies.passkey.words import Item, Key, Words, asked_at_end
+from model.studies.passkey.words import Item, Key, Words, query_last
 from model.studies.recall import NAMES, PAIR
 
 if TYPE_CHECKING:
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 def write(words: Words, task: PasskeyTask, random: np.random.Generator) -> Item:
     """``task.count`` pairs, and the question for any one."""
-    names, values, tell = told(words, task, random)
+    names, values, needle = needles(words, task, random)
     wanted = int(random.integers(task.count))
-    return asked_at_end(tell, words.fill(PAIR.ask, name=names[wanted], key=values[wanted].ids)[:-1], values[wanted])
+    return query_last(needle, words.fill(PAIR.query, name=names[wanted], key=values[wanted].ids)[:-1], values[wanted])
 
 
-def told(
+def needles(
     words: Words, task: PasskeyTask, random: np.random.Generator
 ) -> tuple[list[np.ndarray], list[Key], np.ndarray]:
-    """The names (1,) and values of ``task.count`` pairs, and the tokens that tell them all."""
+    """The names (1,) and values of ``task.count`` pairs, and the tokens of them all."""
     names = [words.ids(NAMES[place]) for place in random.permutation(len(NAMES))[: task.count]]
     values = [words.key(task.shape, task.digits, random) for _ in names]
-    pairs = [words.fill(PAIR.tell, name=name, key=value.ids) for name, value in zip(names, values, strict=True)]
+    pairs = [words.fill(PAIR.needle, name=name, key=value.ids) for name, value in zip(names, values, strict=True)]
     return names, values, np.concatenate(pairs)

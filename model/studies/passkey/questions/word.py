@@ -1,4 +1,4 @@
-"""The word of the day: an everyday word in a sentence, asked for at the end.
+"""The word of the day: an everyday word in a sentence, queried at the end.
 
 Words have different numbers of tokens in every tokenizer. Those of the commonest number are used, so that all prompts
 of a cell are equally long.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from model.studies.passkey.words import Item, Key, Words, asked_at_end
+from model.studies.passkey.words import Item, Key, Words, query_last
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +26,7 @@ SENTENCES = {
         "\n今日の言葉は何ですか。今日の言葉は「{key}",
     ),
 }
-"""How the word is told, and how it is asked for. English words bring the space before them along."""
+"""The needle with the word, and its query. English words bring the space before them along."""
 
 CHOICE = {
     "en": "apple bridge candle desert engine forest garden hammer island jacket kettle ladder mirror needle orange "
@@ -38,11 +38,11 @@ CHOICE = {
 
 
 def write(words: Words, task: PasskeyTask, random: np.random.Generator) -> Item:
-    """A word told twice in one sentence, and the question for it."""
-    tell, ask = SENTENCES[task.language]
+    """A sentence with the word twice, and the query for it."""
+    needle, query = SENTENCES[task.language]
     before = " " if task.language == "en" else ""
     found = [Key(word, words.ids(before + word)) for word in CHOICE[task.language].split()]
     (size, _), *_ = Counter(len(key.ids) for key in found).most_common(1)
     fitting = [key for key in found if len(key.ids) == size]
     key = fitting[int(random.integers(len(fitting)))]
-    return asked_at_end(words.fill(tell, key=key.ids), words.fill(ask, key=key.ids), key)
+    return query_last(words.fill(needle, key=key.ids), words.fill(query, key=key.ids), key)

@@ -244,14 +244,14 @@ def test_the_picture_has_a_line_and_a_band_for_each_reader():
     from viz.pages.effective_context.figures import figure, table
 
     results = [a_result([[0.9, 0.5, 0.1], [0.7, 0.3, 0.3]]), a_result([[0.2, 0.1, 0.0], [0.3, 0.1, 0.0]])]
-    drawn = figure([*results, empty(results[0].task)], ["plain", "mended", "later"], train_length=32, dark=True)
+    drawn = figure([*results, empty(results[0].task)], ["plain", "treated", "later"], train_length=32, dark=True)
     lines = [trace for trace in drawn.data if trace.mode == "lines+markers"]
-    assert [trace.name for trace in lines] == ["plain", "mended"] and len(drawn.data) == 6
+    assert [trace.name for trace in lines] == ["plain", "treated"] and len(drawn.data) == 6
     assert list(lines[0].x) == [1, 32, 64] and list(lines[0].y) == pytest.approx([0.8, 0.4, 0.2])
     assert lines[0].line.color != lines[1].line.color and lines[0].line.dash != lines[1].line.dash
     assert 32 in {shape.x0 for shape in drawn.layout.shapes}
     assert len(plotly.io.to_json(drawn)) < 100_000
-    assert list(table(results, ["plain", "mended"])["forgotten_tokens"][:3]) == [1023, 992, 960]
+    assert list(table(results, ["plain", "treated"])["forgotten_tokens"][:3]) == [1023, 992, 960]
 
 
 def test_the_sentence_on_top_follows_the_numbers(monkeypatch):
@@ -346,18 +346,18 @@ def test_a_second_model_is_offered_if_it_shares_the_tokenizer(page, tmp_path):
 
     assert sharing_tokenizer("tiny") == [] and "rm_other" not in page.session_state
     home = tmp_path / "checkpoints"
-    for name in ("cured", "foreign"):
+    for name in ("tuned", "foreign"):
         shutil.copytree(home / "tiny", home / name)
     train_tokenizer(["quite another text"], 300).save(str(home / "foreign" / "tokenizer.json"))
-    assert sharing_tokenizer("tiny") == ["cured"]
+    assert sharing_tokenizer("tiny") == ["tuned"]
     page.run()
     page.select_slider(key="rm_length").set_value(2)
     page.select_slider(key="rm_ends").set_value(4)
-    page.selectbox(key="rm_other").set_value("cured").run()
+    page.selectbox(key="rm_other").set_value("tuned").run()
     page.button(key="rm_run").click().run()
     until_measured(page, "en")
     traces = json.loads(page.get("plotly_chart")[0].proto.spec)["data"]
     lines = [trace for trace in traces if trace.get("mode") == "lines+markers"]
-    assert [trace["name"] for trace in lines] == ["Plain model", "cured"]
+    assert [trace["name"] for trace in lines] == ["Plain model", "tuned"]
     assert lines[0]["y"] == lines[1]["y"]  # the same weights
     load_tokenizer_of.cache_clear()

@@ -17,7 +17,7 @@ from model.studies.evidence import (
     findings,
 )
 from model.studies.evidence.claims import GROUPS, PAPERS
-from model.studies.evidence.family import CURES, MITIGATED
+from model.studies.evidence.family import POST_TRAINED, MITIGATED
 from model.studies.evidence.findings import (
     MEASURES,
     size,
@@ -109,7 +109,7 @@ def test_every_claim_can_be_said_and_measured() -> None:
         assert one.measure in MEASURES and one.group in GROUPS and one.paper in PAPERS and one.mark in "PAFS"
         assert one.direction in (-1, 0, 1)
     keys = {one.key for one in CLAIMS}
-    assert {f"left_{role}" for role in CURES} <= keys
+    assert {f"left_{role}" for role in POST_TRAINED} <= keys
     assert {f"{what}_{name}" for name in MITIGATED for what in ("removed", "cost")} <= keys
     assert set(MITIGATIONS) < set(MITIGATED)
     empty = EvidenceResult(task=EvidenceTask(base="x", documents=(("a", "1"), ("b", "2"))), members=())

@@ -57,7 +57,7 @@ def test_the_family_is_found_by_what_models_are() -> None:
     found = members("tiny")
     assert [(member.name, member.role) for member in found] == [
         ("tiny", "base"),
-        ("tiny-state-passing", "carried"),  # the one of other weights is no cure of these
+        ("tiny-state-passing", "carried"),  # the one of other weights is not made from these
         ("other-32", "series"),
         ("other-8", "series"),
     ]
@@ -95,8 +95,8 @@ def test_numbers_are_those_of_the_one_loop(whole: EvidenceResult) -> None:
     assert abs(carried.within - reading.within) > 1e-3
     window = whole.of(base, MITIGATED["window"])[0]
     assert window.within == pytest.approx(reading.within, abs=1e-5)  # 64 tokens fit into a window of 256
-    cure = whole.of(whole.member("carried"))[0]
-    assert (cure.within, cure.beyond) == pytest.approx((reading.within, reading.beyond))  # the same weights
+    tuned = whole.of(whole.member("carried"))[0]
+    assert (tuned.within, tuned.beyond) == pytest.approx((reading.within, reading.beyond))  # the same weights
     assert verdict(claim("cost_carried"), _estimate(whole, "cost_carried")) == "agrees"
 
 
@@ -213,9 +213,9 @@ def test_the_command_prints_a_table_and_goes_on_from_its_file(whole: EvidenceRes
         (tmp_path / name).write_text(text, "utf-8")
         arguments += ["--text", str(tmp_path / name)]
     whole.save(tmp_path / "out.json")
-    told = CliRunner().invoke(app, arguments)
-    assert told.exit_code == 0, told.output
-    assert "model not shipped" in told.output and "Stuffed Mamba" in told.output
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "model not shipped" in done.output and "Stuffed Mamba" in done.output
     rows = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).output)
     assert len(rows) == len(CLAIMS) and {"claim", "published", "ours", "verdict", "low"} <= set(rows[0])
 

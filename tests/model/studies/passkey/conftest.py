@@ -14,8 +14,8 @@ from tests.support.passkey import DOCUMENT
 @pytest.fixture(scope="module")
 def tokenizer():
     """So few merges that most Japanese characters are several tokens."""
-    told = [form.tell + form.ask for form in PASSKEYS.values()]
-    return train_tokenizer([*SENTENCES.values(), *told, DOCUMENT], 420)
+    needles = [form.needle + form.query for form in PASSKEYS.values()]
+    return train_tokenizer([*SENTENCES.values(), *needles, DOCUMENT], 420)
 
 
 @pytest.fixture(scope="module")

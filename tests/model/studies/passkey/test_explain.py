@@ -34,7 +34,7 @@ def test_a_cell_explained_is_the_cell_counted(tiny, settings, monkeypatch):
     assert read == sorted(read) and read[-1] <= CELL[0] * 5
     assert found.norms.shape == (5, len(found.position), 2) and (np.diff(found.position) > 0).all()
     assert found.position[0] == 0 and (found.norms[:, 0] == 0).all()
-    assert all(begin < end <= asked for (begin, end), asked in zip(found.told, found.asked, strict=True))
+    assert all(begin < end <= query for (begin, end), query in zip(found.needles, found.queries, strict=True))
 
 
 def test_norms_are_those_of_the_states(tiny):

@@ -38,14 +38,14 @@ def test_prompts_are_exactly_as_long_as_they_say_and_hold_the_key_where_it_belon
         for depth in task.depths:
             prompt = prompts.prompt(length, depth, trial=1)
             assert prompt.ids.shape == (length,)
-            before, told, after, asked = prompt.pieces(tokenizer)
-            assert told == form.tell.format(key=prompt.key)
-            assert asked + prompt.key == form.ask.format(key=prompt.key)
-            assert tokenizer.decode(prompt.ids.tolist()) == before + told + after + asked == prompt.text(tokenizer)
+            before, needle, after, query = prompt.pieces(tokenizer)
+            assert needle == form.needle.format(key=prompt.key)
+            assert query + prompt.key == form.query.format(key=prompt.key)
+            assert tokenizer.decode(prompt.ids.tolist()) == before + needle + after + query == prompt.text(tokenizer)
             assert "\ufffd" not in before + after  # no character is cut in two
             filler = length - prompts.least
             place = depth * filler if 16 * prompts.least > filler else min(depth * length, filler)
-            assert abs(prompt.told - place) < 5
+            assert abs(prompt.needle_start - place) < 5
             assert (not before) if depth == 0 else (not after) if depth == 1 else (before and after)
             assert tokenizer.decode(prompt.key_ids.tolist()) == prompt.key
             assert len(prompt.key_ids) == len(prompt.key) == 5
@@ -230,7 +230,7 @@ def test_the_map_prints_every_cell_and_hatches_what_was_not_run():
     from viz.pages.passkey.figures import curve, figure, table
 
     results = [a_result([[10, 7, None], [10, 3, 0]]), a_result([[10, 10, None], [10, 9, None]])]
-    titles = ["plain", "mended"]
+    titles = ["plain", "treated"]
     drawn = figure(results, titles, train_length=64, dark=False)
     maps = [trace for trace in drawn.data if trace.type == "heatmap"]
     hatched = [trace for trace in drawn.data if trace.type == "bar"]
@@ -291,8 +291,8 @@ def test_the_page_runs_a_test_and_fills_the_map(page):
         time.sleep(0.1)
         page.run()
     assert not page.exception and not page.error
-    plain, mended = maps_of(page)
-    assert all(text == "0.00" for drawn in (plain, mended) for row in drawn["text"] for text in row)
+    plain, treated = maps_of(page)
+    assert all(text == "0.00" for drawn in (plain, treated) for row in drawn["text"] for text in row)
     assert page.selectbox(key="pk_depth").options == ["0", "0.5", "1"]
     page.selectbox(key="pk_depth").set_value(0.5).run()
     assert "合言葉は" in page.code[1].value and not page.exception

@@ -32,13 +32,13 @@ def test_prompts_are_as_long_as_they_say_and_tell_what_they_ask_for(tokenizer, q
         for trial in range(4):
             prompt = prompts.prompt(length, depth, trial)
             assert len(prompt.ids) == length
-            before, told, after, asked = prompt.pieces(tokenizer)
+            before, needle, after, query = prompt.pieces(tokenizer)
             whole = np.concatenate([prompt.ids, prompt.key_ids])
             said = tokenizer.decode(whole[prompt.scored].tolist())
             assert said.replace(" ", "") == prompt.key.replace(" ", "")
-            assert all(part in told for part in prompt.key.split())
-            assert prompt.scored[-1] == len(whole) - 1 and prompt.scored[0] > prompt.asked
-            assert "\ufffd" not in before + told + after + asked
+            assert all(part in needle for part in prompt.key.split())
+            assert prompt.scored[-1] == len(whole) - 1 and prompt.scored[0] > prompt.query_start
+            assert "\ufffd" not in before + needle + after + query
             if question != "associative":
                 assert tokenizer.decode(prompt.key_ids.tolist()).strip() == prompt.key
     assert len({prompts.prompt(500, 0.5, trial).key for trial in range(8)}) > 4

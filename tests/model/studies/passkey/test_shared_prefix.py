@@ -162,10 +162,10 @@ def test_places_of_doubled_lengths_coincide_and_lie_where_they_should(tokenizer)
     prompts = Prompts(task, tokenizer)
     places = {(length, depth): prompts.place(length, depth, 0) for length, depth in task.cells}
     for (length, depth), place in places.items():
-        told = place.cut + place.before
-        assert abs(told - depth * (length - prompts.least)) <= prompts.least + 1
+        position = place.cut + place.before
+        assert abs(position - depth * (length - prompts.least)) <= prompts.least + 1
         assert place.before + place.after <= 3
-        assert (depth < 1) or told == length - prompts.least
+        assert (depth < 1) or position == length - prompts.least
     assert len(plan(prompts, task.cells, 8)) == 10 + 5 + 5
 
 
@@ -181,13 +181,13 @@ def test_the_map_fills_coarse_to_fine_and_a_row_from_its_short_end(model, tokeni
     assert {depth for _, depth in seen[:9]} == {0.0, 0.5, 1.0} and len(seen) == 15
 
 
-def test_what_follows_a_told_sentence_at_once_is_not_shared(model, tokenizer, monkeypatch):
-    """Trials that are told the same leave the trunk as one row, whose window the sentence is still in."""
+def test_what_follows_a_needle_at_once_is_not_shared(model, tokenizer, monkeypatch):
+    """Trials with the same needle leave the prefix as one row, whose window the sentence is still in."""
     monkeypatch.setattr("model.reading.stream.SEGMENT", 1)
     item = Prompts.item
-    monkeypatch.setattr(Prompts, "item", lambda self, trial, told: item(self, 0, told))
+    monkeypatch.setattr(Prompts, "item", lambda self, trial, position: item(self, 0, position))
     least = Prompts(a_task(trials=1), tokenizer).least
-    lengths = (least + 40, least + 42, least + 84)  # at depths 1, 20/21 and 10/21 all told after 40 tokens
+    lengths = (least + 40, least + 42, least + 84)  # at depths 1, 20/21 and 10/21 all inserted after 40 tokens
     task = a_task(lengths=lengths, depths=(0.0, 10 / 21, 20 / 21, 1.0), trials=2)
     prompts, scans = Prompts(task, tokenizer), scans_of(model, {})
     right = run_passkey(model, prompts, empty(task), scans=scans())
@@ -227,11 +227,11 @@ def test_a_forked_run_reads_far_fewer_tokens(model, tokenizer, monkeypatch):
         monkeypatch.setattr(SharedContinuation, way, lambda self, state, ids, *more: read.append(ids.shape[1]) or state)
     monkeypatch.setattr(Continuation, "said", lambda self, state, ids, scored: np.zeros((2, 2, 5)))
     run_forked(model, prompts, empty(task), workers=1)
-    assert sum(read) * task.trials < 0.55 * task.tokens  # the trunk counted as if every trial read it
+    assert sum(read) * task.trials < 0.55 * task.tokens  # the prefix counted as if every trial read it
     row = sum(layer.memory.state.nbytes for layer in model.zero_state())
     monkeypatch.setattr(
         "model.studies.passkey.fork.STATES", 2 * row
-    )  # no room to remember the trunk: each round reads it
+    )  # no room to remember the prefix: each round reads it
     remembered = sum(read)
     read.clear()
     run_forked(model, prompts, empty(task), workers=1)

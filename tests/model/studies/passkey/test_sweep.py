@@ -105,7 +105,7 @@ def test_a_killed_worker_loses_no_cell_and_repeats_none(home, where, request):
     finished, killed = threading.Event(), []
 
     def watch():
-        """Kill whoever writes the result once it holds some cells, and see that it never holds fewer again."""
+        """Kill the process that writes the result once it holds some cells, and see that it never holds fewer again."""
         while not finished.is_set():
             if piece.file.exists():
                 counts.append(len(PasskeyResult.load(piece.file).cells))
@@ -143,10 +143,10 @@ class Telling:
         return self.opened.__exit__(*error)
 
     def submit(self, function, piece):
-        return self.executor.submit(told, function, piece, self.file)
+        return self.executor.submit(with_fault, function, piece, self.file)
 
 
-def told(function, piece, file):
+def with_fault(function, piece, file):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(str(os.getpid()))
     return function(piece)
