@@ -124,7 +124,7 @@ def test_cancel_acts_within_a_second_and_shows_what_was_read(open_app: Callable[
     shown = app.selectbox(key="recording").value
     recording = session.opened(app.session_state["_explorer_workspace"].recordings / shown)
     assert 2000 <= recording.read_tokens < recording.tokens
-    assert "Stopped early" in words(app)
+    assert "Stopped after" in words(app)
 
 
 def test_sessions_do_not_see_each_other(open_app: Callable[..., AppTest]) -> None:

@@ -197,13 +197,13 @@ def test_a_run_that_diverges_says_so_and_loses_nothing(page, monkeypatch):
     assert page.main.subheader and page.button(key="lab_keep") and not page.exception
 
 
-def test_a_run_is_timed_cancelled_and_gone_on_with(page):
+def test_a_run_is_timed_cancelled_and_resumed(page):
     page.number_input(key="lab_steps").set_value(3000)
     page.number_input(key="lab_length_tiny").set_value(512).run()
     assert any(note.value == message("lab.estimate_unknown") for note in page.caption)
     page.button(key="lab_time").click().run()
     ended(page)
-    assert any(note.value.startswith("About ") and "s each" in note.value for note in page.caption), page.caption
+    assert any(note.value.startswith("About ") and "s per step" in note.value for note in page.caption), page.caption
     assert page.button(key="lab_run").label == "Start"
     page.button(key="lab_run").click().run()
     until(page, lambda page: len(page.get("plotly_chart")) == 2)  # two reports of the training loss
@@ -212,7 +212,7 @@ def test_a_run_is_timed_cancelled_and_gone_on_with(page):
     job.cancel()
     assert job.wait(5) and time.monotonic() - began < 1
     page.run()
-    assert page.button(key="lab_run").label == "Go on" and not page.exception and not page.error
+    assert page.button(key="lab_run").label == "Resume" and not page.exception and not page.error
     assert any("of 3,000 steps" in note.value for note in page.caption)
     page.selectbox(key="lab_how").set_value("zeros").run()
     assert any("another run" in note.value for note in page.caption) and not page.exception
@@ -271,12 +271,12 @@ def test_the_sentence_on_top_follows_the_numbers(monkeypatch):
     from viz.pages.lab import view as lab
 
     monkeypatch.setattr(lab, "t", lambda key, **values: message(key, "en", **values))
-    assert "cost 1.40 nats" in lab.finding(a_result(1.4, 0.07)) and "95% of the collapse" in lab.finding(
+    assert "from 1.40 to 0.07 nats" in lab.finding(a_result(1.4, 0.07)) and "95% of the collapse" in lab.finding(
         a_result(1.4, 0.07)
     )
     assert "100% of the collapse is gone" in lab.finding(a_result(1.4, -0.02))
     assert "only 4% of the collapse" in lab.finding(a_result(1.4, 1.35))
-    assert "did not recover" in lab.finding(a_result(1.4, 1.5))
+    assert "the collapse remains" in lab.finding(a_result(1.4, 1.5))
     assert "no collapse" in lab.finding(a_result(0.1, 0.0))
     short = a_result(1.0, 0.5)
     short = replace(short, readings=((0, replace(short.before, excess=None)), short.readings[-1]))

@@ -53,7 +53,7 @@ def said(app: AppTest) -> str:
 
 
 def look(app: AppTest) -> None:
-    next(button for button in app.button if button.label == "Look").click().run()
+    next(button for button in app.button if button.label == "Find").click().run()
 
 
 def wait(app: AppTest, kind: str) -> AppTest:
