@@ -9,7 +9,7 @@ arXiv 2405.21060). With g_i the running sum of log_decay within a chunk and h_0 
 It is differentiable, takes any length and any initial state, and is the path of training and of every CPU.
 Three choices carry its speed. Decay is scaled to base two, because ``exp2`` stays fast where ``exp`` underflows. The
 state is laid out as (d_state, nheads * headdim) meanwhile, so that all heads of a group share one product. And where
- a chunk forgets little, the decay between two of its tokens is taken apart,
+a chunk forgets little, the decay between two of its tokens is taken apart,
 
     y_i = exp(g_i) (sum_{j <= i} (C_i . B_j) exp(-g_j) x_j  +  h_0 C_i)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class RecallForm(NamedTuple):
-    """The sentence with a fact, and the query for it. ``key`` in ``query`` is the answer: it is what a test leaves out."""
+    """The sentence with a fact, and the query for it. ``key`` in ``query`` is the answer, which a test leaves out."""
 
     needle: str
     query: str

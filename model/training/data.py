@@ -118,7 +118,7 @@ def parts(tokenizer: Tokenizer, template: str) -> list[np.ndarray | str]:
 def fill(
     template: list[np.ndarray | str], name: int, key: np.ndarray, first_is_answer: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens of a filled template and which of them can be known: the digits of every key but a first that was not inserted."""
+    """Tokens of a filled template and which of them can be known: the digits of every key but the first of a needle."""
     ids: list[np.ndarray] = []
     known: list[np.ndarray] = []
     answer = first_is_answer

@@ -48,7 +48,7 @@ def check_name(name: str) -> None:
         raise UserError("lab.name_empty")
     if not NAME.fullmatch(name):
         raise UserError("lab.name_odd", name=name)
-    taken = {known.casefold() for known in available()}  # some file systems take Cured and cured for one
+    taken = {known.casefold() for known in available()}  # some file systems take Base and base for one
     if name.casefold() in taken or (home() / "checkpoints" / name).exists():
         raise UserError("lab.name_taken", name=name)
 

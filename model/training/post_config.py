@@ -27,7 +27,7 @@ class PostTrainConfig:
     ``base`` names a model; ``interventions`` are (name, share of the steps), the rest of the steps starts empty.
     ``rows`` sequences of ``length`` tokens make a step; "longer" reads sequences ``longer`` times as long and as many
     fewer, "tbtt" follows a text for at most ``segments`` sequences. Facts are rarer than in training from scratch and
-    their answers weigh less: recall is to be kept, while every key that must not be forgotten works against the mitigation
+    their answers weigh less: recall is to be kept, but every key that must not be forgotten works against it
     (state passing left 5% to 8% of the shipped base's excess; of an earlier base's 5% to 7%, and there 19% to 34% with
     facts in 70% of the sequences, 1% to 2% with none).
     """

@@ -56,10 +56,10 @@ def joined(states: list[State]) -> State:
 
 
 def starts_of(recording: Recording, base: str, most: int = PICKED) -> Starts:
-    """The states of ``base`` at the ``most`` out-of-distribution spans of ``recording``, which must be its own plain reading.
+    """The states of ``base`` at ``most`` out-of-distribution spans of ``recording``, its own plain reading.
 
-    UserError in a sentence if it is the reading of another model or with a mitigation, if its text was not stored with it, or if
-    none of its states is unexplored.
+    UserError if it is the reading of another model or with a mitigation, if its text was not stored
+    with it, or if none of its states is unexplored.
     """
     card = model_card(base)
     if recording.experiment.weights != card.weights or not recording.experiment.plain:

@@ -17,7 +17,7 @@ from model.studies.evidence import (
     EvidenceResult,
     EvidenceTask,
 )
-from model.studies.evidence.family import POST_TRAINED, MITIGATED
+from model.studies.evidence.family import MITIGATED, POST_TRAINED
 from tests.support.tiny import make_tiny_checkpoint, tiny_text
 
 TOKENS = 640
@@ -62,7 +62,7 @@ def with_family(home: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 def made_up(train_lengths: bool = True) -> EvidenceResult:
-    """A whole family that shows what papers report, without any reading: five documents, all post-trained models, both series."""
+    """A whole family that shows what papers report, without any reading: five documents, both series."""
     from model.studies.evidence.family import Member
     from model.studies.passkey import Reader
 

@@ -18,7 +18,7 @@ PAPERS = {
 }
 """Papers by their arXiv numbers."""
 
-GROUPS = ("collapse", "cures", "initial", "mitigations", "states", "capacity")
+GROUPS = ("collapse", "post_training", "initial", "mitigations", "states", "capacity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +54,10 @@ HARDLY = 0.05
 BASE = "evidence.who_base"
 
 
-def _cure(name: str, direction: int, where: str, mark: str, size: tuple[float, float] | None = None) -> Claim:
+def _post_trained(name: str, direction: int, where: str, mark: str, size: tuple[float, float] | None = None) -> Claim:
     return Claim(
         key=f"left_{name}",
-        group="cures",
+        group="post_training",
         paper=LONG if name == "longer" else STATES,
         where=where,
         mark=mark,
@@ -154,16 +154,16 @@ CLAIMS: tuple[Claim, ...] = (
         says="base_criterion",
         who=BASE,
     ),
-    # Perplexities of the 370m model at 32K, 7.9 within T and 12.4 without post-training: share = ln(p / 7.9) / ln(12.4 / 7.9).
-    _cure("carried", -1, "370m", "F", (-0.06, 0.0)),
-    _cure("tbtt", -1, "370m", "F", (-0.06, 0.0)),
-    _cure("fitted", -1, "370m", "F", (0.0, 0.0)),
-    _cure("gaussian", -1, "370m", "F", (0.08, 0.24)),
-    _cure("longer", -1, "abstract", "A"),
-    _cure("zeros", 0, "babilong", "F"),
+    # Perplexities of the 370m model at 32K, 7.9 within T, 12.4 of the base: share = ln(p / 7.9) / ln(12.4 / 7.9).
+    _post_trained("carried", -1, "370m", "F", (-0.06, 0.0)),
+    _post_trained("tbtt", -1, "370m", "F", (-0.06, 0.0)),
+    _post_trained("fitted", -1, "370m", "F", (0.0, 0.0)),
+    _post_trained("gaussian", -1, "370m", "F", (0.08, 0.24)),
+    _post_trained("longer", -1, "abstract", "A"),
+    _post_trained("zeros", 0, "babilong", "F"),
     Claim(
         key="more_zeros",
-        group="cures",
+        group="post_training",
         paper=STATES,
         where="babilong",
         mark="F",
@@ -176,7 +176,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         key="cost_carried",
-        group="cures",
+        group="post_training",
         paper=STATES,
         where="370m",
         mark="F",
@@ -191,7 +191,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         key="cost_gaussian",
-        group="cures",
+        group="post_training",
         paper=STATES,
         where="780m",
         mark="F",
@@ -205,7 +205,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         key="recall_fitted",
-        group="cures",
+        group="post_training",
         paper=STATES,
         where="780m",
         mark="F",
@@ -231,7 +231,7 @@ CLAIMS: tuple[Claim, ...] = (
         who=BASE,
     ),
     Claim(
-        key="carried_cured",
+        key="carried_post_trained",
         group="initial",
         paper=STATES,
         where="abstract",
@@ -242,7 +242,7 @@ CLAIMS: tuple[Claim, ...] = (
         null=HARDLY,
         direction=-1,
         words="carried",
-        says="carried_cured",
+        says="carried_post_trained",
         who="interventions.carried_title",
     ),
     Claim(
@@ -260,7 +260,7 @@ CLAIMS: tuple[Claim, ...] = (
         who=BASE,
     ),
     Claim(
-        key="far_cured",
+        key="far_post_trained",
         group="initial",
         paper=STATES,
         where="abstract",

@@ -1,4 +1,4 @@
-"""Which models the evidence is about: a base, what post-training made of it, and the capacity series of models trained from scratch.
+"""Which models the evidence is about: a base, its post-trained models, and the capacity series trained from scratch.
 
 A post-trained model is found by its name, ``<base>-state-passing`` and so on, and counts
 only if it says that it was made from these very weights of the base. The capacity series is found by what the models
@@ -44,7 +44,7 @@ LEAST_DOCUMENTS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One model: ``role`` is "base", the name of a post-training, or "series"; ``state_size`` in elements of the whole state."""
+    """One model: ``role`` is "base", a name of POST_TRAINED, or "series"; ``state_size`` in elements of the state."""
 
     name: str
     weights: str

@@ -19,7 +19,7 @@ from model.diagnostics.collapse import BEYOND, tokens_needed
 from model.errors import UserError
 from model.experiment import Strategy
 from model.interventions.mitigations import MITIGATIONS
-from model.studies.evidence.family import POST_TRAINED, MITIGATED, TOKENS, EvidenceTask, Member, members
+from model.studies.evidence.family import MITIGATED, POST_TRAINED, TOKENS, EvidenceTask, Member, members
 from model.studies.evidence.result import EvidenceResult, surely_failed
 from model.studies.passkey import Reader, doubling_lengths, reader_of
 from model.studies.passkey.prompts import least_length

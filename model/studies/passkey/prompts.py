@@ -46,8 +46,8 @@ class Prompt:
 
     ``ids`` (length,) int64 end where the answer has to begin; ``key_ids`` (digits,) int64 is the right answer and
     ``key`` the same as text. The needle is ``ids[needle_start:needle_end]``, the query ``ids[query_start:]``.
-    ``scored`` are the places in ``ids`` and ``key_ids`` together that the model has to say: those of ``key_ids``, and of other
-    answers within the query, if it is for several things.
+    ``scored`` are the places in ``ids`` and ``key_ids`` together that the model has to say: those of ``key_ids``, and
+    of other answers within a query for several things.
     """
 
     ids: np.ndarray

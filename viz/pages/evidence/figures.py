@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from model.studies.evidence import Estimate, EvidenceResult, Finding, Member
-from model.studies.evidence.family import POST_TRAINED, MITIGATED
+from model.studies.evidence.family import MITIGATED, POST_TRAINED
 from model.studies.evidence.findings import (
     MissingError,
     collapse_estimate,

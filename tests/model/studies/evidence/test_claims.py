@@ -17,7 +17,7 @@ from model.studies.evidence import (
     findings,
 )
 from model.studies.evidence.claims import GROUPS, PAPERS
-from model.studies.evidence.family import POST_TRAINED, MITIGATED
+from model.studies.evidence.family import MITIGATED, POST_TRAINED
 from model.studies.evidence.findings import (
     MEASURES,
     size,
