@@ -74,7 +74,7 @@ def test_mitigations_that_need_one_rate_per_head_are_refused(name: str, tmp_path
     folder = str(save(random_model("mamba"), tmp_path / "model"))
     assert not MITIGATIONS[name].fits(model_card(folder).config)
     assert MITIGATIONS[name].fits(model_card("mamba2-base").config)
-    with pytest.raises(UserError, match="one rate"):
+    with pytest.raises(UserError, match="one decay per head"):
         prepared(TEXT, folder, mitigations={name: MITIGATIONS[name].suggested})
 
 

@@ -227,13 +227,13 @@ def test_the_command_starts_from_a_recordings_out_of_distribution_spans(tiny, tm
     refused = CliRunner().invoke(app, words)
     assert isinstance(refused.exception, UserError) and refused.exception.key == "interventions.needs_spans"
     if not found:
-        with pytest.raises(UserError, match="no stretch"):
+        with pytest.raises(UserError, match="no span"):
             starts_of(recording, "tiny")
         monkeypatch.setattr("model.diagnostics.explored.PERCENTILE", 5.0)
         found = out_of_distribution_spans(explored, recording, 5)
     done = CliRunner().invoke(app, [*words, "--stretches", str(recording.path)])
     assert done.exit_code == 0, done.output
-    assert "The picked stretches" in done.output and f"after {found[0].at}" in done.output
+    assert "Picked spans" in done.output and f"after {found[0].at}" in done.output
     (recording.path / "text.txt").unlink()
     mitigated = run(prepared(tiny_text(500, 8), "tiny", mitigations={"decay": 2.0}), tmp_path / "recordings")
     for path in (recording.path, mitigated.path):

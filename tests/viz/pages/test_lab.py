@@ -192,7 +192,7 @@ def test_a_run_that_diverges_says_so_and_loses_nothing(page, monkeypatch):
     page.selectbox(key="lab_how").set_value("zeros").run()
     page.button(key="lab_run").click().run()
     ended(page)
-    assert "stopped being a number at step 10" in page.error[0].value and not page.exception
+    assert "NaN or infinite at step 10" in page.error[0].value and not page.exception
     page.selectbox(key="lab_how").set_value("carried").run()
     assert page.main.subheader and page.button(key="lab_keep") and not page.exception
 
