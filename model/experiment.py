@@ -62,6 +62,9 @@ class Strategy:
 
 PLAIN = Strategy()
 
+LATER = "tokenizer", "attention_window"
+"""Fields of an experiment that came later: unset, they leave stored recordings and their keys as they are."""
+
 
 def flat(value: Any) -> dict[str, Any]:
     """The fields of a dataclass that has a strategy, for JSON and for keys: those of the strategy stand beside them."""
@@ -76,7 +79,8 @@ class Experiment:
     ``document`` is the SHA-256 of its text, ``tokens`` its length. ``model`` is a name of the model table and
     ``weights`` the fingerprint of its files. ``precision`` is that of matrix products: "float32" or "bfloat16".
     ``control`` also reads the document with a fresh memory of ``train_length`` tokens; ``token_norms`` records the
-    exact norm at every token. ``tokenizer`` names one's own tokenizer, "" the model's.
+    exact norm at every token. ``tokenizer`` names one's own tokenizer, "" the model's. ``attention_window``: how many
+    tokens attention beside the memories sees at most, 0 for all that it would see.
     """
 
     document: str
@@ -90,6 +94,7 @@ class Experiment:
     token_norms: bool = False
     snapshots: int = 1024
     tokenizer: str = ""
+    attention_window: int = 0
 
     @property
     def key(self) -> str:
@@ -108,8 +113,9 @@ class Experiment:
     def to_json(self) -> dict[str, object]:
         """A dictionary for JSON; :meth:`from_json` reads it back."""
         values = flat(self)
-        if not self.tokenizer:  # a field that came later leaves stored recordings and their keys as they are
-            del values["tokenizer"]
+        for name in LATER:
+            if not values[name]:
+                del values[name]
         return values
 
     @staticmethod
@@ -131,3 +137,12 @@ def parse_mitigations(pairs: list[str]) -> dict[str, float]:
         if math.isnan(settings[name]):
             raise UserError("mitigations.not_a_pair", pair=pair)
     return settings
+
+
+def parse_window(text: str | None) -> int | None:
+    """A window of attention as it is written: a number of tokens, "full" for 0; UserError for anything else."""
+    if text is None or text == "full":
+        return None if text is None else 0
+    if not (text.isascii() and text.isdecimal()):
+        raise UserError("published.attention_window", value=text)
+    return int(text)

@@ -48,6 +48,11 @@ class PublishedConfig(ModelConfig):
         return self.inner
 
 
+def sees_everything(config: ModelConfig) -> bool:
+    """Whether a model of ``config`` has attention beside its memories that sees the whole document."""
+    return isinstance(config, PublishedConfig) and config.kept_per_token > 0 and config.kept_tokens is None
+
+
 def read_published(folder: Path, name: str, train_length: int | None = None) -> PublishedConfig:
     """The configuration in ``folder``, with another ``train_length`` if one is given.
 

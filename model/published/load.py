@@ -25,6 +25,7 @@ from transformers.utils import logging
 from model.errors import UserError
 from model.machine import free_memory
 from model.published import FAMILIES
+from model.published.attention import bound_attention
 from model.published.body import LibraryModel, replace_mixers
 from model.published.config import PublishedConfig
 from model.published.files import TensorEntry, tensors_in
@@ -93,6 +94,7 @@ def load_by_library(folder: Path, name: str, config: PublishedConfig, precision:
         raise UserError("published.foreign_tensor", name=name, tensor="lm_head.bias")
     library = library.requires_grad_(False).eval()
     replace_mixers(library, family.MIXER, partial(family.adopted, config), pair=getattr(family, "PAIR", False))
+    bound_attention(library)
     return LibraryModel(config, library.to(device), scale=config.logit_scale, cap=config.logit_cap)
 
 

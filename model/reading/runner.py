@@ -33,6 +33,7 @@ from model.state import unflatten_state
 if TYPE_CHECKING:
     from kernels.types import Scan
     from model.arch.lm import LanguageModel
+    from model.experiment import Experiment
     from model.reading.telemetry import Sketcher
 
 
@@ -62,6 +63,12 @@ def layer_scans(
     return scans
 
 
+def read_with(experiment: Experiment, precision: str = "float32") -> LanguageModel:
+    """The model of ``experiment``, whose attention sees no more than it says; the control reads with it too."""
+    model = load_model(experiment.model, precision)
+    return model.seeing(experiment.attention_window) if experiment.attention_window else model
+
+
 def run(
     prepared: Prepared,
     folder: Path,
@@ -80,7 +87,7 @@ def run(
     if (path / "recording.json").exists() and Recording(path).complete:
         return Recording(path)
 
-    model = load_model(experiment.model, experiment.precision)
+    model = read_with(experiment, experiment.precision)
     config = model.config
     positions = snapshot_positions(experiment.tokens, experiment.snapshots)
     meta = Meta(
@@ -154,7 +161,7 @@ class Block:
         self.prepared = prepared
         self.model = model
         if prepared.experiment.precision != "float32" and not prepared.card.published:  # which may fit only once
-            self.model = load_model(prepared.experiment.model)
+            self.model = read_with(prepared.experiment)
         self.controlled = int(read_progress(writer.path).get("controlled", 0))
         self.pending: dict[str, list[tuple[int, np.ndarray]]] = {}
         self.loss, self.control_loss = float("nan"), None if not prepared.experiment.control else float("nan")
@@ -187,7 +194,9 @@ class Block:
             self.controlled = last
 
     def commit(self, tokens: int, seconds: float, state: Mapping[str, np.ndarray]) -> None:
-        """Write everything pending and the state from which to resume."""
+        """Write everything pending, if anything is, and the state from which to resume."""
+        if not self.pending:  # the reading was stopped where a block had just been written
+            return
         for name, entries in self.pending.items():
             self.writer.put(name, entries[0][0], np.concatenate([values for _, values in entries]))
         first, rows = self.pending[NORM][0][0], sum(len(values) for _, values in self.pending[NORM])

@@ -120,6 +120,7 @@ def check(path: Path) -> None:
     for count, low, high in (
         (experiment.tokens, 2, MAX_TOKENS),
         (experiment.train_length, 16, 1_000_000),
+        (experiment.attention_window, 0, MAX_TOKENS),
         (progress["tokens"], 2, experiment.tokens),
         (meta.characters, 0, 1 << 31),
         (meta.nheads, 1, 4096),
