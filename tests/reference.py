@@ -93,7 +93,7 @@ def with_arrays(text: str) -> str:
             ", ".join(row.dimensions),
             row.dtype,
             row.unit or "1",
-            row.meaning + " (on request)" * row.optional,
+            row.meaning + (f" ({row.optional})" if row.optional else ""),
         )
         for name, row in ARRAYS.items()
     ]
