@@ -62,7 +62,7 @@ class Strategy:
 
 PLAIN = Strategy()
 
-LATER = "tokenizer", "attention_window"
+LATER = "tokenizer", "attention_window", "off"
 """Fields of an experiment that came later: unset, they leave stored recordings and their keys as they are."""
 
 
@@ -80,7 +80,8 @@ class Experiment:
     ``weights`` the fingerprint of its files. ``precision`` is that of matrix products: "float32" or "bfloat16".
     ``control`` also reads the document with a fresh memory of ``train_length`` tokens; ``token_norms`` records the
     exact norm at every token. ``tokenizer`` names one's own tokenizer, "" the model's. ``attention_window``: how many
-    tokens attention beside the memories sees at most, 0 for all that it would see.
+    tokens attention beside the memories sees at most, 0 for all that it would see. ``off``: parts that are switched
+    off, in the words of :mod:`model.interventions.parts`.
     """
 
     document: str
@@ -95,6 +96,7 @@ class Experiment:
     snapshots: int = 1024
     tokenizer: str = ""
     attention_window: int = 0
+    off: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -103,12 +105,12 @@ class Experiment:
 
     @property
     def plain(self) -> bool:
-        """Whether memory starts empty and no mitigation acts."""
-        return self.strategy.plain
+        """Whether memory starts empty, no mitigation acts and no part is off."""
+        return self.strategy.plain and not self.off
 
     def baseline(self) -> Experiment:
-        """The same reading with an empty initial state and no mitigation."""
-        return replace(self, strategy=Strategy(seed=self.strategy.seed))
+        """The same reading with an empty initial state, no mitigation and every part on."""
+        return replace(self, strategy=Strategy(seed=self.strategy.seed), off=())
 
     def to_json(self) -> dict[str, object]:
         """A dictionary for JSON; :meth:`from_json` reads it back."""
@@ -122,6 +124,7 @@ class Experiment:
     def from_json(values: Mapping[str, object]) -> Experiment:
         """The experiment that :meth:`to_json` wrote; fields of later versions are ignored."""
         known = {name: values[name] for name in Experiment.__dataclass_fields__ if name in values}
+        known["off"] = tuple(known.get("off", ()))  # type: ignore[arg-type]
         return Experiment(**known, strategy=Strategy.from_json(values))  # type: ignore[arg-type]
 
 

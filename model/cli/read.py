@@ -44,6 +44,10 @@ def read(
     mitigate: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, as often as you like: decay=4, insertion=0.75 ...")
     ] = None,
+    off: Annotated[
+        list[str] | None,
+        typer.Option(help="Switch a part off, as often as you like: recurrence, layer:3, head:3.5 ..."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the recording.")] = Path("recordings"),
     encoding: Annotated[str | None, typer.Option(help="The document's encoding, where detection is wrong.")] = None,
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 for speed.")] = "float32",
@@ -74,6 +78,7 @@ def read(
             token_norms=token_norms,
             train_length=train_length,
             attention_window=parse_window(attention_window),
+            off=tuple(off or ()),
         ),
         source=Path(source) if source else None,
     )

@@ -1,4 +1,4 @@
-"""Attention beside the memories: the library's own modules, whose reach one call of the model may bound.
+"""Attention beside the memories: the library's own modules, whose reach one call of the model may bound, or end.
 
     token t sees tokens t - N + 1 to t                                   N: the window
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class Attending(nn.Module):
-    """The library's ``attention`` module; how far it sees stands in the cache object of the call."""
+    """The library's ``attention`` module; how far it sees, and whether, stands in the cache object of the call."""
 
     def __init__(self, attention: Any) -> None:
         super().__init__()
@@ -27,6 +27,9 @@ class Attending(nn.Module):
         self, hidden_states: Tensor, *args: Any, cache: Any, attention_mask: Tensor | None = None, **kwargs: Any
     ) -> Any:
         """(batch, seqlen, width) -> (batch, seqlen, d_model), and what the library's module returns beside it."""
+        if not cache.part.attention:
+            width = self.attention.config.hidden_size
+            return hidden_states.new_zeros(*hidden_states.shape[:-1], width), None
         layer = kwargs.get("layer_idx", self.attention.layer_idx)
         mask = cache.narrowed(attention_mask, hidden_states, layer)
         return self.attention(hidden_states, *args, cache=cache, attention_mask=mask, **kwargs)

@@ -10,9 +10,9 @@ values of all attention layers in ``rest`` of the first.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,12 +27,24 @@ from model.published.config import PublishedConfig, sees_everything
 from model.state import LayerState, State
 
 
+class Part(NamedTuple):
+    """What of a model takes part in a call: all of it, unless said otherwise.
+
+    ``window``: how many tokens attention sees at most. ``silent``: the memories, by number, whose mixers add nothing
+    to the residual stream. ``attention``: whether attention adds to it.
+    """
+
+    window: int | None = None
+    silent: frozenset[int] = frozenset()
+    attention: bool = True
+
+
 class Session(DynamicCache):
     """What one call carries through the library's layers: ``state`` and ``scans`` of the mixers, keys and values.
 
     ``rest``, as :meth:`kept` gives it, is how many tokens were read (batch, 1), and for every attention layer its keys
-    and values (batch, heads, kept, head_dim); it is (batch, 1) alone before the first token. ``window`` is how many
-    tokens attention sees at most, None for all of them.
+    and values (batch, heads, kept, head_dim); it is (batch, 1) alone before the first token. ``part`` says what of the
+    model takes part in the call.
     """
 
     def __init__(
@@ -41,10 +53,10 @@ class Session(DynamicCache):
         state: Sequence[LayerState],
         scans: Sequence[Scan],
         rest: Sequence[Tensor],
-        window: int | None = None,
+        part: Part,
     ) -> None:
         super().__init__(config=source)
-        self.state, self.scans, self.window = list(state), scans, window
+        self.state, self.scans, self.part = list(state), scans, part
         self.read = rest[0]
         self.attention = [layer for layer in self.layers if isinstance(layer, CacheLayerMixin)]
         pairs = zip(rest[1::2], rest[2::2], strict=True)
@@ -65,11 +77,11 @@ class Session(DynamicCache):
 
     def narrowed(self, mask: Tensor | None, hidden_states: Tensor, layer_idx: int) -> Tensor | None:
         """The library's ``mask`` for ``hidden_states`` (batch, seqlen, width), within the window."""
-        queries = hidden_states.shape[1]
-        if self.window is None or self.get_seq_length() + queries <= self.window:
+        queries, window = hidden_states.shape[1], self.part.window
+        if window is None or self.get_seq_length() + queries <= window:
             return mask
         keys, _ = self.get_mask_sizes(queries, layer_idx)
-        return narrowed(mask, self.window, queries, keys, hidden_states.device)
+        return narrowed(mask, window, queries, keys, hidden_states.device)
 
     def kept(self, seqlen: int) -> tuple[Tensor, ...]:
         """The ``rest`` after ``seqlen`` tokens more: of keys and values what the next token can see."""
@@ -78,8 +90,8 @@ class Session(DynamicCache):
         layers: list[Any] = self.attention
         for layer in layers:
             pair = (layer.keys, layer.values) if layer.is_initialized else (absent, absent)
-            if self.window is not None and layer.is_initialized:
-                first = max(0, layer.keys.shape[-2] - self.window + 1)
+            if self.part.window is not None and layer.is_initialized:
+                first = max(0, layer.keys.shape[-2] - self.part.window + 1)
                 pair = layer.keys[:, :, first:], layer.values[:, :, first:]
             found += [tensor.float() for tensor in pair]
         return tuple(found)
@@ -109,6 +121,8 @@ class Through(nn.Module):
     def forward(self, hidden_states: Tensor, *_args: Any, cache: Session, **_kwargs: Any) -> Any:
         """(batch, seqlen, d_model) -> the same shape; reads and replaces its memory in ``cache``."""
         y, cache.state[self.index] = self.mixer(hidden_states, cache.state[self.index], cache.scans[self.index])
+        if self.index in cache.part.silent:
+            y = torch.zeros_like(y)
         return (y, None) if self.pair else y
 
 
@@ -127,7 +141,7 @@ class LibraryModel(LanguageModel):
         self.own_rest = len(self.mixers[0].zero_state(1).rest)
         self.products = Products()
         self.scale, self.cap = scale, cap
-        self.attention_window: int | None = None
+        self.part = Part()
         self.takes_positions = "position_ids" in inspect.signature(library.base_model.forward).parameters
 
     @property
@@ -168,7 +182,7 @@ class LibraryModel(LanguageModel):
             [first._replace(rest=own), *others],
             scans,
             [rest[0], *(tensor.to(dtype) for tensor in rest[1:])],
-            self.attention_window,
+            self.part,
         )
         seqlen = tokens.shape[1]
         positions = {}
@@ -184,9 +198,16 @@ class LibraryModel(LanguageModel):
         """The same weights, whose attention sees the last ``window`` tokens at most; attention that is local stays."""
         if not sees_everything(self.config):
             return self
-        bounded = copy(self)
-        bounded.attention_window = window
-        return bounded
+        return self._taking(self.part._replace(window=window))
+
+    def without(self, layers: Collection[int], *, attention: bool = False) -> LibraryModel:
+        """The same weights, with the mixers of ``layers``, and ``attention``, adding nothing to the residual stream."""
+        return self._taking(self.part._replace(silent=frozenset(layers), attention=not attention))
+
+    def _taking(self, part: Part) -> LibraryModel:
+        other = copy(self)
+        other.part = part
+        return other
 
     def use_bfloat16(self) -> LibraryModel:
         """The model itself: a published one is loaded in the precision that it is used in."""

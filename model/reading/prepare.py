@@ -22,6 +22,7 @@ from model.errors import UserError
 from model.experiment import PLAIN, Experiment, Strategy
 from model.interventions.initial_states import row_of
 from model.interventions.mitigations import MITIGATIONS, active, check_fits
+from model.interventions.parts import Off
 from model.published.config import sees_everything
 from model.recording.reader import Recording, read_state
 
@@ -36,6 +37,7 @@ class Options:
     ``precision`` is that of matrix products, ``train_length`` None the model's own; ``control`` also reads with a fresh
     state, ``token_norms`` records the exact state norm at every token. ``attention_window`` is how many tokens
     attention beside the memories sees at most, 0 for the whole document, None for the training length.
+    ``off`` names parts that are switched off (:mod:`model.interventions.parts`).
     """
 
     precision: str = "float32"
@@ -43,6 +45,7 @@ class Options:
     token_norms: bool = False
     train_length: int | None = None
     attention_window: int | None = None
+    off: tuple[str, ...] = ()
 
 
 DEFAULTS = Options()
@@ -94,6 +97,8 @@ def prepare(
     train_length = card.train_length if options.train_length is None else options.train_length
     if not 16 <= train_length <= 1_000_000:
         raise UserError("checkpoints.train_length", value=train_length)
+    off = Off.of(options.off)
+    off.check(card.config)
     window = attention_window(card.config, options.attention_window, train_length)
     tokens, characters = tokens_of(model, document.text, tokenizer)
     if len(tokens) < 2:
@@ -113,6 +118,7 @@ def prepare(
         token_norms=options.token_norms,
         tokenizer="" if tokenizer is None else hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:12],
         attention_window=window,
+        off=off.words,
     )
     return Prepared(
         experiment=experiment,

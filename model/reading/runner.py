@@ -22,6 +22,7 @@ from model.diagnostics.explored import Explored
 from model.diagnostics.summary import summarise
 from model.interventions.initial_states import Origin, initial_state
 from model.interventions.mitigations import check_fits, mitigated
+from model.interventions.parts import Off
 from model.reading.prepare import Prepared
 from model.reading.stream import control_border, control_losses, read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
@@ -120,13 +121,14 @@ def run(
     recorder = Recorder(len(config.layers), positions, sketcher, config.recorded_heads)
     recorder.position = start
     unseen = layer_scans(model, dict(experiment.strategy.mitigations), prepared.explored)
-    compile_once(model, prepared, unseen, sketcher)
+    reader, unseen = Off.of(experiment.off).applied(model, unseen)
+    compile_once(reader, prepared, unseen, sketcher)
     scans = recorder.scans(unseen, experiment.token_norms)
 
     block = Block(writer, prepared, model)
     meter = Meter(experiment.tokens, start, float(progress.get("seconds", 0.0)))
     status = COMPLETE
-    for segment in read(model, prepared.tokens, state, scans, start, recorder=recorder):
+    for segment in read(reader, prepared.tokens, state, scans, start, recorder=recorder):
         block.add(segment.start + 1, segment.losses, segment.telemetry)
         meter.reading_until(segment.stop)
         end = segment.stop == experiment.tokens

@@ -48,6 +48,8 @@ def describe_reading(experiment: Experiment) -> str:
     parts = [describe(experiment.strategy)]
     if experiment.attention_window:
         parts.append(t("app.attention_window", window=experiment.attention_window))
+    if experiment.off:
+        parts.append(t("app.off", parts=", ".join(experiment.off)))
     return " · ".join(parts)
 
 

@@ -209,6 +209,11 @@ def _options(model: ModelCard) -> tuple[Options, bool, bool]:
         options = Options(
             train_length=train_length,
             attention_window=_attention_window(model, train_length or model.train_length),
+            off=tuple(
+                st.text_input(
+                    t("app.sidebar.off"), key="off", bind=BOUND, help=t("app.sidebar.off_help"), placeholder="layer:0"
+                ).split()
+            ),
             control=st.toggle(
                 t("app.sidebar.control"), True, key="control", bind=BOUND, help=t("app.sidebar.control_help")
             ),

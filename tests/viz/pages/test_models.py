@@ -200,3 +200,10 @@ def test_the_sidebar_sets_how_far_attention_sees(page: Callable[..., AppTest], f
     app.toggle(key="attention_own").set_value(True).run()
     app.number_input(key="attention_window").set_value(0).run()
     assert not app.exception and "sees the whole document" in said(app)
+
+
+def test_the_sidebar_switches_parts_off(page: Callable[..., AppTest]) -> None:
+    app = page()
+    app.text_input(key="off").set_value("layer:1 head:0.2").run()
+    chosen = app.session_state["_explorer_choices"]
+    assert not app.exception and chosen.options.off == ("layer:1", "head:0.2")
