@@ -10,7 +10,7 @@ import typer
 
 from model.cli.bench import bench
 from model.cli.evidence import evidence
-from model.cli.models import download, explore, models
+from model.cli.models import download, explore, models_app
 from model.cli.parts import parts
 from model.cli.passkey import passkey
 from model.cli.read import read
@@ -21,8 +21,9 @@ from model.errors import UserError
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
 
 
-for command in (read, models, download, explore, train, post_train, parts, passkey, evidence, bench, serve):
+for command in (read, download, explore, train, post_train, parts, passkey, evidence, bench, serve):
     app.command()(command)
+app.add_typer(models_app, name="models")
 
 
 def main() -> None:

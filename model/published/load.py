@@ -45,6 +45,15 @@ def outline(config: PublishedConfig) -> PublishedModel:
         return PublishedModel(config, anatomy(config)).requires_grad_(False).eval()
 
 
+def count_parameters(config: PublishedConfig) -> int:
+    """Parameters of a model of ``config``, from the configuration alone: nothing is loaded, and nothing allocated."""
+    if FAMILIES[config.family].in_transformers:
+        with torch.device("meta"):
+            library = AutoModelForCausalLM.from_config(deepcopy(config.source))
+        return sum(parameter.numel() for parameter in library.parameters())
+    return sum(parameter.numel() for parameter in outline(config).parameters())
+
+
 def load_published(
     folder: Path,
     name: str,
