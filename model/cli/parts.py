@@ -22,7 +22,7 @@ def parts(
     ] = "mamba2-base",
     heads: Annotated[bool, typer.Option(help="Also without each head: one reading for every head.")] = False,
     tokens: Annotated[int | None, typer.Option(help="Tokens that are read; without it, all.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the result; a cut run goes on.")] = Path("recordings"),
+    out: Annotated[Path, typer.Option(help="Folder of the result; an interrupted run resumes.")] = Path("recordings"),
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 for speed.")] = "float32",
     train_length: Annotated[int | None, typer.Option(help="Override the model's training length.")] = None,
     attention_window: Annotated[

@@ -79,7 +79,7 @@ class RecordingWriter:
     def put(self, name: str, start: int, values: np.ndarray) -> None:
         """Store ``values`` in the array ``name`` from row ``start`` on.
 
-        An array that an earlier version did not make, in a recording that goes on, stays out.
+        An array that an earlier version did not make, in a recording that is resumed, stays out.
         """
         if len(values) and name in self._group:
             stored: Any = self._group[name]

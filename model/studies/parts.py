@@ -72,7 +72,7 @@ def measure_parts(
 ) -> PartsResult:
     """Read the first ``tokens`` tokens of ``prepared`` without each of ``parts``.
 
-    What is measured is written to ``folder`` after every part, and a run that was interrupted goes on from there.
+    What is measured is written to ``folder`` after every part, and an interrupted run resumes from there.
     UserError if the document does not reach beyond the training length.
     """
     length = prepared.experiment.train_length
