@@ -48,7 +48,7 @@ def _output(inputs: ScanInputs, states: Tensor, chunk: int) -> ScanOutput:
     boundaries = [*range(0, seqlen, chunk), seqlen]
     norms = states[:, 1:].abs().square().sum((-1, -2)).sqrt()
     y = read_states(inputs.C, states[:, 1:])
-    return ScanOutput(y, states[:, boundaries], Memory(states[:, -1]), norms, inputs.log_decay)
+    return ScanOutput(y, states[:, boundaries], Memory(states[:, -1]), norms, inputs.log_decay, None, inputs.low_rank)
 
 
 def reference_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = True, *, chunk: int = CHUNK) -> ScanOutput:

@@ -125,6 +125,7 @@ class ScanOutput(NamedTuple):
     ``log_decay`` (batch, seqlen, nheads, 1 or d_state): the decay that was applied, mitigations of it included
     (scaling a state back to a bounded norm is not decay).
     ``telemetry``: the same reductions that a recorder would make of this output, where the kernel made them.
+    ``low_rank``: the pair that was applied, where the transition erases.
     """
 
     y: Tensor
@@ -133,6 +134,7 @@ class ScanOutput(NamedTuple):
     token_norms: Tensor | None = None
     log_decay: Tensor | None = None
     telemetry: Telemetry | None = None
+    low_rank: LowRank | None = None
 
 
 class Scan(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,8 @@ def read(
     mitigations: Mapping[str, float] | None = None,
     seed: int = 0,
     token_norms: bool = False,
+    attention_window: int | None = None,
+    off: Sequence[str] = (),
     tokenizer: Tokenizer | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Recording:
@@ -33,6 +35,8 @@ def read(
 
     ``model`` is a name of :func:`model.available`, a folder, or a downloaded hub name. ``mitigations`` maps names of
     :data:`model.MITIGATIONS` to strengths; ``source`` is the recording whose final state "carried" starts from.
+    ``attention_window`` is how many tokens attention of a hybrid sees at most, 0 for all, None for its training length;
+    ``off`` names parts that are switched off, as "layer:3" or "attention".
     ``tokenizer``, of the library tokenizers, replaces that of the model; it must use the model's vocabulary. The same
     experiment is read once: a second call returns what is there, and continues what was interrupted.
     UserError, with one sentence, for whatever does not fit.
@@ -41,7 +45,7 @@ def read(
         read_path(path, allow_blank=True),
         model,
         Strategy.of(initial_state, mitigations, seed=seed),
-        Options(token_norms=token_norms),
+        Options(token_norms=token_norms, attention_window=attention_window, off=tuple(off)),
         source=None if source is None else Path(source),
         tokenizer=tokenizer,
     )

@@ -62,6 +62,9 @@ class Strategy:
 
 PLAIN = Strategy()
 
+LATER = "tokenizer", "attention_window", "off"
+"""Fields of an experiment that came later: unset, they leave stored recordings and their keys as they are."""
+
 
 def flat(value: Any) -> dict[str, Any]:
     """The fields of a dataclass that has a strategy, for JSON and for keys: those of the strategy stand beside them."""
@@ -76,7 +79,9 @@ class Experiment:
     ``document`` is the SHA-256 of its text, ``tokens`` its length. ``model`` is a name of the model table and
     ``weights`` the fingerprint of its files. ``precision`` is that of matrix products: "float32" or "bfloat16".
     ``control`` also reads the document with a fresh memory of ``train_length`` tokens; ``token_norms`` records the
-    exact norm at every token. ``tokenizer`` names one's own tokenizer, "" the model's.
+    exact norm at every token. ``tokenizer`` names one's own tokenizer, "" the model's. ``attention_window``: how many
+    tokens attention beside the memories sees at most, 0 for all that it would see. ``off``: parts that are switched
+    off, in the words of :mod:`model.interventions.parts`.
     """
 
     document: str
@@ -90,6 +95,8 @@ class Experiment:
     token_norms: bool = False
     snapshots: int = 1024
     tokenizer: str = ""
+    attention_window: int = 0
+    off: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -98,24 +105,26 @@ class Experiment:
 
     @property
     def plain(self) -> bool:
-        """Whether memory starts empty and no mitigation acts."""
-        return self.strategy.plain
+        """Whether memory starts empty, no mitigation acts and no part is off."""
+        return self.strategy.plain and not self.off
 
     def baseline(self) -> Experiment:
-        """The same reading with an empty initial state and no mitigation."""
-        return replace(self, strategy=Strategy(seed=self.strategy.seed))
+        """The same reading with an empty initial state, no mitigation and every part on."""
+        return replace(self, strategy=Strategy(seed=self.strategy.seed), off=())
 
     def to_json(self) -> dict[str, object]:
         """A dictionary for JSON; :meth:`from_json` reads it back."""
         values = flat(self)
-        if not self.tokenizer:  # a field that came later leaves stored recordings and their keys as they are
-            del values["tokenizer"]
+        for name in LATER:
+            if not values[name]:
+                del values[name]
         return values
 
     @staticmethod
     def from_json(values: Mapping[str, object]) -> Experiment:
         """The experiment that :meth:`to_json` wrote; fields of later versions are ignored."""
         known = {name: values[name] for name in Experiment.__dataclass_fields__ if name in values}
+        known["off"] = tuple(known.get("off", ()))  # type: ignore[arg-type]
         return Experiment(**known, strategy=Strategy.from_json(values))  # type: ignore[arg-type]
 
 
@@ -131,3 +140,12 @@ def parse_mitigations(pairs: list[str]) -> dict[str, float]:
         if math.isnan(settings[name]):
             raise UserError("mitigations.not_a_pair", pair=pair)
     return settings
+
+
+def parse_window(text: str | None) -> int | None:
+    """A window of attention as it is written: a number of tokens, "full" for 0; UserError for anything else."""
+    if text is None or text == "full":
+        return None if text is None else 0
+    if not (text.isascii() and text.isdecimal()):
+        raise UserError("published.attention_window", value=text)
+    return int(text)

@@ -34,7 +34,11 @@ def commands() -> str:
     """Every command with its arguments and options."""
     group = typer.main.get_command(app)
     parts = []
-    for name, command in sorted(group.commands.items()):  # type: ignore[attr-defined]
+    found = dict(group.commands)  # type: ignore[attr-defined]
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", {})
+        found |= {f"{name} {part}": each for part, each in inner.items()}
+    for name, command in sorted(found.items()):
         summary = (command.help or "").split("\n\n")[0].replace("\n", " ").strip()
         rows = [
             f"### `memory-explorer {name}`\n\n{summary}\n",
@@ -93,7 +97,7 @@ def with_arrays(text: str) -> str:
             ", ".join(row.dimensions),
             row.dtype,
             row.unit or "1",
-            row.meaning + " (on request)" * row.optional,
+            row.meaning + (f" ({row.optional})" if row.optional else ""),
         )
         for name, row in ARRAYS.items()
     ]

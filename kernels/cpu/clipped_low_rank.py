@@ -41,4 +41,5 @@ def clipped_low_rank_scan(
         if (t + 1) % chunk == 0 or t + 1 == seqlen:
             boundaries.append(state)
     kept = torch.stack(norms, dim=1) if token_norms else None
-    return ScanOutput(torch.stack(y, dim=1), torch.stack(boundaries, dim=1), Memory(state), kept, inputs.log_decay)
+    read, states = torch.stack(y, dim=1), torch.stack(boundaries, dim=1)
+    return ScanOutput(read, states, Memory(state), kept, inputs.log_decay, low_rank=inputs.low_rank)

@@ -86,7 +86,8 @@ def low_rank_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False,
         norms = by_token(found[..., None], seqlen).squeeze(-1)
     last = states.shape[1] - 1
     boundaries = states[:, [*range(0, last, max(1, chunk // block)), last]]
-    return ScanOutput(by_token(y, seqlen), boundaries, Memory(boundaries[:, -1]), norms, inputs.log_decay)
+    memory = Memory(boundaries[:, -1])
+    return ScanOutput(by_token(y, seqlen), boundaries, memory, norms, inputs.log_decay, low_rank=inputs.low_rank)
 
 
 def cut(inputs: ScanInputs, block: int, dtype: torch.dtype) -> Blocks:

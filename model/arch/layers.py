@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from copy import copy
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -51,3 +54,33 @@ class Block(nn.Module):
         """(batch, seqlen, d_model) from ``state`` -> the same shape and the state after the last token."""
         mixed, state = self.mixer(self.norm(u), state, scan)
         return u + mixed, state
+
+
+class Silent(nn.Module):
+    """A ``mixer`` that reads and remembers as ever, and adds nothing to the residual stream."""
+
+    def __init__(self, mixer: Any) -> None:
+        super().__init__()
+        self.mixer = mixer
+
+    def zero_state(self, batch: int) -> LayerState:
+        """An empty memory for ``batch`` sequences."""
+        state: LayerState = self.mixer.zero_state(batch)
+        return state
+
+    def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
+        """(batch, seqlen, d_model) from ``state`` -> zeros of the same shape and the state after the last token."""
+        mixed, state = self.mixer(u, state, scan)
+        return torch.zeros_like(mixed), state
+
+
+def silenced(block: nn.Module) -> nn.Module:
+    """``block``, whose mixer is silent; the weights are those of ``block``, which is not changed."""
+    return replaced(block, mixer=Silent(block.mixer))
+
+
+def replaced(module: nn.Module, **parts: nn.Module) -> Any:
+    """A module like ``module`` with other ``parts`` and the rest shared."""
+    other = copy(module)
+    other._modules = {**module._modules, **parts}
+    return other

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from kernels.cpu.products import Products
 from kernels.dispatch import scan as kernel_scan
 from kernels.types import Scan
-from model.arch.layers import Block, Linear, RMSNorm
+from model.arch.layers import Block, Linear, RMSNorm, replaced, silenced
 from model.config import ModelConfig
 from model.mixers import MIXERS
 from model.state import State
@@ -69,6 +69,19 @@ class LanguageModel(nn.Module):
             u, layer_state = block(u, layer_state, scan)
             after.append(layer_state)
         return self.norm(u), tuple(after)
+
+    def seeing(self, _window: int) -> LanguageModel:
+        """The model whose attention sees so many tokens at most: itself, for it has none."""
+        return self
+
+    def without(self, layers: Collection[int], *, attention: bool = False) -> LanguageModel:
+        """The same weights, with the mixers of ``layers`` adding nothing to the residual stream.
+
+        ``attention``: nor does what attention there is beside them, which is none here.
+        """
+        blocks = (silenced(block) if index in layers else block for index, block in enumerate(self.blocks))
+        other: LanguageModel = replaced(self, blocks=nn.ModuleList(blocks))
+        return other
 
     def use_bfloat16(self) -> LanguageModel:
         """Keep the matrices of products in bfloat16: about twice as fast on a recent CPU, states stay float32."""

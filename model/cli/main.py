@@ -1,4 +1,4 @@
-"""The command line: ``memory-explorer read | models | download | explore | train | post-train | passkey ...``.
+"""The command line: ``memory-explorer read | models | download | explore | train | post-train | parts | passkey ...``.
 
 Each command does what the dashboard does, through the same functions, so numbers agree. What a user can put right is
 said in one sentence; only what is our fault shows a traceback. One file a command group, and here the table of them.
@@ -10,7 +10,8 @@ import typer
 
 from model.cli.bench import bench
 from model.cli.evidence import evidence
-from model.cli.models import download, explore, models
+from model.cli.models import download, explore, models_app
+from model.cli.parts import parts
 from model.cli.passkey import passkey
 from model.cli.read import read
 from model.cli.serve import serve
@@ -20,8 +21,9 @@ from model.errors import UserError
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
 
 
-for command in (read, models, download, explore, train, post_train, passkey, evidence, bench, serve):
+for command in (read, download, explore, train, post_train, parts, passkey, evidence, bench, serve):
     app.command()(command)
+app.add_typer(models_app, name="models")
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +12,22 @@ import typer
 
 from model.checkpoints.catalogue import available, load_model, model_card, tokens_of
 from model.documents.document import read_path
+from model.messages import message
 from model.published import hub
 from model.published.room import gigabytes
 from model.reading.reference import SAMPLE, WINDOWS, record_explored
+from model.studies.facts import find_facts
 from sample_data import SAMPLES, sample_text
 
+AS_JSON = Annotated[bool, typer.Option("--json", help="Print as JSON.")]
+models_app = typer.Typer(invoke_without_command=True)
 
-def models(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
-    """List the models that can be read with."""
+
+@models_app.callback()
+def models(context: typer.Context, as_json: AS_JSON = False) -> None:
+    """List the models that can be read with, or show one of them."""
+    if context.invoked_subcommand is not None:
+        return
     rows = [
         {
             "name": card.name,
@@ -40,6 +49,35 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON."
             f"{row['name']:24s} {len(row['layers'])} layers, d_model {row['d_model']}, "  # type: ignore[arg-type]
             f"state {row['state_size']:,}, training length {row['train_length']:,} tokens"
         )
+
+
+@models_app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A name, a folder (config.json is enough), or a name of the hub.")],
+    as_json: AS_JSON = False,
+) -> None:
+    """Say what is known of a model before it is downloaded or loaded."""
+    known = find_facts(name)
+    if as_json:
+        typer.echo(json.dumps(asdict(known)))
+        return
+    window = 2 * known.grows * known.train_length
+    grows = f"{gigabytes(known.grows)} a token, up to {gigabytes(window)} with a window of the training length"
+    rows = {
+        "name": known.name,
+        "family": known.family,
+        "parameters": f"{known.parameters:,}",
+        "on disk": gigabytes(known.disk) if known.disk else "-",
+        "layers": message(
+            "published.layers", layers=known.layers, attention=known.attention_layers, share=known.attention_share
+        ),
+        "state": f"{known.state_size:,} numbers a sequence, {gigabytes(known.state)}",
+        "training length": message(f"published.length_{known.length_from}", tokens=known.train_length),
+        "memory needed": ", ".join(f"{gigabytes(size)} in {kind}" for kind, size in known.needed.items()),
+        "keys and values": grows if known.grows else "-",
+    }
+    for label, value in rows.items():
+        typer.echo(f"{label:16s} {value}")
 
 
 def download(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from model.checkpoints.catalogue import DEVICE
 from model.cli.options import set_threads
 from model.diagnostics.summary import verdict
 from model.documents.document import read_path
-from model.experiment import Strategy, parse_mitigations
+from model.experiment import Strategy, parse_mitigations, parse_window
 from model.messages import message
+from model.published.cost import notes
 from model.reading.prepare import Options, prepare
 
 REPORTED = (
@@ -41,12 +44,20 @@ def read(
     mitigate: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, as often as you like: decay=4, insertion=0.75 ...")
     ] = None,
+    off: Annotated[
+        list[str] | None,
+        typer.Option(help="Switch a part off, as often as you like: recurrence, layer:3, head:3.5 ..."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the recording.")] = Path("recordings"),
     encoding: Annotated[str | None, typer.Option(help="The document's encoding, where detection is wrong.")] = None,
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 for speed.")] = "float32",
     control: Annotated[bool, typer.Option(help="Also read with a fresh memory, to compare.")] = True,
     token_norms: Annotated[bool, typer.Option(help="Record the exact state norm at every token.")] = False,
     train_length: Annotated[int | None, typer.Option(help="Override the model's training length.")] = None,
+    attention_window: Annotated[
+        str | None,
+        typer.Option(help="Tokens that attention sees at most; 0 or full: all. The training length by default."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of a random initial state.")] = 0,
     keep_text: Annotated[bool, typer.Option(help="Store the text in the recording.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads; one is faster on a busy machine.")] = None,
@@ -61,9 +72,20 @@ def read(
         read_path(file, encoding, allow_blank=True),  # the newline prompt is a document too
         model,
         Strategy.of(name, parse_mitigations(mitigate or []), seed=seed),
-        Options(precision=precision, control=control, token_norms=token_norms, train_length=train_length),
+        Options(
+            precision=precision,
+            control=control,
+            token_norms=token_norms,
+            train_length=train_length,
+            attention_window=parse_window(attention_window),
+            off=tuple(off or ()),
+        ),
         source=Path(source) if source else None,
     )
+    if not as_json:
+        window, device = prepared.experiment.attention_window, os.environ.get(DEVICE, "cpu")
+        for note, values in notes(prepared.card, len(prepared.tokens), window, control, device):
+            typer.echo(message(note, "en", **values))
 
     def show(progress: Progress) -> None:
         if not as_json and sys.stderr.isatty():

@@ -10,8 +10,9 @@ values of all attention layers in ``rest`` of the first.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from copy import copy
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,20 +22,41 @@ from kernels.cpu.products import Products
 from kernels.dispatch import scan as kernel_scan
 from kernels.types import Scan
 from model.arch.lm import LanguageModel
-from model.published.config import PublishedConfig
+from model.published.attention import narrowed
+from model.published.config import PublishedConfig, sees_everything
 from model.state import LayerState, State
+
+
+class Part(NamedTuple):
+    """What of a model takes part in a call: all of it, unless said otherwise.
+
+    ``window``: how many tokens attention sees at most. ``silent``: the memories, by number, whose mixers add nothing
+    to the residual stream. ``attention``: whether attention adds to it.
+    """
+
+    window: int | None = None
+    silent: frozenset[int] = frozenset()
+    attention: bool = True
 
 
 class Session(DynamicCache):
     """What one call carries through the library's layers: ``state`` and ``scans`` of the mixers, keys and values.
 
     ``rest``, as :meth:`kept` gives it, is how many tokens were read (batch, 1), and for every attention layer its keys
-    and values (batch, heads, kept, head_dim); it is (batch, 1) alone before the first token.
+    and values (batch, heads, kept, head_dim); it is (batch, 1) alone before the first token. ``part`` says what of the
+    model takes part in the call.
     """
 
-    def __init__(self, source: Any, state: Sequence[LayerState], scans: Sequence[Scan], rest: Sequence[Tensor]) -> None:
+    def __init__(
+        self,
+        source: Any,
+        state: Sequence[LayerState],
+        scans: Sequence[Scan],
+        rest: Sequence[Tensor],
+        part: Part,
+    ) -> None:
         super().__init__(config=source)
-        self.state, self.scans = list(state), scans
+        self.state, self.scans, self.part = list(state), scans, part
         self.read = rest[0]
         self.attention = [layer for layer in self.layers if isinstance(layer, CacheLayerMixin)]
         pairs = zip(rest[1::2], rest[2::2], strict=True)
@@ -48,15 +70,30 @@ class Session(DynamicCache):
 
     def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
         """How many keys a query sees, and where they begin; without attention the mask that is made is not used."""
-        return super().get_mask_sizes(query_length, layer_idx) if self.attention else (query_length, 0)
+        if not self.attention:
+            return query_length, 0
+        keys, _ = super().get_mask_sizes(query_length, layer_idx)
+        return keys, self.get_seq_length() + query_length - keys
+
+    def narrowed(self, mask: Tensor | None, hidden_states: Tensor, layer_idx: int) -> Tensor | None:
+        """The library's ``mask`` for ``hidden_states`` (batch, seqlen, width), within the window."""
+        queries, window = hidden_states.shape[1], self.part.window
+        if window is None or self.get_seq_length() + queries <= window:
+            return mask
+        keys, _ = self.get_mask_sizes(queries, layer_idx)
+        return narrowed(mask, window, queries, keys, hidden_states.device)
 
     def kept(self, seqlen: int) -> tuple[Tensor, ...]:
-        """The ``rest`` after ``seqlen`` tokens more."""
+        """The ``rest`` after ``seqlen`` tokens more: of keys and values what the next token can see."""
         absent = self.read.new_zeros(len(self.read), 0, dtype=torch.float32)
         found = [self.read + seqlen]
         layers: list[Any] = self.attention
         for layer in layers:
-            found += [layer.keys.float(), layer.values.float()] if layer.is_initialized else [absent, absent]
+            pair = (layer.keys, layer.values) if layer.is_initialized else (absent, absent)
+            if self.part.window is not None and layer.is_initialized:
+                first = max(0, layer.keys.shape[-2] - self.part.window + 1)
+                pair = layer.keys[:, :, first:], layer.values[:, :, first:]
+            found += [tensor.float() for tensor in pair]
         return tuple(found)
 
 
@@ -84,6 +121,8 @@ class Through(nn.Module):
     def forward(self, hidden_states: Tensor, *_args: Any, cache: Session, **_kwargs: Any) -> Any:
         """(batch, seqlen, d_model) -> the same shape; reads and replaces its memory in ``cache``."""
         y, cache.state[self.index] = self.mixer(hidden_states, cache.state[self.index], cache.scans[self.index])
+        if self.index in cache.part.silent:
+            y = torch.zeros_like(y)
         return (y, None) if self.pair else y
 
 
@@ -102,6 +141,7 @@ class LibraryModel(LanguageModel):
         self.own_rest = len(self.mixers[0].zero_state(1).rest)
         self.products = Products()
         self.scale, self.cap = scale, cap
+        self.part = Part()
         self.takes_positions = "position_ids" in inspect.signature(library.base_model.forward).parameters
 
     @property
@@ -142,6 +182,7 @@ class LibraryModel(LanguageModel):
             [first._replace(rest=own), *others],
             scans,
             [rest[0], *(tensor.to(dtype) for tensor in rest[1:])],
+            self.part,
         )
         seqlen = tokens.shape[1]
         positions = {}
@@ -152,6 +193,21 @@ class LibraryModel(LanguageModel):
         after = session.state
         after[0] = after[0]._replace(rest=(*after[0].rest, *session.kept(seqlen)))
         return output.last_hidden_state.float(), tuple(after)
+
+    def seeing(self, window: int) -> LibraryModel:
+        """The same weights, whose attention sees the last ``window`` tokens at most; attention that is local stays."""
+        if not sees_everything(self.config):
+            return self
+        return self._taking(self.part._replace(window=window))
+
+    def without(self, layers: Collection[int], *, attention: bool = False) -> LibraryModel:
+        """The same weights, with the mixers of ``layers``, and ``attention``, adding nothing to the residual stream."""
+        return self._taking(self.part._replace(silent=frozenset(layers), attention=not attention))
+
+    def _taking(self, part: Part) -> LibraryModel:
+        other = copy(self)
+        other.part = part
+        return other
 
     def use_bfloat16(self) -> LibraryModel:
         """The model itself: a published one is loaded in the precision that it is used in."""

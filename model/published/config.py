@@ -28,13 +28,16 @@ class PublishedConfig(ModelConfig):
     """Sizes of a published model. ``layers`` are its recurrent memories alone: what stands between is no memory.
 
     ``family`` is a row of :data:`model.published.FAMILIES`, ``inner`` the width of a mixer, ``source`` the library's
-    own configuration. Attention beside the memories keeps ``kept_per_token`` numbers of every token, of the last
+    own configuration. ``length_from`` says where the training length is from: "config", "family" (assumed) or "user".
+    Attention beside the memories keeps ``kept_per_token`` numbers of every token, of the last
     ``kept_tokens`` or, where that is None, of all. ``logit_scale`` multiplies the scores of the head and ``logit_cap``
     bends them; ``gate_after_norm`` says that a Mamba-2 norms its output first and gates it then.
     """
 
     family: str
     inner: int
+    length_from: str = "family"
+    attention_layers: int = 0
     kept_per_token: int = 0
     kept_tokens: int | None = 0
     logit_scale: float = 1.0
@@ -48,6 +51,11 @@ class PublishedConfig(ModelConfig):
         return self.inner
 
 
+def sees_everything(config: ModelConfig) -> bool:
+    """Whether a model of ``config`` has attention beside its memories that sees the whole document."""
+    return isinstance(config, PublishedConfig) and config.kept_per_token > 0 and config.kept_tokens is None
+
+
 def read_published(folder: Path, name: str, train_length: int | None = None) -> PublishedConfig:
     """The configuration in ``folder``, with another ``train_length`` if one is given.
 
@@ -58,7 +66,7 @@ def read_published(folder: Path, name: str, train_length: int | None = None) -> 
         config = _read(file, name, file.stat().st_mtime_ns)
     except OSError as error:
         raise UserError("published.no_config", name=name) from error
-    return config if train_length is None else replace(config, train_length=train_length)
+    return config if train_length is None else replace(config, train_length=train_length, length_from="user")
 
 
 @lru_cache(maxsize=64)
@@ -95,8 +103,10 @@ def translate(family: str, values: Mapping[str, Any], folder: Path) -> Published
     if row.in_transformers:
         source = by_library(family, values, folder)
     module = import_module(f"model.published.{row.module}")
-    sizes: dict[str, Any] = {"train_length": row.train_length, **module.sizes(source)}
-    return PublishedConfig(family=family, source=source, **sizes)
+    found = module.sizes(source)
+    length_from = "config" if "train_length" in found else "family"
+    sizes: dict[str, Any] = {"train_length": row.train_length, **found}
+    return PublishedConfig(family=family, source=source, length_from=length_from, **sizes)
 
 
 def by_library(family: str, values: Mapping[str, Any], folder: Path) -> Any:

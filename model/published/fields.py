@@ -34,7 +34,11 @@ def kept(source: Any, attention: int) -> dict[str, Any]:
     """Our fields for so many ``attention`` layers that keep the keys and values of every token."""
     head_dim = getattr(source, "head_dim", None) or source.hidden_size // source.num_attention_heads
     heads = source.num_key_value_heads or source.num_attention_heads
-    return {"kept_per_token": 2 * attention * heads * head_dim, "kept_tokens": None if attention else 0}
+    return {
+        "attention_layers": attention,
+        "kept_per_token": 2 * attention * heads * head_dim,
+        "kept_tokens": None if attention else 0,
+    }
 
 
 def limit(bounds: Any) -> tuple[float, float] | None:

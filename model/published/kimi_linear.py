@@ -27,6 +27,7 @@ def sizes(source: Any) -> dict[str, Any]:
         "headdim": source.linear_head_dim,
         "d_conv": source.linear_conv_kernel_dim,
         **outer(source),
+        "attention_layers": attention,
         "kept_per_token": attention * (source.kv_lora_rank + source.qk_rope_head_dim),
         "kept_tokens": None if attention else 0,
     }

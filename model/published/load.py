@@ -25,6 +25,7 @@ from transformers.utils import logging
 from model.errors import UserError
 from model.machine import free_memory
 from model.published import FAMILIES
+from model.published.attention import bound_attention
 from model.published.body import LibraryModel, replace_mixers
 from model.published.config import PublishedConfig
 from model.published.files import TensorEntry, tensors_in
@@ -42,6 +43,15 @@ def outline(config: PublishedConfig) -> PublishedModel:
     anatomy = import_module(f"model.published.{FAMILIES[config.family].module}").anatomy
     with torch.device("meta"):
         return PublishedModel(config, anatomy(config)).requires_grad_(False).eval()
+
+
+def count_parameters(config: PublishedConfig) -> int:
+    """Parameters of a model of ``config``, from the configuration alone: nothing is loaded, and nothing allocated."""
+    if FAMILIES[config.family].in_transformers:
+        with torch.device("meta"):
+            library = AutoModelForCausalLM.from_config(deepcopy(config.source))
+        return sum(parameter.numel() for parameter in library.parameters())
+    return sum(parameter.numel() for parameter in outline(config).parameters())
 
 
 def load_published(
@@ -93,6 +103,7 @@ def load_by_library(folder: Path, name: str, config: PublishedConfig, precision:
         raise UserError("published.foreign_tensor", name=name, tensor="lm_head.bias")
     library = library.requires_grad_(False).eval()
     replace_mixers(library, family.MIXER, partial(family.adopted, config), pair=getattr(family, "PAIR", False))
+    bound_attention(library)
     return LibraryModel(config, library.to(device), scale=config.logit_scale, cap=config.logit_cap)
 
 

@@ -32,6 +32,7 @@ def sizes(source: Any) -> dict[str, Any]:
         "headdim": 1,
         "d_conv": source.conv1d_width,
         **outer(source),
+        "attention_layers": attention,
         "kept_per_token": 2 * attention * source.num_key_value_heads * source.head_dim,
         "kept_tokens": source.attention_window_size,
         "logit_cap": source.logits_soft_cap,

@@ -15,12 +15,15 @@ import numpy as np
 
 from model.checkpoints.card import ModelCard
 from model.checkpoints.catalogue import PRECISIONS, model_card, tokens_of
+from model.config import ModelConfig
 from model.diagnostics.explored import Explored
 from model.documents.document import Document
 from model.errors import UserError
 from model.experiment import PLAIN, Experiment, Strategy
 from model.interventions.initial_states import row_of
 from model.interventions.mitigations import MITIGATIONS, active, check_fits
+from model.interventions.parts import Off
+from model.published.config import sees_everything
 from model.recording.reader import Recording, read_state
 
 if TYPE_CHECKING:
@@ -32,16 +35,23 @@ class Options:
     """How a document is read, beside the strategy.
 
     ``precision`` is that of matrix products, ``train_length`` None the model's own; ``control`` also reads with a fresh
-    state, ``token_norms`` records the exact state norm at every token.
+    state, ``token_norms`` records the exact state norm at every token. ``attention_window`` is how many tokens
+    attention beside the memories sees at most, 0 for the whole document, None for the training length.
+    ``off`` names parts that are switched off (:mod:`model.interventions.parts`).
     """
 
     precision: str = "float32"
     control: bool = True
     token_norms: bool = False
     train_length: int | None = None
+    attention_window: int | None = None
+    off: tuple[str, ...] = ()
 
 
 DEFAULTS = Options()
+
+MOST_WINDOW = 10_000_000
+"""Tokens of the widest window of attention: more than any document has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +97,9 @@ def prepare(
     train_length = card.train_length if options.train_length is None else options.train_length
     if not 16 <= train_length <= 1_000_000:
         raise UserError("checkpoints.train_length", value=train_length)
+    off = Off.of(options.off)
+    off.check(card.config)
+    window = attention_window(card.config, options.attention_window, train_length)
     tokens, characters = tokens_of(model, document.text, tokenizer)
     if len(tokens) < 2:
         raise UserError("checkpoints.too_short", tokens=len(tokens))
@@ -104,6 +117,8 @@ def prepare(
         control=options.control,
         token_norms=options.token_norms,
         tokenizer="" if tokenizer is None else hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:12],
+        attention_window=window,
+        off=off.words,
     )
     return Prepared(
         experiment=experiment,
@@ -114,3 +129,19 @@ def prepare(
         explored=explored,
         source=None if carried is None else read_state(carried),
     )
+
+
+def attention_window(config: ModelConfig, wanted: int | None, train_length: int) -> int:
+    """How many tokens attention of a model of ``config`` sees at most; 0 for all that it would see.
+
+    What a model was not trained to attend to is extrapolation of its attention, and not of its memory: without a wish
+    of the user's the window is the training length. UserError for a window where there is no full attention.
+    """
+    if not sees_everything(config):
+        if wanted:
+            raise UserError("published.no_full_attention")
+        return 0
+    window = train_length if wanted is None else wanted
+    if not 0 <= window <= MOST_WINDOW:
+        raise UserError("published.attention_window", value=window)
+    return window

@@ -22,6 +22,7 @@ from model.diagnostics.explored import Explored
 from model.diagnostics.summary import summarise
 from model.interventions.initial_states import Origin, initial_state
 from model.interventions.mitigations import check_fits, mitigated
+from model.interventions.parts import Off
 from model.reading.prepare import Prepared
 from model.reading.stream import control_border, control_losses, read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
@@ -33,6 +34,7 @@ from model.state import unflatten_state
 if TYPE_CHECKING:
     from kernels.types import Scan
     from model.arch.lm import LanguageModel
+    from model.experiment import Experiment
     from model.reading.telemetry import Sketcher
 
 
@@ -62,6 +64,12 @@ def layer_scans(
     return scans
 
 
+def read_with(experiment: Experiment, precision: str = "float32") -> LanguageModel:
+    """The model of ``experiment``, whose attention sees no more than it says; the control reads with it too."""
+    model = load_model(experiment.model, precision)
+    return model.seeing(experiment.attention_window) if experiment.attention_window else model
+
+
 def run(
     prepared: Prepared,
     folder: Path,
@@ -80,7 +88,7 @@ def run(
     if (path / "recording.json").exists() and Recording(path).complete:
         return Recording(path)
 
-    model = load_model(experiment.model, experiment.precision)
+    model = read_with(experiment, experiment.precision)
     config = model.config
     positions = snapshot_positions(experiment.tokens, experiment.snapshots)
     meta = Meta(
@@ -113,13 +121,14 @@ def run(
     recorder = Recorder(len(config.layers), positions, sketcher, config.recorded_heads)
     recorder.position = start
     unseen = layer_scans(model, dict(experiment.strategy.mitigations), prepared.explored)
-    compile_once(model, prepared, unseen, sketcher)
+    reader, unseen = Off.of(experiment.off).applied(model, unseen)
+    compile_once(reader, prepared, unseen, sketcher)
     scans = recorder.scans(unseen, experiment.token_norms)
 
     block = Block(writer, prepared, model)
     meter = Meter(experiment.tokens, start, float(progress.get("seconds", 0.0)))
     status = COMPLETE
-    for segment in read(model, prepared.tokens, state, scans, start, recorder=recorder):
+    for segment in read(reader, prepared.tokens, state, scans, start, recorder=recorder):
         block.add(segment.start + 1, segment.losses, segment.telemetry)
         meter.reading_until(segment.stop)
         end = segment.stop == experiment.tokens
@@ -154,7 +163,7 @@ class Block:
         self.prepared = prepared
         self.model = model
         if prepared.experiment.precision != "float32" and not prepared.card.published:  # which may fit only once
-            self.model = load_model(prepared.experiment.model)
+            self.model = read_with(prepared.experiment)
         self.controlled = int(read_progress(writer.path).get("controlled", 0))
         self.pending: dict[str, list[tuple[int, np.ndarray]]] = {}
         self.loss, self.control_loss = float("nan"), None if not prepared.experiment.control else float("nan")
@@ -187,7 +196,9 @@ class Block:
             self.controlled = last
 
     def commit(self, tokens: int, seconds: float, state: Mapping[str, np.ndarray]) -> None:
-        """Write everything pending and the state from which to resume."""
+        """Write everything pending, if anything is, and the state from which to resume."""
+        if not self.pending:  # the reading was stopped where a block had just been written
+            return
         for name, entries in self.pending.items():
             self.writer.put(name, entries[0][0], np.concatenate([values for _, values in entries]))
         first, rows = self.pending[NORM][0][0], sum(len(values) for _, values in self.pending[NORM])

@@ -15,9 +15,10 @@ from torch.nn import functional as F
 
 from kernels.cpu.summary import chunk_means, count_sketch, summarise
 from kernels.layer import eigenvalues
-from kernels.types import Memory, Scan, ScanInputs, ScanOutput, Telemetry
+from kernels.types import LowRank, Memory, Scan, ScanInputs, ScanOutput, Telemetry
+from model.reading.overwriting import overwriting
 from model.reading.transfer import Transfer
-from model.recording.schema import CHUNK, DECAYS, EFFECTIVE_RANK, SKETCH, SKETCHED, STATISTICS, TOKEN_NORM
+from model.recording.schema import CHUNK, DECAYS, EFFECTIVE_RANK, OVERWRITING, SKETCH, SKETCHED, STATISTICS, TOKEN_NORM
 
 SNAPSHOTS_AT_ONCE = 1 << 26
 """Numbers of the states of a layer that are sketched together: a quarter of a gigabyte."""
@@ -130,6 +131,7 @@ class Recorder:
         self._sketches: list[Tensor] = []  # of each layer (snapshots, SKETCH)
         self._ranks: list[Tensor] = []  # of each layer (snapshots, heads)
         self._norms: list[Tensor] = []
+        self._overwriting: dict[int, Tensor] = {}  # of each layer with a delta rule (2, boundaries, heads)
         self._rows: Tensor | None = None  # on the device once for all layers: a copy waits for all that was launched
 
     def scans(self, scans: Sequence[Scan], token_norms: bool) -> list[Scan]:
@@ -153,6 +155,9 @@ class Recorder:
         if first == 0:  # a decay is that of the tokens before a boundary: none before the first
             decays = F.pad(decays, (0, 0, 1, 0), value=np.nan)
         self._boundaries.append(torch.cat([statistics, decays]).float())
+        if output.low_rank is not None:
+            found = overwriting(states, LowRank(*(part[0] for part in output.low_rank)))
+            self._overwriting[layer] = F.pad(found, (0, 0, 1 - first, 0), value=np.nan).float()
         if output.token_norms is not None:
             norms = output.token_norms[0]
             if self.heads not in (None, norms.shape[1]):
@@ -188,6 +193,11 @@ class Recorder:
         stacked = torch.stack(self._boundaries, dim=2)  # (6, boundaries, layers, heads)
         for name, values in zip((*STATISTICS, *DECAYS), stacked, strict=True):
             rows[name], found[name] = row, values
+        if self._overwriting:
+            empty = torch.full_like(next(iter(self._overwriting.values())), torch.nan)
+            layers = [self._overwriting.get(layer, empty) for layer in range(self.layers)]
+            for name, values in zip(OVERWRITING, torch.stack(layers, dim=2), strict=True):
+                rows[name], found[name] = row, values
         if self._norms:
             rows[TOKEN_NORM], found[TOKEN_NORM] = self.position, torch.stack(self._norms, dim=1).float()
         if self._sketches:

@@ -22,6 +22,7 @@ from safetensors.numpy import load_file
 from model.errors import UserError
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS
+from model.interventions.parts import Off
 from model.json_file import write_json
 from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording, read_progress
 from model.recording.schema import ARRAYS, Array, sizes
@@ -117,9 +118,11 @@ def check(path: Path) -> None:
         all(known in MITIGATIONS and math.isfinite(value) for known, value in experiment.strategy.mitigations),
         "mitigation",
     )
+    _require(experiment.off == Off.of(experiment.off).words, "a part")
     for count, low, high in (
         (experiment.tokens, 2, MAX_TOKENS),
         (experiment.train_length, 16, 1_000_000),
+        (experiment.attention_window, 0, MAX_TOKENS),
         (progress["tokens"], 2, experiment.tokens),
         (meta.characters, 0, 1 << 31),
         (meta.nheads, 1, 4096),

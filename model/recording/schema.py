@@ -15,15 +15,19 @@ SKETCH = 128
 """Features of a sketched layer state."""
 
 
+ON_REQUEST, DELTA_RULE = "on request", "with a delta rule"
+"""When an array is recorded; others always are."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Array:
-    """One array: its ``dimensions`` in order, ``unit`` and ``meaning``; ``optional`` ones are recorded on request."""
+    """One array: its ``dimensions`` in order, ``unit`` and ``meaning``; ``optional`` says when it is recorded."""
 
     dimensions: tuple[str, ...]
     unit: str
     meaning: str
     dtype: str = "float32"
-    optional: bool = False
+    optional: str = ""
 
     @property
     def fill(self) -> float:
@@ -39,6 +43,8 @@ STATISTICS = NORM, MEAN, STD, MAX_ABS = "norm", "mean", "std", "max_abs"
 """Over all elements of a head's state: Frobenius norm, mean, standard deviation and largest absolute value."""
 DECAYS = LOG_DECAY, DECAY = "log_decay", "decay"
 """Over the tokens of a chunk, and the channels of a head: the mean of the log decay, and of the decay."""
+OVERWRITING = OVERWRITTEN, ALIGNMENT = "overwritten", "alignment"
+"""Of a delta rule, over the tokens of a chunk: see :mod:`model.reading.overwriting`."""
 SNAPSHOT_POSITION, SKETCHED, EFFECTIVE_RANK = "snapshot_position", "sketch", "effective_rank"
 """The arrays with a row for every snapshot."""
 
@@ -52,13 +58,13 @@ ARRAYS: dict[str, Array] = {
         dimensions=("token",),
         unit="nats",
         meaning="the same from a fresh state: the matched control",
-        optional=True,
+        optional=ON_REQUEST,
     ),
     TOKEN_NORM: Array(
         dimensions=("token", "layer", "head"),
         unit="",
         meaning="Frobenius norm of the state after this token",
-        optional=True,
+        optional=ON_REQUEST,
     ),
     POSITION: Array(dimensions=("boundary",), unit="tokens", meaning="tokens read at the boundary", dtype="int32"),
     CHARACTER: Array(dimensions=("boundary",), unit="characters", meaning="where that is in the text", dtype="int32"),
@@ -68,6 +74,18 @@ ARRAYS: dict[str, Array] = {
     MAX_ABS: Array(dimensions=_HEADS, unit="", meaning="largest magnitude of the state's elements"),
     DECAY: Array(dimensions=_HEADS, unit="", meaning="mean decay a_t over the chunk that ends here"),
     LOG_DECAY: Array(dimensions=_HEADS, unit="nats", meaning="mean of log a_t over the chunk that ends here"),
+    OVERWRITTEN: Array(
+        dimensions=_HEADS,
+        unit="",
+        meaning="share of the state at the chunk's start that a token of the chunk overwrites, mean over its tokens",
+        optional=DELTA_RULE,
+    ),
+    ALIGNMENT: Array(
+        dimensions=_HEADS,
+        unit="",
+        meaning="share of that state that lies at a token's key, mean over the tokens of the chunk that ends here",
+        optional=DELTA_RULE,
+    ),
     SNAPSHOT_POSITION: Array(
         dimensions=("snapshot",), unit="tokens", meaning="tokens read at the snapshot", dtype="int32"
     ),

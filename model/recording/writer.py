@@ -16,8 +16,18 @@ import zarr
 from safetensors.numpy import save_file
 
 from model.json_file import write_json
+from model.mixers import erases
 from model.recording.reader import RUNNING, Meta, Recording
-from model.recording.schema import ARRAYS, CHUNK, CONTROL_LOSS, SNAPSHOT_POSITION, TOKEN_NORM, Array, sizes
+from model.recording.schema import (
+    ARRAYS,
+    CHUNK,
+    CONTROL_LOSS,
+    OVERWRITING,
+    SNAPSHOT_POSITION,
+    TOKEN_NORM,
+    Array,
+    sizes,
+)
 
 BLOCK = 32_768
 """Tokens that are written, and can be lost, together: a multiple of every segment and chunk."""
@@ -48,6 +58,7 @@ class RecordingWriter:
             snapshots=len(snapshot_positions),
         )
         wanted = {CONTROL_LOSS: experiment.control, TOKEN_NORM: experiment.token_norms}
+        wanted |= dict.fromkeys(OVERWRITING, erases(meta.layers))
         for name, row in ARRAYS.items():
             if not row.optional or wanted[name]:
                 self._create(name, row, tuple(lengths[word] for word in row.dimensions))
@@ -66,8 +77,11 @@ class RecordingWriter:
         )
 
     def put(self, name: str, start: int, values: np.ndarray) -> None:
-        """Store ``values`` in the array ``name`` from row ``start`` on."""
-        if len(values):
+        """Store ``values`` in the array ``name`` from row ``start`` on.
+
+        An array that an earlier version did not make, in a recording that is resumed, stays out.
+        """
+        if len(values) and name in self._group:
             stored: Any = self._group[name]
             stored[start : start + len(values)] = values
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from model.checkpoints.card import ModelCard
+from model.checkpoints.catalogue import model_card
 from model.config import ModelConfig
-from model.published import FAMILIES
-from model.published.config import PublishedConfig
+from model.errors import UserError
+from model.published import FAMILIES, hub
+from model.published.config import PublishedConfig, read_published
 from model.published.files import tensors_in
 from model.published.room import room_of
 from model.studies.capacity import REPORTED, reported_forget, reported_recall
@@ -20,7 +23,9 @@ UNSURE = frozenset({"mamba", "mamba2"})
 class Facts:
     """Sizes of one model. Bytes: ``disk`` of its files, ``state`` of its recurrent state, ``needed`` by precision.
 
-    ``grows`` are the bytes that every token of a document adds where attention sees all of it, else 0. ``forget`` and
+    ``layers`` are its recurrent memories, ``attention_layers`` what attends beside them. ``length_from`` says where the
+    training length is from: "own" for a model of this project, else as in :class:`PublishedConfig`. ``grows`` are the
+    bytes that attention keeps of every token that it sees, where that is the whole document, else 0. ``forget`` and
     ``recall`` are in tokens, None where they do not apply.
     """
 
@@ -29,7 +34,10 @@ class Facts:
     parameters: int
     disk: int
     state_size: int
+    layers: int
+    attention_layers: int
     train_length: int
+    length_from: str
     needed: dict[str, int]
     grows: int
     forget: int | None
@@ -40,6 +48,11 @@ class Facts:
         """Bytes of the recurrent state, which is float32."""
         return 4 * self.state_size
 
+    @property
+    def attention_share(self) -> float:
+        """Attention among all layers that mix tokens."""
+        return self.attention_layers / (self.layers + self.attention_layers)
+
 
 def facts_of(card: ModelCard) -> Facts:
     """What is known of ``card`` from its configuration and the headers of its files; UserError if they are damaged."""
@@ -47,6 +60,32 @@ def facts_of(card: ModelCard) -> Facts:
     files = {entry.file for entry in entries.values()}
     parameters = sum(entry.size for entry in entries.values())
     return facts(card.name, card.config, parameters, sum(file.stat().st_size for file in files))
+
+
+def find_facts(name: str) -> Facts:
+    """What is known of the model ``name`` before it is loaded, wherever it is.
+
+    A folder may hold no more than ``config.json``. Of a name of the hub that was not downloaded, the hub is asked; no
+    weights are fetched. UserError if there is nothing of that name, or nothing that is read here.
+    """
+    folder = Path(name)
+    if (folder / "config.json").exists() and not any(folder.glob("*.safetensors")):
+        config = read_published(folder, name)
+        return facts(name, config, counted(config), 0)
+    try:
+        return facts_of(model_card(name))
+    except UserError as error:
+        if error.key != "published.not_downloaded":
+            raise
+    offer = hub.look_up(name)
+    return facts(name, offer.config, offer.parameters or counted(offer.config), offer.size)
+
+
+def counted(config: PublishedConfig) -> int:
+    """Parameters of a model of ``config``, from the configuration alone."""
+    from model.published.load import count_parameters
+
+    return count_parameters(config)
 
 
 def facts(name: str, config: ModelConfig, parameters: int, disk: int) -> Facts:
@@ -60,7 +99,10 @@ def facts(name: str, config: ModelConfig, parameters: int, disk: int) -> Facts:
         parameters=parameters,
         disk=disk,
         state_size=config.state_size,
+        layers=len(config.layers),
+        attention_layers=config.attention_layers if isinstance(config, PublishedConfig) else 0,
         train_length=config.train_length,
+        length_from=config.length_from if isinstance(config, PublishedConfig) else "own",
         needed={precision: room.needed for precision, room in rooms.items()},
         grows=rooms["float32"].kept_per_token if published else 0,
         forget=forget,

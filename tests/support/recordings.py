@@ -36,9 +36,11 @@ def synthetic_recording(
     document_name: str = "synthetic.txt",
     read_tokens: int | None = None,
     seed: int = 0,
+    delta: bool = False,
 ) -> Recording:
     """A recording at ``folder/<key>`` in which norms drift and, if ``collapse``, the loss leaves the control.
 
+    ``delta``: the last layer has a delta rule, and no norm grows, whatever the loss does.
     ``read_tokens`` below ``tokens`` makes a cancelled one (cut at a block, as a real one is).
     """
     rng = np.random.default_rng(seed)
@@ -59,7 +61,7 @@ def synthetic_recording(
         experiment=experiment,
         document_name=document_name,
         characters=characters,
-        layers=("mamba2",) * layers,
+        layers=("mamba2",) * (layers - delta) + ("gated_deltanet",) * delta,
         nheads=nheads,
         headdim=32,
         d_state=64,
@@ -83,6 +85,8 @@ def synthetic_recording(
     base = rng.uniform(2, 12, (layers, nheads))
     lifetime = np.exp(rng.uniform(np.log(4), np.log(8_000 if collapse else 500), (layers, nheads)))
     growth = rng.uniform(0.2, 1.4, (layers, nheads)) if collapse else rng.uniform(0, 0.05, (layers, nheads))
+    if delta:
+        growth = 0 * growth
     norm = base * _saturating(position, lifetime, growth, train_length)
     norm *= 1 + 0.03 * rng.standard_normal(norm.shape)
     decay = np.exp(-1 / lifetime) * np.ones_like(norm)
@@ -96,6 +100,12 @@ def synthetic_recording(
     }
     for name, values in columns.items():
         writer.put(name, 0, values.astype(np.float32))
+    if delta:
+        filled = 1 - np.exp(-position / (4 * train_length))[:, None, None]
+        for name, most in (("overwritten", 0.08), ("alignment", 0.12)):
+            shares = np.full(norm.shape, np.nan, np.float32)
+            shares[2:, -1:] = (most * filled * rng.uniform(0.8, 1, (1, 1, nheads)))[2:]
+            writer.put(name, 0, shares)
     writer.put("position", 0, position.astype(np.int32))
     writer.put("character", 0, np.minimum(position * CHARACTERS_PER_TOKEN, characters).astype(np.int32))
     if token_norms:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from model.experiment import PLAIN, Strategy
+from model.experiment import PLAIN, Experiment, Strategy
 from model.interventions.mitigations import MITIGATIONS
 from model.reading.prepare import DEFAULTS, Options
 from viz.app.language import t
@@ -41,6 +41,16 @@ def describe(strategy: Strategy) -> str:
     parts = [] if strategy.initial_state == "zeros" else [t(f"initial_states.{strategy.initial_state}_title")]
     parts += [f"{t(f'mitigations.{name}_title')} {number(name, value)}" for name, value in strategy.mitigations]
     return " · ".join(parts) if parts else t("app.plain")
+
+
+def describe_reading(experiment: Experiment) -> str:
+    """The same of a whole reading, with what else changes the model."""
+    parts = [describe(experiment.strategy)]
+    if experiment.attention_window:
+        parts.append(t("app.attention_window", window=experiment.attention_window))
+    if experiment.off:
+        parts.append(t("app.off", parts=", ".join(experiment.off)))
+    return " · ".join(parts)
 
 
 def number(name: str, value: float) -> str:

@@ -22,7 +22,7 @@ from model.errors import UserError
 from model.reading.reference import reference_of
 from model.recording.reader import RUNNING, Recording, recordings
 from sample_data import SAMPLES, sample_text
-from viz.app.choices import describe
+from viz.app.choices import describe_reading
 from viz.app.language import plain, t
 from viz.app.links import publish, restore
 from viz.app.workspace import STATE_PREFIX, workspace
@@ -126,7 +126,7 @@ def title_of(recording: Recording) -> str:
         return recording.title
     experiment = recording.experiment
     document = sample_titles().get(recording.meta.document_name, recording.meta.document_name)
-    return f"{document} · {describe(experiment.strategy)}"
+    return f"{document} · {describe_reading(experiment)}"
 
 
 def short_titles_of(chosen: Sequence[Recording]) -> list[str]:
@@ -136,7 +136,7 @@ def short_titles_of(chosen: Sequence[Recording]) -> list[str]:
         return [title_of(recording) for recording in chosen]
     models = len({recording.experiment.model for recording in chosen}) > 1
     return [
-        (f"{recording.experiment.model} · " if models else "") + describe(recording.experiment.strategy)
+        (f"{recording.experiment.model} · " if models else "") + describe_reading(recording.experiment)
         for recording in chosen
     ]
 

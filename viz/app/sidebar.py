@@ -6,17 +6,20 @@ Every widget stands in the URL under its key, so that a link restores the view; 
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 import streamlit as st
 
 from model.checkpoints.card import ModelCard
-from model.checkpoints.catalogue import DEFAULT, PRECISIONS, available
+from model.checkpoints.catalogue import DEFAULT, DEVICE, PRECISIONS, available
 from model.errors import UserError
 from model.experiment import Strategy
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS, PRESETS, Mitigation
-from model.reading.prepare import Options
+from model.published.config import sees_everything
+from model.published.cost import notes
+from model.reading.prepare import MOST_WINDOW, Options, attention_window
 from viz.app import session, uploads
 from viz.app.choices import Choices, number, remember
 from viz.app.language import show_error, t
@@ -51,6 +54,7 @@ def sidebar(with_uploader: bool) -> None:
         keep_text=keep_text,
     )
     remember(chosen)
+    _cost(chosen, model)
     _run(chosen)
 
 
@@ -204,6 +208,12 @@ def _options(model: ModelCard) -> tuple[Options, bool, bool]:
             )
         options = Options(
             train_length=train_length,
+            attention_window=_attention_window(model, train_length or model.train_length),
+            off=tuple(
+                st.text_input(
+                    t("app.sidebar.off"), key="off", bind=BOUND, help=t("app.sidebar.off_help"), placeholder="layer:0"
+                ).split()
+            ),
             control=st.toggle(
                 t("app.sidebar.control"), True, key="control", bind=BOUND, help=t("app.sidebar.control_help")
             ),
@@ -223,6 +233,30 @@ def _options(model: ModelCard) -> tuple[Options, bool, bool]:
             t("app.sidebar.keep_text"), key="keep_text", help=t("app.sidebar.keep_text_help"), persist_state="session"
         )
         return options, keep, keep_text
+
+
+def _attention_window(model: ModelCard, train_length: int) -> int | None:
+    """How far attention sees, where the model has full attention; None for the training length."""
+    if not sees_everything(model.config):
+        return None
+    help_text = t("app.sidebar.attention_window_help")
+    if not st.toggle(t("app.sidebar.attention_own"), key="attention_own", bind=BOUND, help=help_text):
+        return None
+    label = t("app.sidebar.attention_window")
+    return st.number_input(label, 0, MOST_WINDOW, train_length, key="attention_window", bind=BOUND)
+
+
+def _cost(chosen: Choices, model: ModelCard) -> None:
+    """What a model with full attention will see, keep and take, before it starts: a token is about four bytes."""
+    options = chosen.options
+    window = attention_window(model.config, options.attention_window, options.train_length or model.train_length)
+    try:
+        tokens = max(1, len(session.document(chosen.document).text.encode()) // 4)
+        said = notes(model, tokens, window, options.control, os.environ.get(DEVICE, "cpu"))
+    except UserError:
+        return  # the Run button says it
+    if said:
+        st.caption(" ".join(t(key, **values) for key, values in said))
 
 
 def _run(chosen: Choices) -> None:

@@ -179,9 +179,14 @@ def explored_states() -> Explored:
 
 
 def write(
-    path: Path, loss: np.ndarray, control: np.ndarray | None, read: int | None = None, decay: float = -0.01
+    path: Path,
+    loss: np.ndarray,
+    control: np.ndarray | None,
+    read: int | None = None,
+    decay: float = -0.01,
+    grown: float = 2.0,
 ) -> Recording:
-    """A recording of two layers of four heads, read up to token ``read``."""
+    """A recording of two layers of four heads, read up to token ``read``, whose norms grow ``grown`` times."""
     tokens = len(loss)
     read = tokens if read is None else read
     experiment = Experiment(
@@ -198,7 +203,7 @@ def write(
     if control is not None:
         writer.put("control_loss", 0, control[:read])
     writer.put("position", 0, np.minimum(np.arange(boundaries) * CHUNK, read))
-    writer.put("norm", 0, np.linspace(1, 2, boundaries)[:, None, None] * np.ones((1, 2, 4)))
+    writer.put("norm", 0, np.linspace(1, grown, boundaries)[:, None, None] * np.ones((1, 2, 4)))
     writer.put("log_decay", 1, np.full((boundaries - 1, 2, 4), decay))
     known = snapshots[snapshots <= read]
     sketch = np.random.default_rng(5).standard_normal((len(known), 2, SKETCH))
@@ -236,6 +241,20 @@ def test_summary_of_a_collapse(tmp_path: Path) -> None:
     assert summary["longest_half_life"] == pytest.approx(69.3, abs=0.1)
     assert summary["norm_growth"] == pytest.approx(1.55, abs=0.1)
     assert sentence(figures(tmp_path / "collapses", *reading(tokens, np.where(late, 8.0, 0)))) == "collapses"
+
+
+def test_a_flat_norm_is_no_sign_of_health(tmp_path: Path) -> None:
+    """As with a delta rule, whose norm settles whatever happens: excess loss alone decides."""
+    tokens = 40 * T
+    late = np.arange(tokens) >= 6 * T
+    for excess, expected in ((1.5, "costs"), (8.0, "collapses"), (0.0, "holds")):
+        recording = write(tmp_path / expected, *reading(tokens, np.where(late, excess, 0)), grown=1.0)
+        summary = summarise(recording, explored_states(), tokens_per_second=1000.0, peak_rss_mb=500.0)
+        assert summary["norm_growth"] == pytest.approx(1.0)
+        assert sentence(summary) == expected
+    alone = write(tmp_path / "alone", reading(tokens, 1.5)[0], None, grown=1.0)
+    said = sentence(summarise(alone, explored_states(), tokens_per_second=1000.0, peak_rss_mb=500.0))
+    assert said.startswith("no_control")  # without a control nothing is called fine
 
 
 def test_summaries_of_memory_that_holds_or_cannot_be_judged(tmp_path: Path) -> None:

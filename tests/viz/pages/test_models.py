@@ -188,3 +188,22 @@ def test_every_page_opens_with_a_published_model(
         assert message("app.unexpected") not in [error.value for error in app.error], file.name
         if file.stem == "lab":
             assert "only reading" in said(app)
+
+
+def test_the_sidebar_sets_how_far_attention_sees(page: Callable[..., AppTest], folders: dict[str, Path]) -> None:
+    app = page()
+    assert "attention_own" not in [toggle.key for toggle in app.toggle]
+    name = str(folders["bamba"])
+    registry.add_folder(name)
+    app = app.run().selectbox(key="model").select(name).run()
+    assert "last 4,096 tokens" in said(app) and "keys and values" in said(app)
+    app.toggle(key="attention_own").set_value(True).run()
+    app.number_input(key="attention_window").set_value(0).run()
+    assert not app.exception and "sees the whole document" in said(app)
+
+
+def test_the_sidebar_switches_parts_off(page: Callable[..., AppTest]) -> None:
+    app = page()
+    app.text_input(key="off").set_value("layer:1 head:0.2").run()
+    chosen = app.session_state["_explorer_choices"]
+    assert not app.exception and chosen.options.off == ("layer:1", "head:0.2")

@@ -116,6 +116,11 @@ def differences(chosen: Sequence[Recording]) -> dict[str, list[str]]:
             number(name, setting[name]) if name in setting else t("compare.off") for setting in settings
         ]
     rows |= {
+        "attention_window": [
+            f"{recording.experiment.attention_window:,}" if recording.experiment.attention_window else t("compare.off")
+            for recording in chosen
+        ],
+        "parts_off": [", ".join(recording.experiment.off) or t("compare.none") for recording in chosen],
         "train_length": [f"{recording.train_length:,}" for recording in chosen],
         "precision": [recording.experiment.precision for recording in chosen],
         "seed": [str(recording.experiment.strategy.seed) for recording in chosen],

@@ -14,7 +14,7 @@ from model.errors import UserError
 from model.recording.archive import pack
 from model.recording.reader import CANCELLED, COMPLETE, Recording
 from viz.app import session, uploads
-from viz.app.choices import describe
+from viz.app.choices import describe_reading
 from viz.app.language import plain, show_error, t
 from viz.app.links import restore
 from viz.app.workspace import Upload, workspace
@@ -142,7 +142,7 @@ def _row(library: session.Library, recording: Recording) -> dict[str, Any]:
         "title": session.title_of(recording),
         "document": recording.meta.document_name,
         "model": experiment.model,
-        "settings": describe(experiment.strategy),
+        "settings": describe_reading(experiment),
         "tokens": recording.read_tokens,
         "excess": None if ratio is None else round(100 * (ratio - 1)) + 0.0,  # no minus zero
         "status": t(f"documents.status_{_status(recording)}"),

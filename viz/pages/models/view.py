@@ -135,7 +135,10 @@ def _sizes(name: str, config: Any, known: Facts) -> None:
     unknown = t("models.unknown")
     state = t("models.state_value", count=f"{known.state_size:,}", size=gigabytes(known.state))
     needed = " / ".join(gigabytes(size) for size in known.needed.values())
-    figures = {"state": state, "parameters": f"{known.parameters:,}" if known.parameters else unknown}
+    layers = t("published.layers", layers=known.layers, attention=known.attention_layers, share=known.attention_share)
+    length = t(f"published.length_{known.length_from}", tokens=known.train_length)
+    figures = {"state": state, "layers": layers, "length": length}
+    figures |= {"parameters": f"{known.parameters:,}" if known.parameters else unknown}
     figures |= {"memory": needed, "free": gigabytes(free)}
     st.markdown("  \n".join(f"{t(f'models.{key}_metric')}: **{value}**" for key, value in figures.items()))
     if known.needed["bfloat16"] > free:
@@ -165,7 +168,10 @@ def _train_length(card: ModelCard) -> None:
         if st.button(t("models.save"), key="save_length", disabled=length == card.train_length):
             note(card.name, train_length=int(length))
             st.rerun()
-    st.caption(t(f"models.train_length_{'unsure' if card.config.family in UNSURE else 'assumed'}"))
+    if card.config.family in UNSURE:
+        st.caption(t("models.train_length_unsure"))
+    elif card.config.length_from == "family":
+        st.caption(t("models.train_length_assumed"))
 
 
 def _explored(card: ModelCard, busy: bool) -> None:

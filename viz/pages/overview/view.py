@@ -20,7 +20,7 @@ from model.diagnostics.explored import novelty
 from model.diagnostics.summary import summarise, verdict
 from model.recording.reader import Recording
 from viz.app import session
-from viz.app.choices import describe
+from viz.app.choices import describe_reading
 from viz.app.language import plain, t
 from viz.app.theme import EXPLORED, GREY, UNEXPLORED, VERMILLION, is_dark, template
 from viz.ui.chart import chart
@@ -160,7 +160,7 @@ def _what_was_read(recording: Recording, summary: dict[str, Any]) -> str:
         "overview.read",
         document=plain(recording.meta.document_name),
         model=plain(experiment.model),
-        settings=describe(experiment.strategy),
+        settings=describe_reading(experiment),
     )
     speed, peak = summary.get("tokens_per_second"), summary.get("peak_rss_mb")
     if speed:

@@ -24,7 +24,9 @@ def draw_heads(
     Returns (x, y, name, colour) at the right end of each line.
     """
     heads = values.shape[1]
-    ends = []
+    ends: list[tuple[float, float, str, str]] = []
+    if not np.isfinite(values).any():  # beside a delta rule, a layer that does not erase
+        return ends
     for index in [*(i for i in range(heads) if i != head), head]:  # the chosen one on top
         rows = kept_rows(position, values[:, index], points=points_for(heads + 1), log=log_x)
         chosen, name = index == head, t("ui.curves.head", head=index)

@@ -16,6 +16,7 @@ from plotly.subplots import make_subplots
 from model.diagnostics.memory import half_lives, mean_norm_growth, norm_growth
 from model.messages import message
 from model.recording.reader import Recording
+from model.recording.schema import OVERWRITING, OVERWRITTEN
 from viz.app.language import t
 from viz.app.theme import GREY, is_dark, template
 from viz.pages.state_norms import close_up
@@ -36,7 +37,7 @@ from viz.ui.curves import (
     translucent,
 )
 
-STATISTICS = ("norm", "std", "max_abs", "mean", "decay", "effective_rank")
+STATISTICS = ("norm", "std", "max_abs", "mean", "decay", "effective_rank", "overwritten", "alignment")
 BANDS = 4
 """Layers up to which the spread over heads is drawn; more bands would hide each other."""
 
@@ -99,8 +100,11 @@ def _layers(
     layers = values.shape[1]
     banded = layers <= BANDS and values.shape[2] > 1
     ends = []
-    named = range(layers) if layers <= LABELS else (0, layers - 1, int(np.nanargmax(values[-1].mean(axis=1))))
+    last = np.nan_to_num(values[-1].mean(axis=1), nan=-np.inf)
+    named = range(layers) if layers <= LABELS else (0, layers - 1, int(np.argmax(last)))
     for layer, colour in enumerate(line_colours(layers, dark)):
+        if not np.isfinite(values[:, layer]).any():  # beside a delta rule, a layer that does not erase
+            continue
         mean = np.nanmean(values[:, layer], axis=1)
         rows = kept_rows(position, mean, points=points_for(3 * layers if banded else layers), log=log_x)
         x, name = position[rows], t("ui.curves.layer", layer=layer)
@@ -125,6 +129,8 @@ def render(recording: Recording) -> None:
     growth = norm_growth(norm, position, train_length)
     half_life = half_lives(recording.array("log_decay"), recording.array("position"))
     st.markdown(_finding(mean_norm_growth(norm, position, train_length), growth, half_life, train_length))
+    if recording.has(OVERWRITTEN):
+        st.markdown(_saturation(recording))
     controls, main, maps = st.container(), st.container(), st.container()
 
     with maps:
@@ -139,7 +145,7 @@ def render(recording: Recording) -> None:
     with controls, st.container(horizontal=True, vertical_alignment="bottom"):
         name = choice(
             t("state_norms.statistic"),
-            STATISTICS,
+            [name for name in STATISTICS if recording.has(name)],
             key="norms_statistic",
             words=lambda option, tongue: message(f"state_norms.{option}", tongue),
             help=t("state_norms.statistic_help"),
@@ -168,6 +174,19 @@ def _finding(overall: float, growth: np.ndarray, half_life: np.ndarray, train_le
     layer, head = _largest(growth)
     words = {"mean": overall, "most": growth[layer, head], "layer": layer, "head": head}
     return t("state_norms.finding", train_length=train_length, **words) + " " + memory
+
+
+def _saturation(recording: Recording) -> str:
+    """What a delta rule does to its state, at the training length and at the end: its norm cannot tell."""
+    words: dict[str, float] = {}
+    for name in ("effective_rank", *OVERWRITING):
+        position, values = statistic(recording, name)
+        if not len(position):
+            return t("state_norms.saturation_short")
+        overall = np.nanmean(values, axis=(1, 2))
+        at = min(int(np.searchsorted(position, recording.train_length)), len(overall) - 1)
+        words |= {f"{name}_at": float(overall[at]), f"{name}_last": float(overall[-1])}
+    return t("state_norms.saturation", **words)
 
 
 def _head_choice(growth: np.ndarray, layer: int | None) -> int:
@@ -234,7 +253,7 @@ def _main_chart(
         lines = {t("ui.curves.head", head=index): values[:, layer, index] for index in range(values.shape[2])}
         title = t("state_norms.heads_title", statistic=t(f"state_norms.{name}"), layer=layer)
         what = t("state_norms.heads_explanation")
-    at, overall = int(np.searchsorted(position, recording.train_length)), values.mean(axis=(1, 2))
+    at, overall = int(np.searchsorted(position, recording.train_length)), np.nanmean(values, axis=(1, 2))
     chart(
         figure(
             position,
