@@ -1,4 +1,4 @@
-"""The front door: language, pages, sidebar. Run it with ``streamlit run app.py``."""
+"""The entry point: language, pages, sidebar. Run it with ``streamlit run app.py``."""
 
 from __future__ import annotations
 

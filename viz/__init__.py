@@ -1,4 +1,4 @@
-"""The rooms with windows: everything a person sees. It reads recordings and never a model."""
+"""The dashboard: all that a user sees. It reads recordings and never a model."""
 
 from pathlib import Path
 

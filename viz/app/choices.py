@@ -37,7 +37,7 @@ def remember(chosen: Choices | None) -> None:
 
 
 def describe(strategy: Strategy) -> str:
-    """Initial state and mitigations in a few words: “Empty memory · Forget faster 4”."""
+    """Initial state and mitigations in a few words: “Noise · Faster decay 4”."""
     parts = [] if strategy.initial_state == "zeros" else [t(f"initial_states.{strategy.initial_state}_title")]
     parts += [f"{t(f'mitigations.{name}_title')} {number(name, value)}" for name, value in strategy.mitigations]
     return " · ".join(parts) if parts else t("app.plain")
@@ -54,6 +54,6 @@ def describe_reading(experiment: Experiment) -> str:
 
 
 def number(name: str, value: float) -> str:
-    """The value of a mitigation as people write it: 256, 0.9999, 4."""
+    """The value of a mitigation as it is written: 256, 0.9999, 4."""
     row = MITIGATIONS.get(name)
     return f"{int(value):,}" if row is not None and row.integer else f"{value:g}"

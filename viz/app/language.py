@@ -1,4 +1,4 @@
-"""The language of the session that asks: every sentence on the screen comes through :func:`t`."""
+"""The language of the session: every sentence on the screen comes through :func:`t`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def language() -> str:
 
 
 def language_switch() -> None:
-    """The switch itself; it must be drawn before anything that speaks."""
+    """The switch itself; it must be drawn before any other text."""
     restore("lang", LANGUAGES, browser_language())
     st.segmented_control(
         "言語 / Language",
@@ -48,7 +48,7 @@ def t(key: str, **values: object) -> str:
 def plain(text: str) -> str:
     """``text`` so that Markdown shows it as it is.
 
-    Titles and file names are other people's words: an image link in one must not make the browser fetch it.
+    Titles and file names are untrusted: an image link in one must not make the browser fetch it.
     """
     return re.sub(r"([\\`*_{}\[\]()<>#+!|~$:^-])", r"\\\1", " ".join(text.split()))
 

@@ -1,4 +1,4 @@
-"""Choices in the URL by their keys, whatever they are called on the screen.
+"""Choices in the URL by their keys, independent of their titles on the screen.
 
 A widget that is bound to the URL writes what it displays there: a title, in one language, or the name of a
 confidential file. Where the display is not the key, the URL is written here instead.
@@ -20,7 +20,7 @@ def restore(name: str, options: Sequence[str], default: str) -> None:
 
 
 def publish(name: str, value: str, default: str | None = None) -> None:
-    """After it is drawn: put its value into the URL, unless it is the ``default`` that everyone gets."""
+    """After it is drawn: put its value into the URL, unless it is the ``default``."""
     if value == default:
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != value:
@@ -28,7 +28,7 @@ def publish(name: str, value: str, default: str | None = None) -> None:
 
 
 def choice(name: str, labels: Mapping[str, str], label: str, *, help: str | None = None) -> str:
-    """A selectbox over the keys of ``labels``, shown by their values; its choice stands in the URL by its key."""
+    """A selectbox over the keys of ``labels``, shown by their values; the URL holds the key of the choice."""
     keys = list(labels)
     restore(name, keys, keys[0])
     chosen = st.selectbox(label, keys, format_func=labels.__getitem__, key=name, help=help, persist_state="session")
@@ -39,7 +39,7 @@ def choice(name: str, labels: Mapping[str, str], label: str, *, help: str | None
 def choices(
     name: str, labels: Mapping[str, str], default: Sequence[str], label: str, *, most: int, help: str | None = None
 ) -> list[str]:
-    """Several keys of ``labels``, at most ``most``; they stand in the URL, separated by commas."""
+    """Several keys of ``labels``, at most ``most``; the URL holds them, separated by commas."""
     if name not in st.session_state:
         st.session_state[name] = st.query_params[name].split(",") if name in st.query_params else list(default)
     st.session_state[name] = [key for key in st.session_state[name] if key in labels][:most]

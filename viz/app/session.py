@@ -1,6 +1,6 @@
 """Which documents and recordings a session may see, and which of them it shows.
 
-Recordings lie in three libraries. ``shipped`` comes with the program and is read-only. ``kept`` outlives the program
+Recordings are in three libraries. ``shipped`` comes with the program and is read-only. ``kept`` outlives the program
 and is shared by everyone who uses this server. ``session`` is a folder of the session's own that is deleted with it.
 """
 
@@ -89,7 +89,7 @@ def select(key: str) -> None:
 
 
 def choose_recording() -> None:
-    """The selectbox that says which recording every page shows; the link carries it."""
+    """The selectbox that says which recording every page shows; the link holds it."""
     found = visible_recordings()
     if not found:
         return
@@ -149,7 +149,7 @@ def titles_of(found: dict[str, Recording]) -> dict[str, str]:
 
 
 def current_recording() -> Recording:
-    """The recording that the pages show. If there is none, says so in a friendly way and ends the page here."""
+    """The recording that the pages show. If there is none, says so and ends the page."""
     found = visible_recordings()
     if not found:
         st.info(t("app.no_recording"), icon=":material/menu_book:")
@@ -200,7 +200,7 @@ def sample_document(name: str) -> Document:
 
 
 def text_of(recording: Recording) -> str | None:
-    """The text of a recording: stored with it, or still at hand in this session or among the samples; else None."""
+    """The text of a recording: stored with it, or that of an upload or sample of this session; else None."""
     if recording.text is not None:
         return recording.text
     wanted = recording.experiment.document

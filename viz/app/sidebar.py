@@ -1,6 +1,6 @@
-"""The sidebar: a new reading, drawn from the tables of models, initial states and mitigations. Nothing runs by itself.
+"""The sidebar: the settings of a run, from the tables of models, initial states and mitigations; Run starts it.
 
-Every widget stands in the URL under its key, so that a link restores the view; the keys are short and stable: ``doc``,
+The URL holds every widget under its key, so that a link restores the view; the keys are short and stable: ``doc``,
 ``model``, ``init``, ``from``, one per mitigation (``decay`` and ``decay_value``), and those of the options.
 """
 
@@ -143,7 +143,7 @@ def _mitigations(model: ModelCard) -> tuple[tuple[str, float], ...]:
 
 
 def _from_link() -> None:
-    """Take switches and strengths from the URL before the first draw, for the preset must know them."""
+    """Take switches and strengths from the URL before the first draw: the preset depends on them."""
     for name, row in MITIGATIONS.items():
         if name in st.session_state or st.query_params.get(name) != "true":
             continue

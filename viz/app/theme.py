@@ -2,7 +2,7 @@
 
 Figures always get an explicit template: Streamlit's own replaces colours in the browser, so an exported figure would
 come out black. Blue, vermillion, green and purple keep 3:1 contrast on both backgrounds and stay apart for all common
-kinds of colour blindness; where more series are needed, dashes and labels tell them apart.
+kinds of colour blindness; where more series are needed, dashes and labels distinguish them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ export default function ({ data, setTriggerValue }) {
 
 
 def follow_theme() -> None:
-    """Draw the page anew when the theme is changed in the menu, which Streamlit does not tell the program."""
+    """Draw the page anew when the theme is changed in the menu, which Streamlit does not report."""
     component = st.components.v2.component("follow_theme", js=_FOLLOW)
     component(key="follow_theme", data={"dark": is_dark()}, on_changed_change=lambda: None, height=1)
 

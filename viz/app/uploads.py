@@ -1,4 +1,4 @@
-"""Files that come in: a document or a zipped recording, read away from the script, refused in one sentence."""
+"""Uploaded files: a document or a zipped recording, read in a job, refused in one sentence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PATIENCE = 1.5
 """Seconds that a page waits for a file to be read before it shows a progress panel instead: most take less."""
 FRESH = STATE_PREFIX + "doc"
-"""Where the key of a document stands that was read since the sidebar was drawn last."""
+"""Entry of the session state: the key of a document that was read since the sidebar was last drawn."""
 DOCUMENT: PageJob[None] = PageJob("document", device="documents")
 RECORDING: PageJob[None] = PageJob("import", device="documents")
 _FROM = STATE_PREFIX + "upload_from_"
@@ -70,7 +70,7 @@ def _receive_recording(key: str) -> None:
 
 
 def forget(name: str | None) -> None:
-    """Drop the upload whose file had that name, and what was said about it."""
+    """Drop the upload whose file had that name, and its failure."""
     DOCUMENT.dismiss()
     DOCUMENT.cancel()
     workspace().forget(name)
@@ -109,7 +109,7 @@ def collect() -> None:
 
 
 def _outcome(job: PageJob[None]) -> None:
-    """What became of the file that was dropped last: still being read, or refused with a sentence."""
+    """The progress of the last upload, or the sentence that refused it."""
     if job.job is not None:
         job.show_progress(t("app.uploads.reading", name=plain(job.job.title)))
     job.show_failure()

@@ -1,6 +1,7 @@
 """What one browser session owns: its uploads, its folder, its jobs. Sessions never see each other's.
 
-Uploaded documents stay in memory and are never written anywhere; the folder holds recordings and goes with the session.
+Uploaded documents stay in memory and are never written to disk; the folder holds recordings and is deleted with the
+session.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from model.documents.document import Document
 from viz.jobs import registry as jobs
 
 UPLOADS = 4
-"""Uploaded documents that a session holds; the oldest goes when there is one more."""
+"""Uploaded documents that a session holds; one more replaces the oldest."""
 STATE_PREFIX = "_explorer_"
-"""How our entries in the session state start that no widget owns."""
+"""Prefix of the entries of the session state that belong to no widget."""
 _NAME = STATE_PREFIX + "workspace"
 
 
@@ -34,7 +35,7 @@ class Upload:
 
 @dataclass
 class Workspace:
-    """What one browser session owns; :meth:`close` leaves nothing of it behind."""
+    """What one browser session owns; :meth:`close` deletes all of it."""
 
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     uploads: dict[str, Upload] = field(default_factory=dict)
@@ -49,7 +50,7 @@ class Workspace:
 
     @property
     def recordings(self) -> Path:
-        """Where the session's recordings lie."""
+        """The folder of the session's recordings."""
         return self.folder / "recordings"
 
     def add(self, upload: Upload) -> str:
@@ -87,7 +88,7 @@ def _tied_to_session(identity: str, _workspace: Workspace) -> Workspace:
 
 
 def workspace() -> Workspace:
-    """The workspace of the session that asks."""
+    """The workspace of this session."""
     if _NAME not in st.session_state:
         workspace = Workspace()
         st.session_state[_NAME] = _tied_to_session(workspace.id, workspace)
@@ -95,5 +96,5 @@ def workspace() -> Workspace:
 
 
 def session_id() -> str:
-    """What jobs of this session are submitted under."""
+    """The name under which this session submits jobs."""
     return workspace().id

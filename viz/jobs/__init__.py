@@ -1,1 +1,1 @@
-"""Long work beside the pages: the registry of jobs, their progress, and what they compute."""
+"""Background work of the pages: the registry of jobs, their progress, and what they compute."""

@@ -21,7 +21,7 @@ MEASUREMENT: PageJob[EvidenceTask] = PageJob("evidence")
 
 
 def folder() -> Path:
-    """Where the results of this session lie."""
+    """The folder of this session's results."""
     return workspace().folder / "evidence"
 
 

@@ -15,7 +15,7 @@ from viz.jobs.page_job import PageJob
 from viz.jobs.registry import Job
 
 SHIPPED = Path(__file__).parents[2] / "sample_data"
-"""Where the results lie that come with the program, a folder for each kind of measurement."""
+"""The folder of the shipped results, which has a folder for each kind of measurement."""
 
 Result = TypeVar("Result", bound=PasskeyResult | EffectiveContextResult)
 Measure = Callable[[Any, Path | None, Callable[[Any, int], None], Callable[[], bool]], object]
@@ -23,7 +23,7 @@ Measure = Callable[[Any, Path | None, Callable[[Any, int], None], Callable[[], b
 
 
 def stored(folders: Sequence[Path], load: Callable[[Path], Any]) -> list[Any]:
-    """The results in ``folders``, the first folder first, newest first within each; other files are passed over."""
+    """The results in ``folders``, the first folder first, newest first within each; other files are skipped."""
     found = []
     for file in (file for folder in folders for file in sorted(folder.glob("*.json"), key=_age)):
         try:
@@ -68,12 +68,12 @@ class Measurement(Generic[Result]):
 
     @property
     def folder(self) -> Path:
-        """Where the results of this session lie."""
+        """The folder of this session's results."""
         return workspace().folder / self.name
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Where results may lie: the session's own, those that outlive it, what came with the program."""
+        """Folders of results: the session's own, those that outlive it, the shipped ones."""
         return self.folder, *self._more(), self.shipped
 
     def stored(self) -> list[Result]:

@@ -1,4 +1,4 @@
-"""The long work of a page: at most one job of its kind in a session, its progress, its end, and why it failed."""
+"""The background work of a page: at most one job of its kind in a session, its progress, its end, its failure."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Asked = TypeVar("Asked")
 
 
 class PageJob(Generic[Asked]):
-    """One kind of long work, for whichever session asks: a page holds one as a constant.
+    """One kind of background work, in any session: a page holds one as a constant.
 
         TEST: PageJob[PasskeyTask] = PageJob("passkey")
-        TEST.start(work, task, title="Passkey test")   # work(job) runs away from the script
+        TEST.start(work, task, title="Passkey test")   # work(job) runs in a worker's thread
         TEST.collect()                                 # at the top of the page: what has ended since
         TEST.show_progress()                           # the bar, the live curves and the button that cancels
         TEST.show_failure()                            # the sentence, until another one starts
@@ -44,7 +44,7 @@ class PageJob(Generic[Asked]):
 
     @property
     def job(self) -> Job | None:
-        """The newest job of this session, whatever its status, until :meth:`collect` has taken it."""
+        """The newest job of this session, of any status, until :meth:`collect` has taken it."""
         return jobs.latest(session_id(), self.kind)
 
     @property

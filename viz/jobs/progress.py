@@ -44,7 +44,7 @@ def panel(job: jobs.Job, title: str) -> None:
 
 
 def _figures(job: jobs.Job) -> dict[str, go.Figure]:
-    """The live curves, drawn anew now and then only: a browser that draws all the time is slow to take a click."""
+    """The live curves, redrawn only every ``REDRAW`` seconds: constant drawing slows the browser down."""
     of, drawn, figures = st.session_state.get(_DRAWN, (0, 0.0, {}))
     if of != job.id or time.monotonic() - drawn > REDRAW:
         figures = {"jobs.live_loss": _losses(job), "jobs.live_norm": _norms(job)}
@@ -62,7 +62,7 @@ def _status(job: jobs.Job) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 40 s, 3 min 20 s, 1 h 5 min."""
+    """Seconds in words: 40 s, 3 min 20 s, 1 h 5 min."""
     seconds = round(seconds)
     if seconds < 60:
         return t("jobs.seconds", s=seconds)

@@ -83,7 +83,7 @@ def collect() -> None:
 
 
 def show() -> None:
-    """Why the last reading failed, if it did, and how far the present one is."""
+    """The failure of the last reading, if there is one, and the progress of the current one."""
     READING.show_failure()
     if READING.job is not None:
         READING.show_progress(t("jobs.reading_title", title=plain(READING.job.title)))

@@ -1,8 +1,8 @@
-"""Long work away from the script: one queue per device, jobs with progress that can be cancelled.
+"""Background work: one queue per device, and jobs with progress that can be cancelled.
 
-A job is a function of itself. It reports with :meth:`Job.progress`, asks :meth:`Job.stopped` every fraction of a
-second, and returns a result or raises. It must not call Streamlit: it runs in the worker's thread and outlives the
-script that submitted it.
+A job runs a function, which gets the job. It reports with :meth:`Job.progress`, checks :meth:`Job.stopped` every
+fraction of a second, and returns a result or raises. It must not call Streamlit: it runs in the worker's thread and
+outlives the script that submitted it.
 
     job = submit(session_id, "map", lambda job: compute(job), title="State map")
 """
@@ -27,14 +27,14 @@ QUEUED, RUNNING, DONE, CANCELLED, FAILED = "queued", "running", "done", "cancell
 POINTS = 300
 """Points of a live curve; a longer one is thinned by two."""
 THREADS = {"documents": 4}
-"""Jobs of a device that may run at once, if not one: a colleague's long PDF must not hold up a short text."""
+"""Jobs of a device that may run at once, if not one: a long PDF must not delay a short text."""
 
 log = logging.getLogger(__name__)
 _numbers = itertools.count(1)
 
 
 class Series:
-    """Live curves of at most about ``2 * points`` points: every second one goes when there are more."""
+    """Live curves of at most about ``2 * points`` points: beyond that, every second point is dropped."""
 
     def __init__(self, points: int = POINTS) -> None:
         """Start without points."""
@@ -102,7 +102,7 @@ class Job:
                 self._series.add(float(done), series)
 
     def stopped(self) -> bool:
-        """Whether the job should end now: ask this several times a second."""
+        """Whether the job should end now: to be checked several times a second."""
         return self._cancel.is_set()
 
     def cancel(self) -> None:
@@ -143,7 +143,7 @@ class Job:
             if self.status != QUEUED or self._function is None:
                 return
             self.status, function = RUNNING, self._function
-            self._function = None  # it holds the document: let it go when the work is done
+            self._function = None  # it holds the document, which is freed after the work
         try:
             self.result = function(self)
             status = CANCELLED if self.stopped() else DONE
@@ -163,7 +163,7 @@ class Worker:
         """Start the threads."""
         self._queue: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for _ in range(THREADS.get(device, 1)):
-            # A daemon: leaving the program must not wait for a document to be read to its end.
+            # A daemon: the program must be able to exit while a document is read.
             threading.Thread(target=self._work, name=f"jobs-{device}", daemon=True).start()
 
     def put(self, job: Job) -> None:
@@ -206,7 +206,7 @@ class JobRegistry:
             self._jobs.pop(job.id, None)
 
     def close(self) -> None:
-        """Ask everything to end: the program is being left."""
+        """Cancel all jobs: the program exits."""
         for job in self.jobs():
             job.cancel()
 
@@ -244,7 +244,7 @@ def jobs_of(session: str, kind: str | None = None) -> list[Job]:
 
 
 def latest(session: str, kind: str) -> Job | None:
-    """The newest job of that kind, whatever its status; None if there is none."""
+    """The newest job of that kind, of any status; None if there is none."""
     return next(reversed(jobs_of(session, kind)), None)
 
 
@@ -268,8 +268,8 @@ def waiting_before(job: Job) -> int:
 
 
 def end_session(session: str) -> None:
-    """Cancel what the session left behind, except what its owner wanted kept."""
+    """Cancel the session's jobs, except those with ``keep``."""
     for job in jobs_of(session):
-        job.session = ""  # no session collects it; it still counts as one that waits
+        job.session = ""  # no session collects it; it still counts in the queue
         if not job.keep:
             job.cancel()

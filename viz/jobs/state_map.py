@@ -1,7 +1,7 @@
-"""Where a map comes from: PCA at once, UMAP as a job whose result is stored beside its recording.
+"""State maps: PCA at once, UMAP as a job whose result is stored in its recording.
 
-``state_map-<layer>.npz`` holds arrays only and is read without pickle. A recording that may not be written to (one
-that came with the program) keeps its map in the memory of the process.
+``state_map-<layer>.npz`` holds arrays only and is read without pickle. The map of a recording that may not be written
+to (a shipped one) stays in the memory of the process.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class States(NamedTuple):
 
 
 def reference_of(recording: Recording) -> Explored | None:
-    """The explored states of the very model that made ``recording``; None if they are not at hand."""
+    """The explored states of the model that made ``recording``; None if they are not available."""
     card = available().get(recording.experiment.model)
     if card is None or card.weights != recording.experiment.weights:
         return None
@@ -89,29 +89,29 @@ def pca_map(states: States) -> StateMap:
 @st.cache_data(max_entries=32, show_spinner=False)
 def _pca_map(identity: tuple[object, ...], _states: States) -> StateMap:
     found = project(*_states.sketches(), PCA)
-    assert found is not None  # nothing stops it
+    assert found is not None  # without ``stop`` it always ends
     return found
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _shelf(identity: tuple[object, ...]) -> dict[str, StateMap]:
-    """Where a UMAP that cannot lie beside its recording is kept until the process ends."""
+def _in_memory(identity: tuple[object, ...]) -> dict[str, StateMap]:
+    """UMAPs of recordings that may not be written to, until the process ends."""
     return {}
 
 
 def umap_map(states: States) -> StateMap | None:
     """The UMAP of ``states`` if it was made before, here or in another session; else None."""
-    return _load(states) or _shelf(states.identity).get(UMAP)
+    return _load(states) or _in_memory(states.identity).get(UMAP)
 
 
 def umap_job(states: States) -> PageJob[None]:
-    """The work that makes the UMAP of ``states``; its queue is its own, for it must not wait for a long document."""
+    """The job that makes the UMAP of ``states``; its own queue keeps it from waiting for a long document."""
     return PageJob(f"map-{states.recording.key}-{states.layer}", device="map")
 
 
 def start_umap(states: States) -> None:
     """Queue the UMAP of ``states``."""
-    shelf, file, identity = _shelf(states.identity), _file(states), states.identity
+    unwritten, file, identity = _in_memory(states.identity), _file(states), states.identity
     writable = any(place.writable and place.folder == states.recording.path.parent for place in libraries())
     sketches = states.sketches()
 
@@ -122,7 +122,7 @@ def start_umap(states: States) -> None:
         if writable and not found.reason and file.parent.is_dir():
             _store(file, found, identity)
         else:
-            shelf[UMAP] = found
+            unwritten[UMAP] = found
 
     umap_job(states).start(fit, None, title="UMAP")
 

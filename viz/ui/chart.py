@@ -1,4 +1,4 @@
-"""How every chart stands on a page: a title that says what it shows, the picture, why it matters, its data.
+"""The frame of every chart: its title, the figure, its explanation, its data.
 
 No chart sends more than a megabyte to the browser, however long the document: series are thinned before they are
 drawn, keeping their peaks, and the full numbers come with the download.

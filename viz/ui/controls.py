@@ -1,4 +1,4 @@
-"""Choices that live in the URL and mean the same in every language, and clicks that move them."""
+"""Choices in the URL that are independent of the language, and clicks that change them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def choice(
     Streamlit writes the visible name into the URL, so a link made in one language is translated when it is opened.
     """
     wanted = st.query_params.get(key)
-    spoken = f"{key}_language"
-    if key in st.session_state and st.session_state.get(spoken) != language():
+    drawn_in = f"{key}_language"
+    if key in st.session_state and st.session_state.get(drawn_in) != language():
         st.session_state[key] = st.session_state[key]  # the browser would keep showing the name in the old language
-    st.session_state[spoken] = language()
+    st.session_state[drawn_in] = language()
     if wanted is not None and key not in st.session_state:
         for option in options:
-            if any(words(option, tongue) == wanted for tongue in LANGUAGES):
+            if any(words(option, locale) == wanted for locale in LANGUAGES):
                 st.session_state[key] = option
                 break
     names = {option: words(option, language()) for option in options}
@@ -49,24 +49,24 @@ def choice(
 def layer_choice(layers: int, *, key: str) -> int | None:
     """A layer, or None for all of them."""
 
-    def words(option: str, tongue: str) -> str:
+    def words(option: str, locale: str) -> str:
         if option == "all":
-            return message("ui.curves.all_layers", tongue)
-        return message("ui.curves.layer", tongue, layer=option)
+            return message("ui.curves.all_layers", locale)
+        return message("ui.curves.layer", locale, layer=option)
 
     chosen = choice(t("ui.curves.which_layer"), ["all", *map(str, range(layers))], key=key, words=words)
     return None if chosen == "all" else int(chosen)
 
 
-def newly_clicked(event: Any, memory: str) -> dict[str, Any] | None:
-    """The point that was clicked in a chart since the last call with this ``memory``, else None.
+def newly_clicked(event: Any, seen: str) -> dict[str, Any] | None:
+    """The point that was clicked in a chart since the last call with this entry ``seen`` of the session, else None.
 
-    A selection stays in the session until another replaces it, so without the memory an old click would overrule
-    whatever was chosen by other means since.
+    A selection stays in the session until another replaces it, so without the entry an old click would override a
+    later choice.
     """
     points = event.selection.points if event is not None else []
     point = dict(points[0]) if points else None
-    if point == st.session_state.get(memory):
+    if point == st.session_state.get(seen):
         return None
-    st.session_state[memory] = point
+    st.session_state[seen] = point
     return point

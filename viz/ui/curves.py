@@ -20,7 +20,7 @@ POINT_BUDGET = 60_000
 
 
 def edges(count: int, parts: int, log: bool, least: int = 1) -> np.ndarray:
-    """Borders that cut ``count`` rows into at most ``parts`` spans of ``least`` rows or more, (n + 1,) int64."""
+    """Borders that cut ``count`` rows into at most ``parts`` bins of ``least`` rows or more, (n + 1,) int64."""
     parts = max(1, min(parts, count // least))
     if not log:
         return np.unique(np.linspace(0, count, parts + 1).astype(np.int64))
@@ -29,14 +29,14 @@ def edges(count: int, parts: int, log: bool, least: int = 1) -> np.ndarray:
         if border - borders[-1] >= least:
             borders.append(int(border))
     if len(borders) > 1:
-        borders.pop()  # the last span takes the rest, which may be a little longer
+        borders.pop()  # the last bin takes the rest, which may be a little longer
     return np.array([*borders, count], np.int64)
 
 
 def binned(values: np.ndarray, *, parts: int = 240, log: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Means of ``values`` (n,), one per token, over spans of tokens: their middles and means, NaN skipped.
+    """Means of ``values`` (n,), one per token, in bins of tokens: their middles and means, NaN skipped.
 
-    On a logarithmic axis the spans grow with the position, and none is shorter than 16 tokens.
+    On a logarithmic axis the bins grow with the position, and none is shorter than 16 tokens.
     """
     borders = edges(len(values), parts, log, least=16)
     known = np.isfinite(values)
@@ -50,7 +50,7 @@ def binned(values: np.ndarray, *, parts: int = 240, log: bool = False) -> tuple[
 def kept_rows(position: np.ndarray, values: np.ndarray, *, points: int = MAX_POINTS, log: bool = False) -> np.ndarray:
     """At most ``points`` rows, first and last too, that keep the shape of ``values`` over ``position``, both (n,).
 
-    Rows without a finite value are left out, and on a logarithmic axis position 0, which has no place there.
+    Rows without a finite value are left out, and on a logarithmic axis position 0, which it does not have.
     """
     usable = np.flatnonzero(np.isfinite(values) & (position > 0)) if log else np.flatnonzero(np.isfinite(values))
     if len(usable) <= points:
@@ -65,7 +65,7 @@ def points_for(series: int) -> int:
 
 
 def line_colours(count: int, dark: bool) -> list[str]:
-    """A colour per line: the palette for few, else steps of one scale, kept clear of the background's end."""
+    """A colour per line: the palette for few, else steps of one scale without the end near the background."""
     if count <= len(COLOURS):
         return list(COLOURS[:count])
     low, high = (0.35, 1.0) if dark else (0.0, 0.75)
@@ -106,7 +106,7 @@ def mark_training_length(figure: go.Figure, train_length: int, end: float, *, da
             yanchor="top",
             xanchor="left",
             xshift=3,
-            yshift=0 if log else -15 * row,  # on a linear axis the two may stand close together
+            yshift=0 if log else -15 * row,  # on a linear axis the two may be close together
             text=label,
             showarrow=False,
             font={"size": 11},

@@ -121,7 +121,7 @@ def norm_figure(
 def unexplored_figure(
     shares: Sequence[tuple[Line, np.ndarray, np.ndarray]], *, train_length: int, end: int, log_x: bool, dark: bool
 ) -> go.Figure:
-    """Unexplored share of every recording by span of the document: (line, middle (n,), share (n,))."""
+    """Unexplored share of every recording in bins of the document: (line, middle (n,), share (n,))."""
     drawn, ends = go.Figure(), []
     for recording, middle, share in shares:
         look = {"mode": "lines+markers", "line": recording.look, "marker": {"size": 5}, "name": recording.name}

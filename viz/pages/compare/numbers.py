@@ -1,4 +1,4 @@
-"""The numbers of a comparison: whether recordings are alike, where they differ, and what each costs and gains."""
+"""The numbers of a comparison: whether recordings can be compared, their differences, their costs and gains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from viz.ui.curves import edges
 
 
 class Figures(NamedTuple):
-    """Key figures of one recording over the tokens that are compared; None where one cannot be had.
+    """Key figures of one recording over the tokens that are compared; None where unknown.
 
     Losses in nats per token, ``onset`` in tokens, ``growth`` of the mean norm, ``unexplored`` a share.
     """
@@ -88,9 +88,9 @@ def _unexplored(recording: Recording, tokens: int) -> float | None:
 
 
 def shares(position: np.ndarray, scored: np.ndarray, *, log: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Unexplored share of up to 16 spans with as many snapshots each: their middles and shares.
+    """Unexplored share of up to 16 bins with as many snapshots each: their middles and shares.
 
-    Snapshots lie evenly on neither axis, so spans of equal numbers suit both; ``log`` chooses their middles.
+    Snapshots are evenly spaced on neither axis, so bins of equal numbers suit both; ``log`` chooses their middles.
     """
     borders = edges(len(position), 16, False, least=4)
     starts, stops = borders[:-1], borders[1:]
@@ -135,7 +135,7 @@ def differences(chosen: Sequence[Recording]) -> dict[str, list[str]]:
 
 
 def removed(figure: Figures, baseline: Figures) -> float | None:
-    """Share of the baseline's excess that ``figure`` lacks; None if the baseline has none worth the name."""
+    """Share of the baseline's excess that ``figure`` lacks; None if the baseline's is negligible."""
     if figure.excess is None or baseline.excess is None or baseline.beyond is None:
         return None
     worth = baseline.excess > MATERIAL * (baseline.beyond - baseline.excess)

@@ -1,7 +1,7 @@
 """What did a mitigation or another initial state change, and what did it cost?
 
 Recordings of one document, read by one model, on the same axes. One of them, the plain model if there is one, is the
-baseline that every difference is counted from.
+baseline of all differences.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _default_baseline(found: dict[str, Recording], current: Recording | None) ->
 
 
 def _finding(lines: Sequence[Line], found: Sequence[Figures]) -> str:
-    """What the comparison comes to, in one sentence with numbers."""
+    """The result of the comparison, in one sentence with numbers."""
     gains = [
         (share, order) for order, one in enumerate(found) if order and (share := removed(one, found[0])) is not None
     ]
@@ -166,7 +166,7 @@ def _rows(found: Sequence[Figures]) -> dict[str, list[str]]:
 
 
 def _onset(one: Figures) -> float | None:
-    return None if one.onset is None else one.onset + 1  # people count from 1
+    return None if one.onset is None else one.onset + 1  # users count from 1
 
 
 def _points(here: float, there: float) -> str:
@@ -182,7 +182,7 @@ def _charts(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int) -> 
             t("compare.measure"),
             measures,
             key="compare_measure",
-            words=lambda option, tongue: message(f"compare.measure_{option}", tongue),
+            words=lambda option, locale: message(f"compare.measure_{option}", locale),
         )
         layer = layer_choice(min(len(recording.meta.layers) for recording in chosen), key="compare_layer")
         log_x = st.toggle(t("ui.curves.log_x"), value=True, key="compare_log_x", bind="query-params")
@@ -234,7 +234,7 @@ def _loss_chart(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int,
 
 
 def _by_chunk(losses: Sequence[tuple[Line, np.ndarray]]) -> pd.DataFrame:
-    """Mean losses over 64 tokens: a table of every token of a long document opens in no spreadsheet."""
+    """Mean losses over 64 tokens: a table of every token of a long document is too large for a spreadsheet."""
     parts = max(1, len(losses[0][1]) // CHUNK)
     means = [(line, *binned(loss, parts=parts)) for line, loss in losses]
     return pd.concat([pd.DataFrame({"recording": line.name, "token": x, "loss": y}) for line, x, y in means])
@@ -283,7 +283,7 @@ def _unexplored_chart(lines: Sequence[Line], chosen: Sequence[Recording], tokens
 
 
 def _ends(curves: Sequence[tuple[Line, Sequence[float] | np.ndarray]], form: str) -> str:
-    """The last value of every curve, for those who cannot see them."""
+    """The last value of every curve, for the alt text."""
     parts = []
     for line, values in curves:
         known = np.asarray(values, float)

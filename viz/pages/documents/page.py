@@ -1,4 +1,4 @@
-"""The page of documents and recordings: what came in, what was made, what to keep."""
+"""The page "Documents and recordings"."""
 
 from viz.pages.documents import view as documents
 

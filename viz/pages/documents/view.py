@@ -1,4 +1,4 @@
-"""Which documents and recordings are at hand, what is in them, and who can see them?"""
+"""Which documents and recordings are available, what is in them, and who can see them?"""
 
 from __future__ import annotations
 

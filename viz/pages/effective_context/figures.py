@@ -1,4 +1,4 @@
-"""The picture of effective remembrance, one line per reader over the tokens that are kept, and its table."""
+"""The figure of the effective context, one line per reader over the tokens that are kept, and its table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The work of the page: what is asked, a job that measures it, and results in the session's folder."""
+"""The work of the page: the task, a job that measures it, and results in the session's folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONTEXT = Measurement("effective_context", EffectiveContextResult, lambda result
 
 
 def task_of(document: str, train_length: int, multiple: int, ends: int) -> EffectiveContextTask:
-    """The spans that the controls describe, ``multiple`` training lengths long, of the document with that hash."""
+    """The task that the controls describe: spans of ``multiple`` training lengths of the document with that hash."""
     length = multiple * train_length
     return EffectiveContextTask(document=document, length=length, lengths=kept_lengths(length, train_length), ends=ends)
 

@@ -1,8 +1,8 @@
-"""How far back in the text does the next prediction still depend on what was read?
+"""How far back does the next prediction depend on the text?
 
-Everything older than n tokens is forgotten, and the chart shows how much of the next prediction that changes (effective
-remembrance), for the plain model and, beside it, for the chosen initial state and
-mitigations or a second model.
+Everything older than n tokens is forgotten, and the chart shows how much of the next prediction that changes (the
+effective remembrance of Ruiz & Gu, arXiv 2507.02782), for the plain model and, beside it, for the chosen initial state
+and mitigations or a second model.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ def finding(result: EffectiveContextResult, name: str, train_length: int) -> str
 
 
 def _about(tokens: float) -> str:
-    """Two significant digits, which is more than a mean over a few places gives away: 87, 3,100."""
+    """Two significant digits, all that a mean over a few positions supports: 87, 3,100."""
     return f"{float(f'{tokens:.2g}'):,.0f}"
 
 

@@ -206,7 +206,7 @@ def estimates_table(rows: Sequence[tuple[str, str, Estimate]]) -> pd.DataFrame:
 
 
 def capacity_table(result: EvidenceResult) -> pd.DataFrame:
-    """The models of the capacity series, with what they forget and recall, in words and numbers."""
+    """The models of the capacity series, with their loss ratio and recalled length."""
     rows = []
     for member in capacity_members(result):
         ratio = collapse_estimate(result, member)
@@ -225,7 +225,7 @@ def capacity_table(result: EvidenceResult) -> pd.DataFrame:
 
 
 def spoken_recall(result: EvidenceResult, member: Member) -> str:
-    """The longest recalled length in words, for it may lie below or beyond what was tested."""
+    """The longest recalled length in words, because it may be below or above the tested range."""
     estimate, answers = recalled_by(result, member), result.answers(member)
     if estimate is None:
         return t("evidence.capacity_none")

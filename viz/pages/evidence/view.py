@@ -1,6 +1,6 @@
 """Do the models of this program show what papers report about long memories, in direction and in size?
 
-A table puts every published effect beside our number with its interval and a verdict by one rule; four charts show the
+A table puts each published effect beside our number with its interval and a verdict by one rule; four charts show the
 numbers (see :mod:`model.studies.evidence`).
 """
 
@@ -31,7 +31,7 @@ LIVE = 3.0
 LENGTHS = (4096, 8192, 16_384, 32_768)
 """Tokens of a document that can be chosen."""
 MANY = 5
-"""Documents from which on an interval is fit to judge by."""
+"""Documents that a reliable interval needs."""
 
 
 def render() -> None:
@@ -154,17 +154,17 @@ def summary(found: Sequence[Finding]) -> str:
 
 
 def _table(result: EvidenceResult, found: Sequence[Finding]) -> None:
-    """The claims, group by group, and the rule that judged them."""
-    tongue = language()
+    """The claims, group by group, and the rule of the verdicts."""
+    locale = language()
     for group in GROUPS:
         rows = [
             {
-                t("evidence.column_claim"): words(finding.claim, tongue),
-                t("evidence.column_published"): f"{says(finding.claim, tongue)} *{source(finding.claim, tongue)}*"
-                if source(finding.claim, tongue)
-                else says(finding.claim, tongue),
-                t("evidence.column_ours"): ours(finding, tongue),
-                t("evidence.column_verdict"): f"**{MARKS[finding.verdict]}** {judged(finding, tongue)}",
+                t("evidence.column_claim"): words(finding.claim, locale),
+                t("evidence.column_published"): f"{says(finding.claim, locale)} *{source(finding.claim, locale)}*"
+                if source(finding.claim, locale)
+                else says(finding.claim, locale),
+                t("evidence.column_ours"): ours(finding, locale),
+                t("evidence.column_verdict"): f"**{MARKS[finding.verdict]}** {judged(finding, locale)}",
             }
             for finding in found
             if finding.claim.group == group
@@ -175,7 +175,7 @@ def _table(result: EvidenceResult, found: Sequence[Finding]) -> None:
         st.caption(t("evidence.rule"), width="stretch")
         st.download_button(
             "",
-            data=lambda: pd.DataFrame(table(result, tongue)).to_csv(index=False).encode("utf-8-sig"),
+            data=lambda: pd.DataFrame(table(result, locale)).to_csv(index=False).encode("utf-8-sig"),
             file_name="evidence.csv",
             mime="text/csv",
             icon=":material/download:",
@@ -188,7 +188,7 @@ def _table(result: EvidenceResult, found: Sequence[Finding]) -> None:
 
 
 def _charts(result: EvidenceResult, found: Sequence[Finding]) -> None:
-    """The four pictures, each where there is something to draw."""
+    """The four figures, each if it has data."""
     dark = is_dark()
     trained, mitigations = figures.trained_rows(found), figures.mitigation_rows(found)
     curves = figures.state_curves(result)
@@ -228,7 +228,7 @@ def _charts(result: EvidenceResult, found: Sequence[Finding]) -> None:
 
 
 def _capacity(result: EvidenceResult, dark: bool) -> None:
-    """The capacity series: the picture if there are two models, and their numbers in any case."""
+    """The capacity series: the figure and the table if there are two models."""
     models = figures.capacity_members(result)
     if len(models) < 2:
         st.info(t("evidence.capacity_few", count=len(models)), icon=":material/straighten:")

@@ -1,4 +1,4 @@
-"""What is to be trained, from which memories, on which text, and for how long?"""
+"""The controls of a run: initial states, training text, steps, learning rate and length."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _text(source: str, chosen: Choices) -> lab_texts.TrainingText | None:
     if not uploads:
         st.info(t("lab.no_uploads"), icon=":material/upload_file:")
         return None
-    # One that was dropped is no option any more, and the widget would not have it.
+    # The widget refuses a selection that is no longer an option.
     st.session_state["lab_own"] = [key for key in st.session_state.get("lab_own", uploads) if key in uploads]
     keys = st.multiselect(
         t("lab.own_documents"),

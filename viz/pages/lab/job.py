@@ -1,4 +1,4 @@
-"""The lab page's work: which run is asked for, a job that trains and watches it, and results in the session."""
+"""The lab page's work: the run that the controls describe, a job that trains it, and results in the session."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def train_length(model: str) -> int:
 
 
 def has_states(model: str) -> bool:
-    """Whether ``model`` has recorded which states it explores, as noise of their size needs."""
+    """Whether ``model`` has explored states, which fitted noise needs."""
     return model_card(model).explored is not None
 
 
@@ -120,7 +120,7 @@ def alike(trial: Trial) -> list[TrialResult]:
 
 
 def plain_one(trial: Trial) -> TrialResult | None:
-    """The newest finished plain fine-tuning that looked at the same picked spans as ``trial``; None if none did."""
+    """The newest finished plain fine-tuning with the same picked spans as ``trial``; None if there is none."""
     found = [result for result in alike(trial) if result.trial.picks == trial.picks]
     plain = [result for result in found if result.trial.config.interventions[0][0] == "zeros"]
     return plain[-1] if plain else None
@@ -169,7 +169,7 @@ def suggested_name(result: TrialResult) -> str:
 
 
 def keep(result: TrialResult, name: str) -> None:
-    """Make the model of ``result`` one that every page can choose; UserError in a sentence if that name does not do."""
+    """Make the model of ``result`` one that every page can choose; UserError if the name is not valid."""
     keep_checkpoint(folder_of(result.trial), name)
     st.session_state.setdefault(_KEPT, {})[result.trial.key] = name
 
@@ -186,7 +186,7 @@ def can_be_kept(result: TrialResult) -> bool:
 
 
 def estimate(trial: Trial) -> str:
-    """How long ``trial`` takes, from steps that were timed in this session; what is not known is said to be unknown."""
+    """How long ``trial`` takes, from steps that were timed in this session, or that this is not known yet."""
     result = result_of(trial)
     if result.complete:
         return t("lab.estimate_done")
@@ -200,6 +200,6 @@ def estimate(trial: Trial) -> str:
 
 
 def _costs(trial: Trial) -> tuple[object, ...]:
-    """What decides the time of a step."""
+    """What determines the time of a step."""
     config = trial.config
     return trial.weights, trial.train_length, config.rows, config.length, config.longest, config.consecutive

@@ -1,4 +1,4 @@
-"""What the lab trains on, and what it watches: texts of the session, and never the same span for both."""
+"""What the lab trains on, and what it watches: texts of the session, never the same part for both."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_CHARACTERS = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingText:
-    """What is trained on: texts by group, in a few words and without names what they are, and their ``hash``.
+    """What is trained on: texts by group, a short description without names, and their ``hash``.
 
     ``watched``: whether the watched document is among them too; of it only what follows the watched tokens is used.
     """

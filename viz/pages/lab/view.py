@@ -1,6 +1,6 @@
-"""Does training from other memories remove the collapse on this document, and was it more than just more training?
+"""Does training from other initial states reduce the collapse on this document, more than plain fine-tuning does?
 
-The controls describe a run of post-training; while it runs, the loss by position on the chosen document moves.
+The controls describe a run of fine-tuning; while it runs, the loss by position on the chosen document is updated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from viz.ui.chart import chart
 LIVE = 2.0
 """Seconds between two drawings of the curves of a running training."""
 HARDLY = 0.1
-"""Share of the collapse below which one says that hardly any is gone."""
+"""Share of the collapse below which hardly any counts as gone."""
 _NAME_ERROR = STATE_PREFIX + "lab_name_error"
 
 
@@ -65,8 +65,8 @@ def _run(trial: Trial | None, text: TrainingText | None, chosen: Choices, active
     """The buttons, and beside them what pressing them costs."""
     result = labs.result_of(trial) if trial is not None else None
     complete = result is not None and result.complete
-    going_on = result is not None and bool(result.losses) and not complete
-    label = "start_done" if complete else "start_more" if going_on else "start"
+    begun = result is not None and bool(result.losses) and not complete
+    label = "start_done" if complete else "start_more" if begun else "start"
     with st.container(horizontal=True, vertical_alignment="center"):
         clicked = st.button(
             t(f"lab.{label}"),
@@ -156,7 +156,7 @@ def within(result: TrialResult) -> str:
 
 
 def _live(result: TrialResult) -> str:
-    """What the newest reading comes to, in a line."""
+    """The newest reading in one line."""
     before, now = result.before, result.now
     assert before is not None and now is not None
     if before.excess is None or now.excess is None:
@@ -172,7 +172,7 @@ def _alt(result: TrialResult) -> str:
 
 
 def _keep(result: TrialResult) -> None:
-    """Where a finished run gets a name and becomes a model that every page can choose."""
+    """The box in which a finished run gets a name and becomes a model for every page."""
     if not labs.can_be_kept(result):
         return
     kept = labs.kept_as(result)
@@ -213,7 +213,7 @@ def _kept(result: TrialResult, key: str) -> None:
 
 
 def _compared(trial: Trial) -> None:
-    """Every finished run on this document side by side, and the control that is still missing."""
+    """Every finished run on this document side by side, and a hint if the control is missing."""
     found = labs.alike(trial)
     if not found:
         return

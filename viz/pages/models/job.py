@@ -1,4 +1,4 @@
-"""The models page's work away from the script: asking the hub, downloading, and recording explored states."""
+"""The models page's jobs: asking the hub, downloading, and recording explored states."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def record(name: str, document: str, windows: int) -> None:
 
 
 def collect() -> None:
-    """Keep the offer of a question to the hub that was answered since this was last asked, and failures."""
+    """Store the hub's answer, if there is one since the last call, and failures."""
     for job in JOBS:
         ended = job.collect()
         if ended is not None and job is ASK:
@@ -80,7 +80,7 @@ def collect() -> None:
 
 
 def _forget() -> None:
-    """Forget the offer and the failures, for something else is asked."""
+    """Forget the offer and the failures."""
     st.session_state[_OFFER] = None
     _dismiss()
 
@@ -91,5 +91,5 @@ def _dismiss() -> None:
 
 
 def offer() -> Offer | None:
-    """What the hub has under the name that was asked for last."""
+    """The hub's answer about the last name."""
     return st.session_state.get(_OFFER)

@@ -1,4 +1,4 @@
-"""The page of models: what is here, how large it is, and how another comes in."""
+"""The page "Models"."""
 
 from viz.pages.models import view as models
 

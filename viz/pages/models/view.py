@@ -1,4 +1,4 @@
-"""Which models can read a document here, how large are they, and how does one of your own come in?"""
+"""Which models can read a document here, how large are they, and how is another one added?"""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _table(cards: dict[str, tuple[ModelCard, Facts]]) -> None:
         label = t(f"models.column_{name}")
         shape = "%,.1f" if name in ("disk", "state_mb") else "%,.0f"
         columns[name] = st.column_config.NumberColumn(label, format=shape) if name in NUMBERS else label
-    # The fits are of published models; where none is here, two empty columns would only push the others out of sight.
+    # The fits cover published models; without one, two empty columns would push the others out of sight.
     table = pd.DataFrame(rows).astype({"forget": "Int64", "recall": "Int64"}).dropna(axis="columns", how="all")
     alt = t("models.table_alt", count=len(rows))
     st.dataframe(table, hide_index=True, column_config=columns, key="models_table", alt=alt)

@@ -1,4 +1,4 @@
-"""The page that opens first: what happened to the memory, in one sentence and a few figures."""
+"""The page "Overview", which opens first."""
 
 from viz.app.session import current_recording
 from viz.pages.overview import view as overview

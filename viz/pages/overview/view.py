@@ -1,7 +1,6 @@
-"""What happened to the memory while it read this document, and does it matter?
+"""What happened to the memory while the document was read, and does it matter?
 
-One sentence, a handful of figures with plain words, three small charts. Each figure is explained
-again, in full, on another page.
+One sentence, five key figures, three small charts. Each figure appears in full on another page.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from viz.ui.curves import (
 )
 
 HEIGHT = 300
-NOTHING = "–"
+UNKNOWN = "–"
 LOOKS = {  # how a verdict starts: colour and icon
     "holds": ("green", ":material/check_circle:"),
     "costs": ("orange", ":material/warning:"),
@@ -74,7 +73,7 @@ def norm_figure(position: np.ndarray, norm: np.ndarray, *, train_length: int, en
 
 
 def novelty_figure(position: np.ndarray, scores: np.ndarray, *, train_length: int, end: int, dark: bool) -> go.Figure:
-    """Novelty of the snapshots; above 1 is unlike anything explored in training."""
+    """Novelty of the snapshots; above 1 is unexplored."""
     figure = _figure(dark)
     known = np.isfinite(scores)
     position, scores = position[known], scores[known]
@@ -88,7 +87,7 @@ def novelty_figure(position: np.ndarray, scores: np.ndarray, *, train_length: in
         figure.add_scatter(x=position[inside], y=_small(scores[inside]), mode="markers", name=name, marker=marker)
     figure.add_hline(y=1, line={"color": GREY, "width": 1.2, "dash": "dot"})
     _finish(figure, t("overview.novelty_axis"), train_length, end, dark)
-    if scores.max(initial=0) > 10:  # on a linear axis the limit at 1 would lie on the floor
+    if scores.max(initial=0) > 10:  # on a linear axis the limit at 1 would be at the bottom
         figure.update_yaxes(type="log", dtick=1)
     return figure
 
@@ -138,7 +137,7 @@ def render(recording: Recording) -> None:
 
 
 def summary_of(recording: Recording) -> dict[str, Any]:
-    """The key figures, worked out anew if the program ended just before they were written."""
+    """The key figures, computed again if the program ended just before they were written."""
     if recording.summary:
         return recording.summary
     explored = session.explored(recording.experiment.model)
@@ -164,7 +163,7 @@ def _what_was_read(recording: Recording, summary: dict[str, Any]) -> str:
     )
     speed, peak = summary.get("tokens_per_second"), summary.get("peak_rss_mb")
     if speed:
-        words += " " + t("overview.speed", speed=f"{speed:,.0f}", memory=NOTHING if peak is None else f"{peak:,.0f}")
+        words += " " + t("overview.speed", speed=f"{speed:,.0f}", memory=UNKNOWN if peak is None else f"{peak:,.0f}")
     if not recording.complete:
         read = f"{recording.read_tokens:,}"
         words += " " + t("overview.partly", read=read, total=f"{recording.tokens:,}")
@@ -183,19 +182,19 @@ def _key_figures(summary: dict[str, Any]) -> None:
         elif summary.get("excess_loss") is not None:
             _card("onset", t("overview.onset_none"), t("overview.onset_none_note"))
         else:
-            _card("onset", NOTHING, t("overview.not_known"))
+            _card("onset", UNKNOWN, t("overview.not_known"))
         _card("unexplored", *(_given(share, "{:.0%}", "overview.unexplored_note")))
         _card("growth", *(_given(growth, "× {:.2f}", "overview.growth_note")))
 
 
 def _given(value: float | None, form: str, note: str) -> tuple[str, str]:
-    return (NOTHING, t("overview.not_known")) if value is None else (form.format(value), t(note))
+    return (UNKNOWN, t("overview.not_known")) if value is None else (form.format(value), t(note))
 
 
 def _excess_card(summary: dict[str, Any]) -> None:
     excess, ratio = summary.get("excess_loss"), summary.get("excess_ratio")
     if excess is None or ratio is None:
-        _card("excess", NOTHING, t("overview.not_known"))
+        _card("excess", UNKNOWN, t("overview.not_known"))
         return
     note = t("overview.excess_note", excess=_signed(excess, ".2f"))
     low, high = summary.get("excess_low"), summary.get("excess_high")
@@ -205,7 +204,7 @@ def _excess_card(summary: dict[str, Any]) -> None:
 
 
 def _signed(value: float, form: str) -> str:
-    """``value`` with its sign, which nothing that shows as zero has."""
+    """``value`` with its sign; a value that rounds to zero gets ±."""
     words = format(value, "+" + form)
     return words if words.strip("+-0.%") else "±" + words[1:]
 

@@ -1,4 +1,4 @@
-"""How does what is recalled, and what training it takes to forget, grow with the size of the state?
+"""How do the recalled length, and the training length needed to forget, grow with the size of the state?
 
 The capacity series comes from stored evidence (``model.studies.evidence``), other models from stored passkey results.
 """
@@ -32,11 +32,11 @@ from viz.pages.passkey import capacity_figures as figures
 from viz.ui.chart import chart
 
 MOST = 12
-"""Models of one's own that are drawn."""
+"""Tested models that can be drawn at once."""
 
 
 def render(task: PasskeyTask, known: Sequence[PasskeyResult]) -> None:
-    """Draw the section: the series, and every model that was tested in the way of ``task``."""
+    """Draw the section: the series, and every model that was tested with the settings of ``task``."""
     st.subheader(t("passkey.capacity.title"), anchor=False)
     measured = next((result for result in evidences.known_results() if result.recalls), None)
     series = points_of_series(measured) if measured is not None else []
@@ -54,14 +54,17 @@ def render(task: PasskeyTask, known: Sequence[PasskeyResult]) -> None:
 
 
 def _chosen(task: PasskeyTask, known: Sequence[PasskeyResult]) -> list[Point]:
-    """The models that the user has chosen of those that were tested without mitigation, in the way of ``task``."""
+    """The models that the user has chosen of those that were tested without mitigation on ``task``."""
     sizes = {name: card.config.state_size for name, card in available().items()}
-    alike = [
+    tested = [
         result
         for result in known
-        if result.reader.plain and result.reader.model in sizes and _way(result.task) == _way(task) and result.cells
+        if result.reader.plain
+        and result.reader.model in sizes
+        and _settings(result.task) == _settings(task)
+        and result.cells
     ]
-    fullest = sorted(alike, key=lambda result: (-len(result.by_length()), -max(result.lengths)))
+    fullest = sorted(tested, key=lambda result: (-len(result.by_length()), -max(result.lengths)))
     points = points_of_tests(fullest, sizes)
     if not points:
         return []
@@ -77,8 +80,8 @@ def _chosen(task: PasskeyTask, known: Sequence[PasskeyResult]) -> list[Point]:
     return [point for point in points if point.name in wanted]
 
 
-def _way(task: PasskeyTask) -> PasskeyTask:
-    """``task`` without its grid: what is asked, and in which text."""
+def _settings(task: PasskeyTask) -> PasskeyTask:
+    """``task`` without its grid: the needle, the query and the filler."""
     return replace(task, lengths=(), depths=(), trials=1, seed=0)
 
 

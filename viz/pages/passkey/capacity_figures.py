@@ -1,4 +1,4 @@
-"""The pictures of capacity: how far keys are recalled, and what training length teaches forgetting, by state size."""
+"""The figures of capacity: the recalled length, and the training length needed to forget, by state size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does the model say in this cell, how sure is it of each digit, and what did its memory do on the way?"""
+"""One cell in detail: the answers, the probability of each symbol, and the state norms over the prompt."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from viz.ui.chart import chart
 def render(
     results: Sequence[PasskeyResult], titles: Sequence[str], cell: Cell, trial: int, texts: Sequence[str]
 ) -> None:
-    """Draw the answers of all trials of ``cell`` and the way of one ``trial``, or the button that asks for them."""
+    """Draw the answers of all trials of ``cell`` and the norms of one ``trial``, or the button that computes them."""
     passkey_cells.collect()
     LOOK.show_progress(t("passkey.cell.running"))
     LOOK.show_failure()
-    looked = [passkey_cells.found(result, cell) for result in results]
-    if None in looked:
-        tokens = sum(cell[0] * result.task.trials for result, known in zip(results, looked, strict=True) if not known)
+    examined = [passkey_cells.found(result, cell) for result in results]
+    if None in examined:
+        tokens = sum(cell[0] * result.task.trials for result, known in zip(results, examined, strict=True) if not known)
         with st.container(horizontal=True, vertical_alignment="center"):
             clicked = st.button(
                 t("passkey.cell.look"),
@@ -41,7 +41,7 @@ def render(
                 show_error(error)
             else:
                 st.rerun()
-    known = [(title, explained) for title, explained in zip(titles, looked, strict=True) if explained is not None]
+    known = [(title, explained) for title, explained in zip(titles, examined, strict=True) if explained is not None]
     if not known:
         return
     if not all(passkey_cells.same_weights(result.reader) for result in results):

@@ -1,4 +1,4 @@
-"""The pictures of one cell of the passkey test: how sure every digit is, and the norms of the states along the way."""
+"""The figures of one cell of the passkey test: the probability of every symbol, and the state norms over the prompt."""
 
 from __future__ import annotations
 
@@ -61,19 +61,23 @@ def digits(known: Known, *, dark: bool) -> go.Figure:
             "colorscale": SEQUENTIAL,
             "cmin": 0,
             "cmax": 1,
-            "colorbar": {"thickness": 12, "tickvals": [0, 0.5, 1], "title": {"text": t("passkey.cell.axis_sure")}},
+            "colorbar": {
+                "thickness": 12,
+                "tickvals": [0, 0.5, 1],
+                "title": {"text": t("passkey.cell.axis_probability")},
+            },
         },
     )
     return drawn
 
 
 def spoken(right: str, said: str) -> str:
-    """A symbol as a cell prints it: 7, or 7→3 where 3 is what the model says instead."""
+    """A symbol as a cell prints it: 7, or 7→3 where the model answers 3 instead."""
     return _visible(right) if right == said else f"{_visible(right)}→{_visible(said)}"
 
 
 def _visible(symbol: str) -> str:
-    """At most four characters; white space as a sign of its own, for it would not be seen."""
+    """At most four characters; white space as a visible sign."""
     return html.escape(symbol.replace("\n", "↵").replace(" ", "␣")[:4])
 
 

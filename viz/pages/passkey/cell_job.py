@@ -1,4 +1,4 @@
-"""A cell of the passkey map looked at closely: a short job that reads its trials, and what that found."""
+"""One cell of the passkey map in detail: a short job that reads its trials, and its results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LOOK: PageJob[None] = PageJob("passkey_cell")
 KEPT = 8
-"""Looked-at cells that a session holds; the oldest goes when there is one more."""
+"""Examined cells that a session holds; one more replaces the oldest."""
 _FOUND = STATE_PREFIX + "passkey_cells"
 
 Cell = tuple[int, float]
@@ -29,7 +29,7 @@ Name = tuple[PasskeyTask, Reader]
 
 
 def name_of(result: PasskeyResult, cell: Cell) -> Name:
-    """What tells a looked-at cell from others: the task with nothing but this cell, and who answers."""
+    """The identity of an examined cell: the task with this cell alone, and the reader."""
     length, depth = cell
     return replace(result.task, lengths=(length,), depths=(depth,)), result.reader
 
@@ -40,7 +40,7 @@ def found(result: PasskeyResult, cell: Cell) -> Explained | None:
 
 
 def start(results: Sequence[PasskeyResult], cell: Cell, texts: Sequence[str]) -> Job:
-    """Queue a look at ``cell`` of all ``results`` that were not looked at; ``texts`` are their documents."""
+    """Queue the examination of ``cell`` of all ``results`` that lack it; ``texts`` are their documents."""
     lacking = [(name_of(result, cell), text) for result, text in zip(results, texts, strict=True)]
     lacking = [(name, text) for name, text in lacking if name not in st.session_state.get(_FOUND, {})]
     wanted = [name for name, _ in lacking]
@@ -54,7 +54,7 @@ def start(results: Sequence[PasskeyResult], cell: Cell, texts: Sequence[str]) ->
     def work(job: Job) -> dict[Name, Explained]:
         from model.studies.passkey.explain import explain
 
-        looked: dict[Name, Explained] = {}
+        examined: dict[Name, Explained] = {}
         before = 0
         for ((task, reader), text), source in zip(lacking, sources, strict=True):
 
@@ -65,15 +65,15 @@ def start(results: Sequence[PasskeyResult], cell: Cell, texts: Sequence[str]) ->
             explained = explain(task, reader, cell, text=text, source=source, passed=passed)
             if explained is None:
                 break
-            looked[task, reader] = explained
+            examined[task, reader] = explained
             before += task.tokens
-        return looked
+        return examined
 
     return LOOK.start(work, None, title=t("passkey.cell.running"))
 
 
 def collect() -> None:
-    """Keep what a look has found that has ended since this was last asked."""
+    """Store the results of an examination that has ended since the last call."""
     ended = LOOK.collect()
     if ended is not None:
         known = {**st.session_state.get(_FOUND, {}), **(ended.result or {})}
@@ -81,5 +81,5 @@ def collect() -> None:
 
 
 def same_weights(reader: Reader) -> bool:
-    """Whether the model that is here is the one that was tested; UserError if there is none of that name."""
+    """Whether the installed model is the tested one; UserError if there is none of that name."""
     return model_card(reader.model).weights == reader.weights

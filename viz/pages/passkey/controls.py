@@ -1,4 +1,4 @@
-"""What is hidden, in which text, how long the texts are, and how often it is tried?"""
+"""The controls of the passkey test: task, filler, lengths, depths and trials."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LONGEST = (2, 4, 8, 16, 32, 64, 128)
 def task_of(reader: Reader) -> tuple[PasskeyTask, str]:
     """Draw the controls; the test that they describe and the text of its document, "" if it has none.
 
-    UserError if the model cannot be asked that.
+    UserError if the model cannot run that task.
     """
     with st.container(border=True, key="passkey-settings"):
         st.markdown(f"**{t('passkey.settings')}**")
@@ -34,11 +34,11 @@ def task_of(reader: Reader) -> tuple[PasskeyTask, str]:
         titles = {name: t(f"recall.{name}_title") for name in QUESTIONS}
         question = links.choice("pk_question", titles, t("passkey.which_question"), help=_help())
         filler, document, text = _filler()
-        tongues = sorted(PASSKEYS, key=lambda tongue: tongue != language())
-        tongue = choice(t("passkey.which_language"), tongues, key="pk_language", words=_language_name)
+        locales = sorted(PASSKEYS, key=lambda locale: locale != language())
+        locale = choice(t("passkey.which_language"), locales, key="pk_language", words=_language_name)
     with second:
         task = PasskeyTask(
-            language=tongue,
+            language=locale,
             lengths=(reader.train_length,),
             depths=even_depths(_depths()),
             trials=_number("trials", 1, 200, 10, help=t("passkey.which_trials_help")),
@@ -100,5 +100,5 @@ def _number(name: str, low: int, high: int, usual: int, key: str | None = None, 
     return int(st.number_input(label, low, high, usual, key=key or f"pk_{name}", bind="query-params", help=help))
 
 
-def _language_name(option: str, tongue: str) -> str:
-    return message(f"passkey.language_{option}", tongue)
+def _language_name(option: str, locale: str) -> str:
+    return message(f"passkey.language_{option}", locale)

@@ -1,4 +1,4 @@
-"""In which cells does a second reader find more keys than the first, and in which of them is that no chance?"""
+"""In which cells is a second result more accurate than the first, and where is the difference significant?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from viz.app.theme import BACKGROUND, BLUE, TEXT, VERMILLION, template
 from viz.pages.passkey.figures import depth_name, hatching, mark_train_length, short
 
 MARK = "*"
-"""Stands behind the number of a cell whose interval excludes zero."""
+"""Follows the number of a cell whose interval excludes zero."""
 
 
 def figure(first: PasskeyResult, second: PasskeyResult, *, train_length: int, dark: bool) -> go.Figure:

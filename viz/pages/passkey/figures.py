@@ -1,4 +1,4 @@
-"""The pictures of the passkey test: maps of accuracy side by side, curves over the length, and their table."""
+"""The figures of the passkey test: maps of accuracy side by side, curves over the length, and their table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from viz.app.language import t
 from viz.app.theme import COLOURS, DASHES, GREY, SEQUENTIAL, VERMILLION, template
 
 SHIFT = 0.03
-"""How far the second curve stands to the right, as a share of the length: intervals must not cover each other."""
+"""Shift of the second curve to the right, as a share of the length, so that intervals do not overlap."""
 COLUMNS = ["reader", "length", "depth", "correct", "trials", "accuracy", "low_95", "high_95", "digit_probability"]
 
 
@@ -169,7 +169,7 @@ def short(length: int) -> str:
 
 
 def depth_name(depth: float) -> str:
-    """A place of the key for an axis: start, 25 %, end."""
+    """A depth for an axis: start, 25%, end."""
     return t("passkey.depth_start") if depth == 0 else t("passkey.depth_end") if depth == 1 else f"{depth:.0%}"
 
 

@@ -20,7 +20,7 @@ from viz.jobs.registry import Job
 
 
 def kept() -> Path:
-    """Where results lie that outlive their session and that everyone who uses this server sees."""
+    """The folder of results that outlive their session and are visible to everyone who uses this server."""
     return home() / "passkey"
 
 
@@ -29,7 +29,7 @@ TEST = Measurement("passkey", PasskeyResult, lambda result: len(result.cells), m
 
 
 def lengths(task: PasskeyTask, reader: Reader, longest: int) -> tuple[int, ...]:
-    """The lengths to test: doublings around the training length with room for what ``task`` tells and asks."""
+    """The lengths to test: doublings around the training length with room for needle and query."""
     alone = replace(task, lengths=(1 << 20,), depths=(0.0,), trials=1, filler="newlines", document="")
     least = Prompts(alone, load_tokenizer_of(reader.model)).least
     return doubling_lengths(reader.train_length, longest, least)
@@ -44,7 +44,7 @@ def text_of(task: PasskeyTask) -> str | None:
 
 
 def listed(known: Sequence[PasskeyResult]) -> dict[str, PasskeyResult]:
-    """The results that can be looked at, by key: with anything in them, each once, the fullest of it."""
+    """The results that can be shown, by key: those that are not empty, each once, the fullest of it."""
     found: dict[str, PasskeyResult] = {}
     for result in known:
         if result.cells and (result.key not in found or len(result.cells) > len(found[result.key].cells)):
@@ -59,11 +59,11 @@ def keep(key: str) -> None:
 
 
 def task_to_show(task: PasskeyTask, wanted: Sequence[Reader], known: Sequence[PasskeyResult]) -> PasskeyTask:
-    """``task`` if anything of it was run, else the task of the result that comes nearest to it."""
+    """``task`` if anything of it was run, else the task of the nearest result."""
 
     def nearness(result: PasskeyResult) -> tuple[bool, ...]:
-        alike = result.task.question == task.question, result.task.language == task.language
-        return result.task == task, result.reader == wanted[-1], *alike
+        same = result.task.question == task.question, result.task.language == task.language
+        return result.task == task, result.reader == wanted[-1], *same
 
     usable = [result for result in known if result.reader in wanted and result.cells]
     return max(usable, key=nearness).task if usable else task

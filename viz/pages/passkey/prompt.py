@@ -1,4 +1,4 @@
-"""What exactly does the model read in one trial of the passkey test?"""
+"""The prompt of one trial of the passkey test."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def choose(task: PasskeyTask, *, column: int, row: int) -> None:
 def render(results: Sequence[PasskeyResult], titles: Sequence[str], text: str | None) -> None:
     """Draw the boxes that choose a cell and a trial of ``results``, the first one's prompt, and what was answered.
 
-    ``text`` is the document around the key, "" if there is none, and None if it is gone.
+    ``text`` is the filler document, "" if there is none, and None if it is not available.
     """
     task, model = results[0].task, results[0].reader.model
     with st.container(border=True, key="passkey-prompt"):
@@ -70,7 +70,7 @@ def render(results: Sequence[PasskeyResult], titles: Sequence[str], text: str | 
 def _prompts(task: PasskeyTask, model: str, text: str) -> Prompts:
     """The writer of prompts, so that a document is tokenised once.
 
-    It is kept with the session and no longer: it holds the document's tokens.
+    It is deleted with the session, because it holds the document's tokens.
     """
     wanted = (task, model, model_card(model).weights)
     kept = st.session_state.get(_KEPT)

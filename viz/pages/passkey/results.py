@@ -1,4 +1,4 @@
-"""Which stored results are there, and which of them are looked at, side by side, kept or taken away?"""
+"""Stored results: the choice of one or two that are shown, their files, and the button that keeps them."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ def _comparable(first: PasskeyResult, second: PasskeyResult) -> bool:
 
 
 def show_settings() -> None:
-    """Look at what the settings describe, from the next run of the script on; before the boxes are drawn."""
+    """Show what the settings describe, from the next run of the script on; called before the boxes are drawn."""
     st.session_state["pk_result"] = SETTINGS
 
 
 def picked(keys: Sequence[str], known: Sequence[PasskeyResult]) -> tuple[list[PasskeyResult], list[str]]:
-    """The results with these keys, on the grid that they have in common, and what each is called."""
+    """The results with these keys, on the grid that they have in common, and their titles."""
     found = passkeys.listed(known)
     results = [found[key] for key in keys if key in found]
     if len(results) == 2:
         results = list(on_common_grid(*results) or results[:1])
-    alike = len({(result.reader.model, task_words(result.task)) for result in results}) == 1
-    return results, [reader_words(result.reader) if alike else title(result) for result in results]
+    same = len({(result.reader.model, task_words(result.task)) for result in results}) == 1
+    return results, [reader_words(result.reader) if same else title(result) for result in results]
 
 
 def downloads(results: Sequence[PasskeyResult], titles: Sequence[str], keys: Sequence[str]) -> None:
-    """A button for the file of every result, and one that keeps what would go with the session."""
+    """A button for the file of every result, and one that keeps a result of this session."""
     with st.container(horizontal=True):
         for name, key in zip(titles, keys, strict=True):
             file = passkeys.TEST.file_of(key)
@@ -92,7 +92,7 @@ def _labels(found: Mapping[str, PasskeyResult]) -> dict[str, str]:
 
 
 def title(result: PasskeyResult) -> str:
-    """Who answers what, in texts of which length."""
+    """Reader, task and longest text of ``result``."""
     longest = t("passkey.results.up_to", length=short(result.lengths[-1]))
     return " · ".join([result.reader.model, reader_words(result.reader), task_words(result.task), longest])
 
@@ -103,7 +103,7 @@ def reader_words(reader: Reader) -> str:
 
 
 def task_words(task: PasskeyTask) -> str:
-    """What is asked, in which text, in which language."""
+    """Task, filler and language."""
     row = QUESTIONS.get(task.question)
     question = t(f"recall.{task.question}_title") if row else task.question
     counted = f" ({task.count})" if row and row.high > row.low else ""
@@ -114,7 +114,7 @@ def task_words(task: PasskeyTask) -> str:
 
 
 def filler_words(task: PasskeyTask) -> str:
-    """What surrounds the key: the name of the document, if it is at hand."""
+    """The filler; for a document its title, if this session has it."""
     if task.filler == "text":
         for key in session.document_keys():
             if session.document(key).sha256 == task.document:

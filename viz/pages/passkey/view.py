@@ -1,7 +1,7 @@
-"""How long may a text be until a number hidden in it is no longer found?
+"""How long may a text be until a key hidden in it is no longer retrieved?
 
-The map shows it for every length of the text and place of the key, for the plain model and, beside it, for the chosen
-initial state and mitigations (the passkey test: see :mod:`model.studies.passkey`).
+The map shows the accuracy for every length of the text and depth of the needle, for the plain model and, beside it, for
+the chosen initial state and mitigations (the passkey test: see :mod:`model.studies.passkey`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def render(chosen: Choices) -> None:
     TEST.job.show_progress(t("passkey.running"))
     keys = passkey_results.choose(known)
     shown = TEST.job.asked if active else passkeys.task_to_show(task, wanted, known)
-    results, titles = _looked_at(keys, shown, wanted)
+    results, titles = _shown_results(keys, shown, wanted)
     train_length = results[0].reader.train_length if keys else chosen.options.train_length or wanted[0].train_length
     live = st.fragment(_results, run_every=LIVE if active else None)
     live(task, keys, shown, wanted, train_length, active)
@@ -58,10 +58,10 @@ def render(chosen: Choices) -> None:
     capacity.render(results[0].task, known)
 
 
-def _looked_at(
+def _shown_results(
     keys: Sequence[str], shown: PasskeyTask, wanted: Sequence[Reader]
 ) -> tuple[list[PasskeyResult], list[str]]:
-    """The results that are drawn, one or two, and what each is called: the stored ones with ``keys``, if there are."""
+    """The results that are drawn, one or two, and their titles: the stored ones with ``keys``, if there are any."""
     known = TEST.stored()
     if keys:
         return passkey_results.picked(keys, known)
@@ -112,8 +112,8 @@ def _results(
     train_length: int,
     active: bool,
 ) -> None:
-    """What is known of the results that are looked at; while a test runs, this is drawn anew every other second."""
-    results, titles = _looked_at(keys, shown, wanted)
+    """What is known of the shown results; while a test runs, this is drawn anew every other second."""
+    results, titles = _shown_results(keys, shown, wanted)
     if not active and not any(result.cells for result in results):
         st.info(t("passkey.shown_nothing"), icon=":material/key:")
     if not keys and shown != task:
@@ -155,7 +155,7 @@ def _results(
 
 
 def _difference(results: Sequence[PasskeyResult], titles: Sequence[str], train_length: int, dark: bool) -> None:
-    """The second result less the first, once both have a cell in common."""
+    """The second result minus the first, once both have a cell in common."""
     first, second = results
     better, worse, compared = passkey_difference.counts(first, second)
     if compared == 0:

@@ -1,4 +1,4 @@
-"""The pictures of the state map: points on a plane, and novelty over the document.
+"""The figures of the state map: points on a plane, and novelty over the document.
 
 A figure depends on the recording and the settings only, never on what is selected in it: Plotly drops a selection
 when its figure changes.
@@ -65,7 +65,7 @@ def figure(states: StateMap, novelty: np.ndarray, position: np.ndarray, *, by_po
 
 
 def _marker(symbol: str, position: np.ndarray, dark: bool) -> dict[str, object]:
-    """Size, shape and outline; states grow more solid with time."""
+    """Size, shape and outline; opacity grows with time."""
     solid = np.geomspace(0.4, 1, max(2, len(position)))[: len(position)].astype(np.float32)
     return {"symbol": symbol, "size": 7, "opacity": solid, "line": {"width": 0.6, "color": BACKGROUND[dark]}}
 
@@ -105,7 +105,7 @@ def novelty_figure(
     """Novelty (m,) at ``position`` (m,), with the limit at 1 and the training length."""
     known = np.isfinite(novelty)
     top = float(novelty[known].max(initial=1))
-    shown = np.where(known, novelty, 1.1 * top)  # an overflowed state is new without end: it stands at the very top
+    shown = np.where(known, novelty, 1.1 * top)  # an overflowed state has no finite novelty: drawn at the top
     log_y = top > 10
     drawn = go.Figure()
     line = {"color": translucent(ink(dark), 0.45), "width": 1}

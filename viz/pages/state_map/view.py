@@ -1,8 +1,8 @@
-"""Does the document lead the memory into states that training never showed?
+"""Does the document lead the memory into unexplored states?
 
-A model knows only the states that its training sequences reached. Each state of the document is held against a sample
-of those: it counts as unexplored if its nearest neighbours there are farther away than those of explored states are
-(Ruiz & Gu, arXiv 2507.02782, for the idea). The maps show the same states on a plane, where places prove nothing.
+Models fail in states unseen in training. Each state of the document is compared with a sample of the explored states:
+it is unexplored if its nearest neighbours there are farther away than those of explored states are (the idea is that of
+Ruiz & Gu, arXiv 2507.02782). The maps show the same states on a plane, where positions prove nothing.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def render(recording: Recording) -> None:
             t("state_map.colour"),
             COLOURS,
             key="map_colour",
-            words=lambda option, tongue: message(f"state_map.colour_{option}", tongue),
+            words=lambda option, locale: message(f"state_map.colour_{option}", locale),
         )
         log_x = st.toggle(t("ui.curves.log_x"), value=True, key="map_log_x", bind="query-params")
     states = States(recording, known, layer)
@@ -122,7 +122,7 @@ def _map_chart(states: States, found: StateMap, scored: Scores, by_position: boo
 
 
 def _row(point: dict[str, object] | None) -> int | None:
-    """The snapshot that a clicked point stands for."""
+    """The snapshot of a clicked point."""
     data = point.get("customdata") if point else None
     if isinstance(data, Mapping):  # what the browser makes of a row of a typed array
         data = list(data.values())
@@ -184,7 +184,7 @@ def _novelty_chart(recording: Recording, found: Scores, position: np.ndarray, lo
 
 
 def _text_there(recording: Recording, found: Scores, position: np.ndarray) -> None:
-    """The document at a chosen state: a click chooses it, or the slider, for those who use no mouse."""
+    """The document at a chosen state: a click chooses it, or the slider from the keyboard."""
     first, last = int(position[0]), int(position[-1])
     if first == last:
         return

@@ -1,7 +1,7 @@
-"""What happens in this span of the document, as finely as it was recorded?
+"""A range of the document at the full resolution of the recording.
 
-The charts of a whole document keep the peaks of long spans. Here a span is read again from the recording: every
-boundary, or every token where exact norms were recorded.
+The charts of a whole document keep only the peaks. Here a range is read again from the recording: every boundary, or
+every token where exact norms were recorded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ELEMENTS = 1 << 24
 
 @st.fragment
 def render(recording: Recording, layer: int, head: int) -> None:
-    """Draw the close-up of ``layer``, in which ``head`` stands out; moving the range redraws nothing else."""
+    """Draw the close-up of ``layer``, with ``head`` highlighted; moving the range redraws nothing else."""
     end = recording.read_tokens
     if end < 2 * CHUNK:
         return

@@ -1,6 +1,6 @@
-"""How do the heads of a memory differ: which grow, and which keep what they were given for long?
+"""How do the heads differ: whose norm grows, and whose half-life is long?
 
-A head is one state matrix with its own decay. These figures show all heads at once, with one of them standing out.
+A head is one state matrix with its own decay. These figures show all heads at once, with one of them highlighted.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def draw_heads(
 
 
 def growth_figure(growth: np.ndarray, *, dark: bool) -> go.Figure:
-    """The growth of the norm of each head, (layer, head), as a map; the numbers stand in the cells while they fit."""
+    """The growth of the norm of each head, (layer, head), as a map; cells show the numbers while they fit."""
     layers, heads = growth.shape
     written = layers * heads <= 200
     doublings = np.log2(np.maximum(growth, 1e-3))
@@ -102,7 +102,7 @@ def growth_figure(growth: np.ndarray, *, dark: bool) -> go.Figure:
 
 
 def half_life_figure(half_life: np.ndarray, *, train_length: int, dark: bool) -> go.Figure:
-    """How long each head keeps what it was given: half-lives (layer, head) in tokens, one dot per head."""
+    """Half-lives (layer, head) in tokens, one dot per head."""
     layers, heads = half_life.shape
     drawn = go.Figure()
     for longer, colour, symbol in ((False, BLUE, "circle"), (True, VERMILLION, "diamond")):

@@ -1,8 +1,8 @@
-"""Does the memory keep its size, or does it grow without end along the document?
+"""Does the state norm level off, or does it grow over the whole document?
 
-The size of the memory is the Frobenius norm of each head's state, |h|. In a model that has learned to forget it settles
-within the training length. Where it keeps growing, the states are ones that training never showed (Stuffed Mamba,
-arXiv 2410.07145, figures 5 and 6), so the loss stands beneath, on the same axis.
+The state norm is the Frobenius norm of each head's state, |h|. In a model that has learned to forget it levels off
+within the training length. Where it keeps growing, the state leaves the explored states (Stuffed Mamba, arXiv
+2410.07145, figures 5 and 6), so the loss is drawn below, on the same axis.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def figure(
     """A statistic of the states, (n, layer, head) at ``position`` (n,), over the loss (token).
 
     Without a ``layer`` one line per layer, the mean over its heads, in a band that holds eight heads of ten; with
-    one, a line per head of that layer, of which ``head`` stands out.
+    one, a line per head of that layer, of which ``head`` is highlighted.
     """
     drawn = make_subplots(rows=2, shared_xaxes=True, vertical_spacing=0.06, row_heights=[0.68, 0.32])
     end = float(len(loss))
@@ -147,7 +147,7 @@ def render(recording: Recording) -> None:
             t("state_norms.statistic"),
             [name for name in STATISTICS if recording.has(name)],
             key="norms_statistic",
-            words=lambda option, tongue: message(f"state_norms.{option}", tongue),
+            words=lambda option, locale: message(f"state_norms.{option}", locale),
             help=t("state_norms.statistic_help"),
         )
         layer = layer_choice(len(growth), key="norms_layer")
@@ -190,11 +190,11 @@ def _saturation(recording: Recording) -> str:
 
 
 def _head_choice(growth: np.ndarray, layer: int | None) -> int:
-    """The head that stands out; until one is chosen, the one that grew most."""
+    """The highlighted head; until one is chosen, the one that grew most."""
 
-    def words(option: str, tongue: str) -> str:
+    def words(option: str, locale: str) -> str:
         key = "state_norms.grew_most" if option == "most" else "ui.curves.head"
-        return message(key, tongue, head=option)
+        return message(key, locale, head=option)
 
     options = ["most", *map(str, range(growth.shape[1]))]
     chosen = choice(t("state_norms.which_head"), options, key="norms_head", words=words, width=170)
