@@ -36,6 +36,7 @@ class Mixer:
 MIXERS: dict[str, Mixer] = {
     "mamba2": Mixer(path="model.mixers.mamba2:Mamba2", decay_per_head=True),
     "lightning": Mixer(path="model.mixers.lightning:Lightning", decay_per_head=True),
+    "retention": Mixer(path="model.mixers.retention:Retention", decay_per_head=True),
     "mamba": Mixer(path="model.mixers.mamba:Mamba", decay_per_head=False),
     "rg_lru": Mixer(path="model.mixers.rg_lru:RGLRU", decay_per_head=False),
     "gla": Mixer(path="model.mixers.gla:GLA", decay_per_head=False),
@@ -44,6 +45,7 @@ MIXERS: dict[str, Mixer] = {
     "deltanet": Mixer(path="model.mixers.deltanet:DeltaNet", decay_per_head=True, erases=True),
     "gated_deltanet": Mixer(path="model.mixers.gated_deltanet:GatedDeltaNet", decay_per_head=True, erases=True),
     "kda": Mixer(path="model.mixers.kda:KDA", decay_per_head=False, erases=True),
+    "rwkv7": Mixer(path="model.mixers.rwkv7:RWKV7", decay_per_head=False, erases=True),
 }
 
 

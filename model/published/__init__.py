@@ -48,6 +48,10 @@ FAMILIES: dict[str, Family] = {
     "gla": Family(title="GLA", module="gla", in_transformers=False),
     "hgrn2": Family(title="HGRN-2", module="hgrn2", in_transformers=False),
     "rwkv6": Family(title="RWKV-6", module="rwkv6", in_transformers=False),
+    "rwkv7": Family(title="RWKV-7", module="rwkv7", in_transformers=False),
+    "retnet": Family(title="RetNet", module="retnet", in_transformers=False),
+    "delta_net": Family(title="DeltaNet", module="delta_net", in_transformers=False),
+    "gated_deltanet": Family(title="Gated DeltaNet", module="delta_net", in_transformers=False),
 }
 
 

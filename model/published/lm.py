@@ -17,8 +17,16 @@ from model.published.config import PublishedConfig
 from model.published.parts import Stage
 from model.state import State
 
-Source = str | tuple[str, Callable[[Tensor], Tensor]] | None
-"""Where a parameter's values lie in a checkpoint: under a name, under a name and to be transformed, or zeros."""
+
+class Made(NamedTuple):
+    """A parameter that is ``change`` of what lies under ``names``."""
+
+    names: tuple[str, ...]
+    change: Callable[..., Tensor]
+
+
+Source = str | Made | None
+"""Where a parameter's values lie in a checkpoint: under a name, under names and to be transformed, or zeros."""
 
 Table = dict[str, Source]
 
@@ -118,9 +126,9 @@ def under(prefix: str, table: Table) -> Table:
     """``table`` with every source below ``prefix``."""
 
     def below(source: Source) -> Source:
-        if source is None:
-            return None
-        return prefix + source if isinstance(source, str) else (prefix + source[0], source[1])
+        if isinstance(source, Made):
+            return source._replace(names=tuple(prefix + name for name in source.names))
+        return None if source is None else prefix + source
 
     return {name: below(source) for name, source in table.items()}
 
