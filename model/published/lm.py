@@ -1,4 +1,4 @@
-"""A model that transformers has no class for, on our door: the interface of :class:`model.arch.lm.LanguageModel`."""
+"""A model whose modules are all ours, on our door: the interface of :class:`model.arch.lm.LanguageModel`."""
 
 from __future__ import annotations
 
@@ -74,6 +74,10 @@ class PublishedModel(LanguageModel):
         if config.tied:
             self.table.pop("lm_head", None)
 
+    def logits(self, u: Tensor, words: slice = slice(None)) -> Tensor:
+        """Scores of the next token, or of the ``words`` of the vocabulary: (..., d_model) -> (..., vocab_size)."""
+        return bent(super().logits(u, words), self.config.logit_cap)
+
     def zero_state(self, batch: int = 1) -> State:
         """An empty memory for ``batch`` sequences."""
         stages: list[Any] = list(self.blocks)
@@ -102,6 +106,11 @@ class PublishedModel(LanguageModel):
         """Names of the parameters that matrix products read, and that bfloat16 is for; the rest stays in float32."""
         linear = [name for name, module in self.named_modules() if isinstance(module, Linear)]
         return {"embedding.weight", "lm_head", *(f"{name}.{part}" for name in linear for part in ("weight", "bias"))}
+
+
+def bent(scores: Tensor, cap: float | None) -> Tensor:
+    """``scores`` softly held between -cap and cap; as they are without one."""
+    return scores if cap is None else torch.tanh(scores / cap) * cap
 
 
 def assemble(anatomy: Anatomy) -> tuple[list[Stage], Table]:

@@ -63,7 +63,7 @@ def load_published(
         make_room()
         gc.collect()
     check_room(room, name, device)
-    if FAMILIES[config.family].in_transformers:
+    if FAMILIES[config.family].library_body:
         return load_by_library(folder, name, config, precision, device)
     return load_tensors(entries, name, config, precision, device)
 
@@ -133,7 +133,7 @@ def shape_in_words(shape: Any) -> str:
 def load_tensors(
     entries: dict[str, TensorEntry], name: str, config: PublishedConfig, precision: str, device: str
 ) -> PublishedModel:
-    """The checkpoint of ``entries`` in our own modules, for the families that the library has no class for."""
+    """The checkpoint of ``entries`` in our own modules, for the families that have none of the library's."""
     model = outline(config)
     check_tensors(model, entries, name)
     narrow = model.compute_parameters() if precision == "bfloat16" else set()
