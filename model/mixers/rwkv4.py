@@ -2,16 +2,16 @@
 
     s_*        = u_{t-1} + (u_t - u_{t-1}) mu_*                     token shift, one for each of k v r
     k, v, r    = W_k s_k, W_v s_v, W_r s_r
-    a_t        = e^{-w} a_{t-1} + e^{k_t} v_t                       numerator, w = exp(time_decay): fixed, one per channel
+    a_t        = e^{-w} a_{t-1} + e^{k_t} v_t                       numerator; w = exp(time_decay), fixed
     b_t        = e^{-w} b_{t-1} + e^{k_t}                           denominator
     y_t        = (a_{t-1} + e^{bonus + k_t} v_t) / (b_{t-1} + e^{bonus + k_t})        read before write
     out        = W_o (sigmoid(r_t) * y_t)
 
-Numerators, and behind them denominators, are 2 channels heads one channel wide: headdim and d_state are 1, B and C ones.
+Every channel is two heads of one number, numerators before denominators: headdim and d_state are 1, B and C are ones.
 The scan reads after it writes, so a token takes what was read at the token before it.
 
-e^k may be more or less than float32 holds. So a numerator and its denominator are divided by e^{mark}, which cancels in y.
-The mark follows from the peak, the largest logarithm of a weight in memory, and is 0 unless that lies beyond +-HIGH:
+e^k may be more or less than float32 holds. So a numerator and its denominator are divided by e^{mark}, which cancels in
+y. The mark follows from the peak, the largest logarithm of a weight in memory, and is 0 unless that lies beyond +-HIGH:
 
     peak_t     = max(peak_{t-1} - w, k_t)                           mark_t = peak_t - clamp(peak_t, -HIGH, HIGH)
 

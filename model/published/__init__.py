@@ -2,8 +2,8 @@
 
 A row is named like ``model_type`` of a checkpoint's ``config.json``. Its module says how the library's configuration
 translates into ours (``sizes``). Where transformers has the model, the body is the library's own, with two exceptions:
-the module names the class of its recurrent mixer (``MIXER``) and puts the parameters into ours (``adopted``; ``PAIR`` if
-that class returns two values). Otherwise it says which of our modules make up a layer and where their weights lie
+the module names the class of its recurrent mixer (``MIXER``) and puts the parameters into ours (``adopted``; ``PAIR``
+if that class returns two values). Otherwise it says which of our modules make up a layer and where their weights lie
 (``anatomy``).
 """
 
@@ -17,8 +17,8 @@ class Family:
     """One row: ``title`` for people, ``module`` below :mod:`model.published`, and what is assumed of its training.
 
     ``train_length``: tokens of a training sequence where the configuration does not tell; the user can change it.
-    ``in_transformers``: whether the library has a class that reads the configuration; ``own_body``: all modules are ours
-    even so.
+    ``in_transformers``: whether the library has a class that reads the configuration; ``own_body``: all modules are
+    ours even so.
     """
 
     title: str

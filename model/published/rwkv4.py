@@ -40,7 +40,7 @@ def anatomy(config: PublishedConfig) -> Anatomy:
     every = source.rescale_every if source.rescale_every > 0 else len(config.layers) + 1
 
     def normed(eps: float, layers: int = 0) -> nn.LayerNorm:
-        # The library halves the stream every so many layers. A norm sees of that only its epsilon, which grows fourfold.
+        # The library halves the stream every so many layers, of which a norm sees its epsilon grow fourfold.
         return nn.LayerNorm(width, eps * 4 ** (layers // every))
 
     parts: list[MemoryPart | BesidePart] = []

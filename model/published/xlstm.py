@@ -72,7 +72,8 @@ SINGLE = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "z_proj": "ogate_preact"}
 
 
 def _mixer_rows(config: PublishedConfig) -> Table:
-    rows: Table = {"norm.weight": "multihead_norm.weight", "norm.bias": None} | linear("o_proj", "out_proj")
+    rows: Table = {"norm.weight": "multihead_norm.weight", "norm.bias": None}
+    rows |= linear("o_proj", "out_proj")
     keys, values = config.nheads * config.d_state, config.nheads * (config.headdim - 1)
     if config.source.weight_mode == "fused":
         lengths = {"q_proj": keys, "k_proj": keys, "v_proj": values, "z_proj": values}
