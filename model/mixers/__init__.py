@@ -36,14 +36,18 @@ class Mixer:
 MIXERS: dict[str, Mixer] = {
     "mamba2": Mixer(path="model.mixers.mamba2:Mamba2", decay_per_head=True),
     "lightning": Mixer(path="model.mixers.lightning:Lightning", decay_per_head=True),
+    "retention": Mixer(path="model.mixers.retention:Retention", decay_per_head=True),
+    "mlstm": Mixer(path="model.mixers.mlstm:MLSTM", decay_per_head=True),
     "mamba": Mixer(path="model.mixers.mamba:Mamba", decay_per_head=False),
     "rg_lru": Mixer(path="model.mixers.rg_lru:RGLRU", decay_per_head=False),
+    "rwkv4": Mixer(path="model.mixers.rwkv4:RWKV4", decay_per_head=False),
     "gla": Mixer(path="model.mixers.gla:GLA", decay_per_head=False),
     "hgrn2": Mixer(path="model.mixers.hgrn2:HGRN2", decay_per_head=False),
     "rwkv6": Mixer(path="model.mixers.rwkv6:RWKV6", decay_per_head=False),
     "deltanet": Mixer(path="model.mixers.deltanet:DeltaNet", decay_per_head=True, erases=True),
     "gated_deltanet": Mixer(path="model.mixers.gated_deltanet:GatedDeltaNet", decay_per_head=True, erases=True),
     "kda": Mixer(path="model.mixers.kda:KDA", decay_per_head=False, erases=True),
+    "rwkv7": Mixer(path="model.mixers.rwkv7:RWKV7", decay_per_head=False, erases=True),
 }
 
 

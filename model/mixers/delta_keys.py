@@ -66,6 +66,6 @@ class DeltaKeys(nn.Module):
         return inputs, window
 
 
-def unit(vector: Tensor) -> Tensor:
-    """Unit length along the last axis."""
-    return vector * torch.rsqrt(vector.square().sum(-1, keepdim=True) + EPS)
+def unit(vector: Tensor, eps: float = EPS) -> Tensor:
+    """Unit length along the last axis; ``eps`` is added to the squared length."""
+    return vector * torch.rsqrt(vector.square().sum(-1, keepdim=True) + eps)

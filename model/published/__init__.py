@@ -1,9 +1,10 @@
 """The table of published families: checkpoints that others trained, read through our own scan.
 
 A row is named like ``model_type`` of a checkpoint's ``config.json``. Its module says how the library's configuration
-translates into ours (``sizes``). Where transformers has the model, the body is the library's own: the module names the
-class of its recurrent mixer (``MIXER``) and puts the parameters into ours (``adopted``; ``PAIR`` if that class returns
-two values). Otherwise it says which of our modules make up a layer and where their weights lie (``anatomy``).
+translates into ours (``sizes``). Where transformers has the model, the body is the library's own, with two exceptions:
+the module names the class of its recurrent mixer (``MIXER``) and puts the parameters into ours (``adopted``; ``PAIR``
+if that class returns two values). Otherwise it says which of our modules make up a layer and where their weights lie
+(``anatomy``).
 """
 
 from __future__ import annotations
@@ -16,13 +17,20 @@ class Family:
     """One row: ``title`` for people, ``module`` below :mod:`model.published`, and what is assumed of its training.
 
     ``train_length``: tokens of a training sequence where the configuration does not tell; the user can change it.
-    ``in_transformers``: whether the library has a class that reads the configuration.
+    ``in_transformers``: whether the library has a class that reads the configuration; ``own_body``: all modules are
+    ours even so.
     """
 
     title: str
     module: str
     train_length: int = 2048
     in_transformers: bool = True
+    own_body: bool = False
+
+    @property
+    def library_body(self) -> bool:
+        """Whether the library's modules stand around our mixers; otherwise all modules are ours."""
+        return self.in_transformers and not self.own_body
 
 
 FAMILIES: dict[str, Family] = {
@@ -45,9 +53,15 @@ FAMILIES: dict[str, Family] = {
     "lara_mini": Family(title="Lara mini", module="lara_mini", train_length=8192),
     "kimi_linear": Family(title="Kimi Linear", module="kimi_linear", train_length=4096),
     "bailing_hybrid": Family(title="Bailing hybrid", module="bailing_hybrid", train_length=4096),
+    "xlstm": Family(title="xLSTM", module="xlstm", train_length=8192, own_body=True),
+    "rwkv": Family(title="RWKV-4", module="rwkv4", train_length=1024, own_body=True),
     "gla": Family(title="GLA", module="gla", in_transformers=False),
     "hgrn2": Family(title="HGRN-2", module="hgrn2", in_transformers=False),
     "rwkv6": Family(title="RWKV-6", module="rwkv6", in_transformers=False),
+    "rwkv7": Family(title="RWKV-7", module="rwkv7", in_transformers=False),
+    "retnet": Family(title="RetNet", module="retnet", in_transformers=False),
+    "delta_net": Family(title="DeltaNet", module="delta_net", in_transformers=False),
+    "gated_deltanet": Family(title="Gated DeltaNet", module="delta_net", in_transformers=False),
 }
 
 

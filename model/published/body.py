@@ -24,6 +24,7 @@ from kernels.types import Scan
 from model.arch.lm import LanguageModel
 from model.published.attention import narrowed
 from model.published.config import PublishedConfig, sees_everything
+from model.published.lm import bent
 from model.state import LayerState, State
 
 
@@ -166,7 +167,7 @@ class LibraryModel(LanguageModel):
         scores = self.products.linear(u.to(self.head.dtype), self.head, None, words)
         if self.scale != 1:
             scores = scores * self.scale
-        return scores if self.cap is None else torch.tanh(scores / self.cap) * self.cap
+        return bent(scores, self.cap)
 
     def hidden(
         self, tokens: Tensor, state: State | None = None, scans: Sequence[Scan] | None = None

@@ -1,4 +1,4 @@
-"""What GLA, HGRN-2 and RWKV-6 share in the layout of flash-linear-attention: fields, names, the feed-forward part."""
+"""What families share in the layout of flash-linear-attention: fields, names of tensors, the feed-forward part."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def expanded(source: Any, mixer: str) -> dict[str, Any]:
 
 
 def layer(config: PublishedConfig, index: int, mixer: nn.Module, rows: Table) -> list[MemoryPart | BesidePart]:
-    """A mixer with its ``rows``, and the feed-forward part that GLA and HGRN-2 share."""
+    """A mixer with its ``rows``, and the feed-forward part that all families but RWKV have."""
     prefix = f"model.layers.{index}."
     feed = FeedForward(RMSNorm(config.d_model, config.norm_eps), config.d_model, feed_width(config.source))
     feed_rows: Table = {"norm.weight": "mlp_norm.weight"}

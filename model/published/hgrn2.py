@@ -11,7 +11,7 @@ from model.arch.layers import RMSNorm
 from model.mixers.hgrn2 import HGRN2
 from model.published.config import PublishedConfig, refuse_unless
 from model.published.fla import OUTER, filled, layer, sizes_of
-from model.published.lm import Anatomy, BesidePart, MemoryPart, Table, linear
+from model.published.lm import Anatomy, BesidePart, Made, MemoryPart, Table, linear
 
 DEFAULTS = {
     "hidden_size": 2048,
@@ -56,6 +56,8 @@ def anatomy(config: PublishedConfig) -> Anatomy:
         memory, feed = layer(config, index, HGRN2(config), rows)
         assert isinstance(memory, MemoryPart)
         bounded = config.source.use_lower_bound
-        memory.weights["mixer.lower_bound"] = ("model.lower_bounds", partial(bound_of, index)) if bounded else None
+        memory.weights["mixer.lower_bound"] = (
+            Made(("model.lower_bounds",), partial(bound_of, index)) if bounded else None
+        )
         parts += [memory, feed]
     return Anatomy(parts, RMSNorm(config.d_model, config.norm_eps), OUTER)

@@ -1,4 +1,4 @@
-"""A model that transformers has no class for, on our door: the interface of :class:`model.arch.lm.LanguageModel`."""
+"""A model whose modules are all ours, on our door: the interface of :class:`model.arch.lm.LanguageModel`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,16 @@ from model.published.config import PublishedConfig
 from model.published.parts import Stage
 from model.state import State
 
-Source = str | tuple[str, Callable[[Tensor], Tensor]] | None
-"""Where a parameter's values lie in a checkpoint: under a name, under a name and to be transformed, or zeros."""
+
+class Made(NamedTuple):
+    """A parameter that is ``change`` of what lies under ``names``."""
+
+    names: tuple[str, ...]
+    change: Callable[..., Tensor]
+
+
+Source = str | Made | None
+"""Where a parameter's values lie in a checkpoint: under a name, under names and to be transformed, or zeros."""
 
 Table = dict[str, Source]
 
@@ -66,6 +74,10 @@ class PublishedModel(LanguageModel):
         if config.tied:
             self.table.pop("lm_head", None)
 
+    def logits(self, u: Tensor, words: slice = slice(None)) -> Tensor:
+        """Scores of the next token, or of the ``words`` of the vocabulary: (..., d_model) -> (..., vocab_size)."""
+        return bent(super().logits(u, words), self.config.logit_cap)
+
     def zero_state(self, batch: int = 1) -> State:
         """An empty memory for ``batch`` sequences."""
         stages: list[Any] = list(self.blocks)
@@ -96,6 +108,11 @@ class PublishedModel(LanguageModel):
         return {"embedding.weight", "lm_head", *(f"{name}.{part}" for name in linear for part in ("weight", "bias"))}
 
 
+def bent(scores: Tensor, cap: float | None) -> Tensor:
+    """``scores`` softly held between -cap and cap; as they are without one."""
+    return scores if cap is None else torch.tanh(scores / cap) * cap
+
+
 def assemble(anatomy: Anatomy) -> tuple[list[Stage], Table]:
     """Group the parts into stages, one per memory with what follows it, and name every parameter's source."""
     groups: list[tuple[MemoryPart, list[BesidePart]]] = []
@@ -118,9 +135,9 @@ def under(prefix: str, table: Table) -> Table:
     """``table`` with every source below ``prefix``."""
 
     def below(source: Source) -> Source:
-        if source is None:
-            return None
-        return prefix + source if isinstance(source, str) else (prefix + source[0], source[1])
+        if isinstance(source, Made):
+            return source._replace(names=tuple(prefix + name for name in source.names))
+        return None if source is None else prefix + source
 
     return {name: below(source) for name, source in table.items()}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from functools import partial
@@ -29,7 +29,7 @@ from model.published.attention import bound_attention
 from model.published.body import LibraryModel, replace_mixers
 from model.published.config import PublishedConfig
 from model.published.files import TensorEntry, tensors_in
-from model.published.lm import PublishedModel, Source
+from model.published.lm import Made, PublishedModel, Source
 from model.published.room import check_room, room_of
 
 IGNORED = ("rotary_emb.inv_freq",)
@@ -51,7 +51,9 @@ def count_parameters(config: PublishedConfig) -> int:
         with torch.device("meta"):
             library = AutoModelForCausalLM.from_config(deepcopy(config.source))
         return sum(parameter.numel() for parameter in library.parameters())
-    return sum(parameter.numel() for parameter in outline(config).parameters())
+    model = outline(config)
+    stored = {name for name, source in model.table.items() if source is not None}  # others stay as they are made
+    return sum(parameter.numel() for name, parameter in model.named_parameters() if name in stored)
 
 
 def load_published(
@@ -73,7 +75,7 @@ def load_published(
         make_room()
         gc.collect()
     check_room(room, name, device)
-    if FAMILIES[config.family].in_transformers:
+    if FAMILIES[config.family].library_body:
         return load_by_library(folder, name, config, precision, device)
     return load_tensors(entries, name, config, precision, device)
 
@@ -144,27 +146,29 @@ def shape_in_words(shape: Any) -> str:
 def load_tensors(
     entries: dict[str, TensorEntry], name: str, config: PublishedConfig, precision: str, device: str
 ) -> PublishedModel:
-    """The checkpoint of ``entries`` in our own modules, for the families that the library has no class for."""
+    """The checkpoint of ``entries`` in our own modules, for the families that have none of the library's."""
     model = outline(config)
     check_tensors(model, entries, name)
     narrow = model.compute_parameters() if precision == "bfloat16" else set()
     with ExitStack() as stack:
         opened: dict[Path, Any] = {}
+
+        def stored(theirs: str) -> Tensor:
+            file = entries[theirs].file
+            try:
+                if file not in opened:
+                    opened[file] = stack.enter_context(safe_open(file, "pt", device=device))
+                tensor: Tensor = opened[file].get_tensor(theirs)
+            except (OSError, SafetensorError) as error:
+                raise UserError("checkpoints.bad_weights", name=name) from error
+            return tensor
+
         for parameter, source in model.table.items():
-            tensor = torch.zeros(shape_of(model, parameter))
-            if source is not None:
-                theirs, change = (source, None) if isinstance(source, str) else source
-                entry = entries[theirs]
-                try:
-                    if entry.file not in opened:
-                        opened[entry.file] = stack.enter_context(safe_open(entry.file, "pt", device=device))
-                    tensor = opened[entry.file].get_tensor(theirs)
-                except (OSError, SafetensorError) as error:
-                    raise UserError("checkpoints.bad_weights", name=name) from error
-                tensor = tensor if change is None else change(tensor)
-            if tensor.shape != shape_of(model, parameter):
-                shapes = {"found": shape_in_words(tensor.shape), "wanted": shape_in_words(shape_of(model, parameter))}
-                raise UserError("published.wrong_shape", name=name, tensor=_name(source), **shapes)
+            wanted = shape_of(model, parameter)
+            tensor = made_of(source, [stored(theirs) for theirs in names_of(source)], wanted, name)
+            if tensor.shape != wanted:
+                shapes = {"found": shape_in_words(tensor.shape), "wanted": shape_in_words(wanted)}
+                raise UserError("published.wrong_shape", name=name, tensor=names_of(source)[0], **shapes)
             dtype = torch.bfloat16 if parameter in narrow else torch.float32
             place(model, parameter, tensor.to(device, dtype).contiguous())
     return model
@@ -172,7 +176,7 @@ def load_tensors(
 
 def check_tensors(model: PublishedModel, entries: dict[str, TensorEntry], name: str) -> None:
     """UserError unless the checkpoint has every tensor that ``model`` needs, and no other."""
-    wanted = {_name(source) for source in model.table.values() if source is not None}
+    wanted = {theirs for source in model.table.values() for theirs in names_of(source)}
     missing = sorted(wanted - entries.keys())
     if missing:
         raise UserError("published.missing_tensor", name=name, tensor=missing[0])
@@ -182,9 +186,21 @@ def check_tensors(model: PublishedModel, entries: dict[str, TensorEntry], name: 
         raise UserError("published.foreign_tensor", name=name, tensor=foreign[0])
 
 
-def _name(source: Source) -> str:
-    assert source is not None
-    return source if isinstance(source, str) else source[0]
+def made_of(source: Source, found: Sequence[Tensor], wanted: torch.Size, name: str) -> Tensor:
+    """The values of a parameter from the tensors of its ``source``; UserError if these do not fit each other."""
+    if not isinstance(source, Made):
+        return found[0] if found else torch.zeros(wanted)
+    try:
+        return source.change(*found)
+    except (RuntimeError, IndexError) as error:
+        raise UserError("checkpoints.bad_weights", name=name) from error
+
+
+def names_of(source: Source) -> tuple[str, ...]:
+    """The tensors of a checkpoint that a parameter is made of."""
+    if isinstance(source, Made):
+        return source.names
+    return () if source is None else (source,)
 
 
 def shape_of(model: nn.Module, parameter: str) -> torch.Size:

@@ -118,6 +118,29 @@ def minimax(**choices: Any) -> Any:
     return MiniMaxForCausalLM(MiniMaxConfig(**sizes | {"layer_types": kinds} | scaled | choices))
 
 
+def xlstm(**choices: Any) -> Any:
+    """Drawn here: the library starts gates so closed that the normaliser never counts, and fails on fused weights."""
+    from transformers import xLSTMConfig, xLSTMForCausalLM
+
+    sizes = {"hidden_size": 128, "num_hidden_layers": 2, "num_heads": 4, "vocab_size": VOCAB, "chunk_size": 32}
+    with torch.device("meta"):
+        model = xLSTMForCausalLM(xLSTMConfig(**sizes | {"output_logit_soft_cap": 8.0} | choices))
+    model = model.to_empty(device="cpu")
+    for name, parameter in model.named_parameters():
+        if "gate_preact.bias" in name:
+            parameter.data.uniform_(-2, 5)
+        else:
+            parameter.data.normal_(1, 0.1) if parameter.ndim == 1 else parameter.data.normal_(std=128**-0.5)
+    return model
+
+
+def rwkv(**choices: Any) -> Any:
+    from transformers import RwkvConfig, RwkvForCausalLM
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 5, "intermediate_size": 48, "vocab_size": VOCAB}
+    return RwkvForCausalLM(RwkvConfig(**sizes | choices))
+
+
 def saved_as(kind: str, **choices: Any) -> Any:
     """A model of the library's class for ``kind``."""
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -179,6 +202,10 @@ TINY: dict[str, Callable[[], Any]] = {
         "kimi_linear", **KDA | {"num_experts": 4, "num_experts_per_token": 2, "moe_intermediate_size": 24}
     ),
     "bailing_hybrid": lambda: saved_as("bailing_hybrid", **KDA | EXPERTS | {"n_group": 1, "topk_group": 1}),
+    "xlstm": xlstm,
+    "xlstm with fused weights": lambda: xlstm(weight_mode="fused", gate_soft_cap=4.0, chunk_size=16),
+    "rwkv": rwkv,
+    "rwkv halved on the way": lambda: rwkv(rescale_every=2, tie_word_embeddings=True),
     "minimax": minimax,
     "minimax with a window": lambda: minimax(sliding_window=20),
 }
@@ -197,6 +224,9 @@ def save(model: Any, folder: Path) -> Path:
     """Write weights, configuration and a tokenizer as the library does, and return ``folder``."""
     from transformers import PreTrainedTokenizerFast
 
+    if hasattr(model, "rwkv"):  # which halved weights in place when it was read with
+        model.train().rwkv._rescale_layers()
+        model.eval()
     model.save_pretrained(folder)
     tokenizer = train_tokenizer([tiny_text(4000)], VOCAB)
     PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)

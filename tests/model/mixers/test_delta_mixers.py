@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -17,7 +19,9 @@ from model.errors import UserError
 from model.interventions.mitigations import MITIGATIONS, check_fits
 from model.mixers import MIXERS
 
-NAMES = ("deltanet", "gated_deltanet", "kda")
+WITH_KEYS = ("deltanet", "gated_deltanet", "kda")
+"""The mixers that erase at the key that they write at."""
+NAMES = (*WITH_KEYS, "rwkv7")
 SEQLEN = 150
 
 
@@ -27,7 +31,10 @@ def config_of(name: str) -> ModelConfig:
 
 def mixer_of(name: str):  # type: ignore[no-untyped-def]
     torch.manual_seed(0)
-    return MIXERS[name].make(config_of(name)).double().requires_grad_(False)
+    mixer = MIXERS[name].make(config_of(name)).double().requires_grad_(False)
+    for parameter in mixer.parameters():  # many are 0 or 1 before training, which would hide a mistake
+        parameter.add_(0.1 * torch.randn_like(parameter))
+    return mixer
 
 
 def written(name: str, mixer, u: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
@@ -69,11 +76,42 @@ def written(name: str, mixer, u: Tensor) -> Tensor:  # type: ignore[no-untyped-d
     return torch.stack(out)
 
 
+def written_rwkv7(mixer, u: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
+    """The same for RWKV-7, whose decay and erasing act beside each other on the state before."""
+    config, weights = mixer.config, dict(mixer.named_parameters())
+    heads = config.nheads
+    before, out = torch.zeros_like(u[0]), []
+    S = torch.zeros(heads, config.headdim, config.d_state, dtype=u.dtype)
+    for token in u:
+        r_in, w_in, k_in, v_in, a_in, g_in = (token + (before - token) * mu for mu in weights["shift"])
+        before = token
+        r, k, v = (weights[f"{n}_proj.weight"] @ s for n, s in (("r", r_in), ("k", k_in), ("v", v_in)))
+        low = weights["decay.2.weight"] @ torch.tanh(weights["decay.0.weight"] @ w_in) + weights["decay.2.bias"]
+        d = torch.exp(-math.exp(-0.5) * torch.sigmoid(low))
+        eta = torch.sigmoid(weights["erase.1.weight"] @ weights["erase.0.weight"] @ a_in + weights["erase.1.bias"])
+        gate = weights["gate.2.weight"] @ torch.sigmoid(weights["gate.0.weight"] @ g_in)
+        kappa = (weights["xi"] * k).view(heads, -1)
+        kappa = kappa / kappa.norm(dim=-1, keepdim=True)
+        k = k * (1 + (eta - 1) * weights["alpha"])
+        r, d, eta, k, v = (part.view(heads, -1) for part in (r, d, eta, k, v))
+        reads = []
+        for h in range(heads):
+            transition = torch.diag(d[h]) - torch.outer(kappa[h], eta[h] * kappa[h])
+            S[h] = S[h] @ transition + torch.outer(v[h], k[h])
+            y = S[h] @ r[h]
+            y = (y - y.mean()) / torch.sqrt(y.var(correction=0) + config.d_state * config.norm_eps)
+            reads.append(y)
+        y = torch.cat(reads) * weights["norm.weight"] + weights["norm.bias"]
+        y = y + torch.cat([(r[h] * weights["rho"][h] * k[h]).sum() * v[h] for h in range(heads)])
+        out.append(weights["o_proj.weight"] @ (y * gate))
+    return torch.stack(out)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_the_papers_recurrence_in_one_piece_and_in_three(name: str) -> None:
     mixer = mixer_of(name)
     u = torch.randn(SEQLEN, 12, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    truth = written(name, mixer, u)
+    truth = written_rwkv7(mixer, u) if name == "rwkv7" else written(name, mixer, u)
     whole, _ = mixer(u[None], mixer.zero_state(1), scan)
     torch.testing.assert_close(whole[0], truth, rtol=0, atol=1e-10)
     state, pieces = mixer.zero_state(1), []
