@@ -22,6 +22,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from kernels.triton import boundaries, diagonal, selective
+from kernels.triton.low_rank import backward as low_rank_backward
+from kernels.triton.low_rank import forward as low_rank
+from kernels.triton.low_rank import solve as low_rank_solve
 from kernels.triton.scalar_decay import (
     backward as scalar_decay_backward,
 )
@@ -37,7 +40,7 @@ from kernels.triton.vector_decay import forward as vector_decay
 ARCHITECTURES = (80, 90, 100)
 INTEGERS = {"seqlen", "nchunks", "nheads", "ngroups", "first", "splits", "past", "whole", "rest", "left", "width"}
 FLOATS = {"decay", "insertion"}
-HALF = {"x", "B", "C", "dx"}
+HALF = {"x", "B", "C", "dx", "b", "reader", "values", "keys", "erasing", "seen"}
 """Tensors that come in the dtype of the products; every other pointer is to float32."""
 
 SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
@@ -97,7 +100,7 @@ def builds() -> list[Build]:
         Build("window_sums", scalar_window.window_sums, {"ELEMENTS": elements, "SLICE": part}, 4),
         Build("token_norms", scalar_decay.token_norms, {"CHUNK": 64}, 4),
     ]
-    return found + other_builds()
+    return found + other_builds() + low_rank_builds()
 
 
 def other_builds() -> list[Build]:
@@ -129,6 +132,35 @@ def other_builds() -> list[Build]:
         Build("diagonal_carry", diagonal.diagonal_carry, {"WIDTH": 128}, 4),
         Build("vector_norms", vector_decay.vector_norms, tile, 4),
         Build("vector_decay_gradients", backward.vector_decay_gradients, tile, 8),
+    ]
+    return found
+
+
+def low_rank_builds() -> list[Build]:
+    """What a scan of a Gated DeltaNet with heads of 128 by 128 launches."""
+    found = []
+    for products in "bf16", "tf32x3":
+        size = {"HEADDIM": 128, "D_STATE": 128, "CHUNK": 64}
+        warps, deep = scalar_decay.launch(products)["num_warps"], {"DEPTH": scalar_decay.depth(products)}
+        score = {"D_STATE": 128, "CHUNK": 64, "PRODUCTS": products} | deep
+        tile = size | {"CHANNELS": 1, "PRODUCTS": products}
+        rows, blocks = {"ROWS": low_rank.carrying(products, 128)["ROWS"]}, {"BLOCK": vector_decay.BLOCK}
+        found.append(Build(f"low_rank_scores {products}", low_rank_solve.low_rank_scores, score, warps))
+        for reverse in False, True:
+            name, way = f"{'backward ' if reverse else ''}{products}", {"REVERSE": reverse}
+            wide = frozenset({"values", "erasing"} if reverse else ())
+            solve, carry, read = tile | deep | blocks | way, tile | rows | way | {"GIVEN": reverse}, tile | deep | way
+            found += [
+                Build(f"low_rank_solve {name}", low_rank_solve.low_rank_solve, solve, warps, wide | {"erasing"}),
+                Build(f"low_rank_carry {name}", low_rank.low_rank_carry, carry, 8, wide - {"erasing"}),
+                Build(f"low_rank_read {name}", low_rank.low_rank_read, read, warps, wide),
+            ]
+        keys = size | deep | {"PRODUCTS": products, "WRITTEN": True, "SELF": True, "MORE_SELF": False}
+        found.append(Build(f"low_rank_keys {products}", low_rank_backward.low_rank_key_gradients, keys, 8))
+    norms = size | {"CHANNELS": 1}
+    found += [
+        Build("low_rank_norms", low_rank.low_rank_norms, norms, 8),
+        Build("low_rank_decays", low_rank_backward.low_rank_decay_gradients, size | {"DEPTH": 32}, 4),
     ]
     return found
 

@@ -22,6 +22,7 @@ pytest.importorskip("triton")
 CHECKS = {
     *("scalar_forward", "scalar_mitigated", "scalar_windowed", "scalar_backward"),
     *("vector_forward", "vector_backward"),
+    *("low_rank_forward", "low_rank_backward"),
     *("selective_forward", "diagonal_forward"),
 }
 ARCHITECTURES = (80, 90, 100)
