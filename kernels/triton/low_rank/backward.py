@@ -27,7 +27,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.triton.low_rank.forward import carrying, forward, low_rank_carry, low_rank_read, rounded_like, tiles
+from kernels.triton.low_rank.forward import forward, low_rank_carry, low_rank_read, rounded_like, slices, tiles
 from kernels.triton.low_rank.solve import SIZES, fading, low_rank_solve
 from kernels.triton.scalar_decay.forward import depth, launch
 from kernels.triton.tiles import LOG2_E, causal, dot, products_of, rows_of, running_decay
@@ -39,8 +39,8 @@ from kernels.types import LowRank, ScanInputs
 def low_rank_key_gradients(  # type: ignore[no-untyped-def]
     mine, own, values, keys, more_values, more_keys, log_decay, states, gradient, balance, ends,
     seqlen, nchunks, nheads,
-    HEADDIM: tl.constexpr, D_STATE: tl.constexpr, DEPTH: tl.constexpr, CHUNK: tl.constexpr, PRODUCTS: tl.constexpr,
-    WRITTEN: tl.constexpr, SELF: tl.constexpr, MORE_SELF: tl.constexpr,
+    HEADDIM: tl.constexpr, D_STATE: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr,
+    PRODUCTS: tl.constexpr, WRITTEN: tl.constexpr, SELF: tl.constexpr, MORE_SELF: tl.constexpr,
 ):  # fmt: skip
     """``gradient`` of the key ``mine``, which goes with the value ``own``, of one chunk and head, one decay per head.
 
@@ -49,7 +49,7 @@ def low_rank_key_gradients(  # type: ignore[no-untyped-def]
     own. ``balance``: what decay up to the token acts on, less what decay after it does; ``ends``: decay to the end.
     """
     chunk, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    token, row, column = tl.arange(0, CHUNK), tl.arange(0, HEADDIM), tl.arange(0, DEPTH)
+    token, row, column = tl.arange(0, CHUNK), tl.arange(0, ROWS), tl.arange(0, DEPTH)
     count = seqlen - chunk * CHUNK
     inside = token < count
     by_head = (batch.to(tl.int64) * seqlen + chunk * CHUNK) * nheads + head
@@ -61,13 +61,20 @@ def low_rank_key_gradients(  # type: ignore[no-untyped-def]
     if WRITTEN:
         weights = tl.trans(weights)
     by_row, stride = by_head * HEADDIM, nheads * HEADDIM
-    own_tile = rows_of(own + by_row, token, stride, count, HEADDIM)
-    value = rows_of(values + by_row, token, stride, count, HEADDIM)
-    pairs = dot(own_tile, tl.trans(value), PRODUCTS) * weights
-    itself = tl.sum(own_tile * value, axis=1)[:, None]
-    value = rows_of(more_values + by_row, token, stride, count, HEADDIM)
-    more_pairs = dot(own_tile, tl.trans(value), PRODUCTS) * weights
-    more_itself = tl.sum(own_tile * value, axis=1)[:, None]
+    pairs = tl.zeros([CHUNK, CHUNK], tl.float32)
+    more_pairs = tl.zeros([CHUNK, CHUNK], tl.float32)
+    itself = tl.zeros([CHUNK], tl.float32)
+    more_itself = tl.zeros([CHUNK], tl.float32)
+    for first in range(0, HEADDIM, ROWS):
+        own_tile = rows_of(own + by_row + first, token, stride, count, ROWS)
+        value = rows_of(values + by_row + first, token, stride, count, ROWS)
+        more_value = rows_of(more_values + by_row + first, token, stride, count, ROWS)
+        pairs += dot(own_tile, tl.trans(value), PRODUCTS)
+        more_pairs += dot(own_tile, tl.trans(more_value), PRODUCTS)
+        itself += tl.sum(own_tile * value, axis=1)
+        more_itself += tl.sum(own_tile * more_value, axis=1)
+    pairs *= weights
+    more_pairs *= weights
 
     # 2. Depth by depth: the keys that were met, and the state.
     fade = fading(log_decay + by_head, nheads, count, CHUNK, 1, not WRITTEN)
@@ -81,14 +88,18 @@ def low_rank_key_gradients(  # type: ignore[no-untyped-def]
         more_key = rows_of(more_keys + place, token, nheads * D_STATE, count, DEPTH)
         key_of_mine = rows_of(mine + place, token, nheads * D_STATE, count, DEPTH)
         met = dot(pairs, key, PRODUCTS) + dot(more_pairs, more_key, PRODUCTS)
-        end = dot(own_tile, tl.load(states), PRODUCTS) * fade
+        end = tl.zeros([CHUNK, DEPTH], tl.float32)
+        for first in range(0, HEADDIM, ROWS):
+            own_tile = rows_of(own + by_row + first, token, stride, count, ROWS)
+            end += dot(own_tile, tl.load(states + first * D_STATE), PRODUCTS)
+        end *= fade
         among += tl.sum(met * key_of_mine, axis=1)
         beyond += tl.sum(end * key_of_mine, axis=1)
         met += end
         if SELF:
-            met += itself * key
+            met += itself[:, None] * key
         if MORE_SELF:
-            met += more_itself * more_key
+            met += more_itself[:, None] * more_key
         out = gradient + place + token[:, None] * (nheads * D_STATE) + column[None, :]
         tl.store(out, met, mask=inside[:, None])
         place += DEPTH
@@ -155,7 +166,7 @@ class LowRankDecay(torch.autograd.Function):
         sizes = (x.shape[1], nchunks, nheads)
         products = products_of(x)
         tile = tiles(x, d_state, channels, chunk)
-        grid, how, deep = (nchunks, nheads, batch), launch(products), {"DEPTH": min(depth(products), d_state)}
+        grid, how, deep = (nchunks, nheads, batch), launch(products), {"DEPTH": min(depth(products), headdim, d_state)}
         dy = torch.zeros_like(x, dtype=states.dtype) if dy is None else dy.contiguous()
 
         # 1. The scan backwards.
@@ -164,16 +175,16 @@ class LowRankDecay(torch.autograd.Function):
             dy, b, log_decay, a_b, C_b, dr, seen, totals, totals, *sizes,
             **tile, **deep, BLOCK=BLOCK, REVERSE=True, **how,
         )  # fmt: skip
-        carry = carrying(products, headdim)
+        carried, read = slices(products, headdim)
         dstates = torch.empty_like(states)
         incoming = dstates if given is None else given.contiguous()
-        low_rank_carry[headdim // carry["ROWS"], nheads, batch](
+        low_rank_carry[headdim // carried, nheads, batch](
             incoming, dy, C, dr, a, seen, log_decay, totals, dstates, *[dstates] * 3, *sizes,
-            **tile, **carry, REVERSE=True, GIVEN=given is not None,
+            **tile, ROWS=carried, REVERSE=True, GIVEN=given is not None, num_warps=8, num_stages=1,
         )  # fmt: skip
         dx = torch.empty_like(x)
-        low_rank_read[grid](
-            dy, dr, B, log_decay, dstates, C_B, a_B, dx, *sizes, **tile, **deep, REVERSE=True, **how
+        low_rank_read[nchunks * (headdim // read), nheads, batch](
+            dy, dr, B, log_decay, dstates, C_B, a_B, dx, *sizes, **tile, **deep, ROWS=read, REVERSE=True, **how
         )  # fmt: skip
 
         # 2. The keys: what each goes with, what it has met, and where.
@@ -188,7 +199,7 @@ class LowRankDecay(torch.autograd.Function):
             (b, u, (*written_to, log_decay, dstates), ends[1], db, (True, False)),
         )):  # fmt: skip
             low_rank_key_gradients[grid](
-                key, own, *met, gradient, balance[index], ends_of, *sizes, **size, PRODUCTS=products,
+                key, own, *met, gradient, balance[index], ends_of, *sizes, **size, ROWS=read, PRODUCTS=products,
                 WRITTEN=index > 1, SELF=selves[0], MORE_SELF=selves[1], num_warps=8, num_stages=1,
             )  # fmt: skip
         dlog_decay = torch.empty_like(log_decay)

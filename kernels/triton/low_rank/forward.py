@@ -88,23 +88,25 @@ def low_rank_carry(  # type: ignore[no-untyped-def]
 def low_rank_read(  # type: ignore[no-untyped-def]
     values, erased, keys, log_decay, states, at_B, at_b, out,
     seqlen, nchunks, nheads,
-    HEADDIM: tl.constexpr, D_STATE: tl.constexpr, DEPTH: tl.constexpr, CHUNK: tl.constexpr, CHANNELS: tl.constexpr,
-    PRODUCTS: tl.constexpr, REVERSE: tl.constexpr,
+    HEADDIM: tl.constexpr, D_STATE: tl.constexpr, DEPTH: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr,
+    CHANNELS: tl.constexpr, PRODUCTS: tl.constexpr, REVERSE: tl.constexpr,
 ):  # fmt: skip
     """``y`` from ``values`` x and ``erased`` u, which C (``keys``) reads ``at_B`` and ``at_b``, and from the start.
 
     REVERSE: ``dx`` from dy and T^T du, which have met B (``keys``) through C and a, and from the gradient at the end.
     """
-    chunk, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    place, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    parts: tl.constexpr = HEADDIM // ROWS
     width: tl.constexpr = 1 if CHANNELS == 1 else DEPTH
-    token, row, column = tl.arange(0, CHUNK), tl.arange(0, HEADDIM), tl.arange(0, DEPTH)
+    chunk, first = place // parts, place % parts * ROWS
+    token, row, column = tl.arange(0, CHUNK), tl.arange(0, ROWS), tl.arange(0, DEPTH)
     count = seqlen - chunk * CHUNK
     by_head = (batch.to(tl.int64) * seqlen + chunk * CHUNK) * nheads + head
     boundary = (batch.to(tl.int64) * (nchunks + 1) + (chunk + 1 if REVERSE else chunk)) * nheads + head
-    states += boundary * (HEADDIM * D_STATE) + row[:, None] * D_STATE + column[None, :]
+    states += (boundary * HEADDIM + first + row[:, None]) * D_STATE + column[None, :]
     keys += by_head * D_STATE
     log_decay += by_head * CHANNELS
-    read = tl.zeros([CHUNK, HEADDIM], tl.float32)
+    read = tl.zeros([CHUNK, ROWS], tl.float32)
     for _ in range(0, D_STATE, DEPTH):
         weight = fading(log_decay, nheads * CHANNELS, count, CHUNK, width, not REVERSE)
         key = rows_of(keys, token, nheads * D_STATE, count, DEPTH) * weight
@@ -117,9 +119,9 @@ def low_rank_read(  # type: ignore[no-untyped-def]
     by_B, by_b = earlier_scores(at_B, at, CHUNK, False), earlier_scores(at_b, at, CHUNK, REVERSE)
     if REVERSE:
         by_B, by_b = tl.trans(by_B), tl.trans(by_b)
-    by_row, stride = by_head * HEADDIM, nheads * HEADDIM
-    read += dot(by_B, rows_of(values + by_row, token, stride, count, HEADDIM), PRODUCTS)
-    read += dot(by_b, rows_of(erased + by_row, token, stride, count, HEADDIM), PRODUCTS)
+    by_row, stride = by_head * HEADDIM + first, nheads * HEADDIM
+    read += dot(by_B, rows_of(values + by_row, token, stride, count, ROWS), PRODUCTS)
+    read += dot(by_b, rows_of(erased + by_row, token, stride, count, ROWS), PRODUCTS)
     tl.store(out + by_row + token[:, None] * stride + row[None, :], read, mask=(token < count)[:, None])
 
 
@@ -156,9 +158,10 @@ def supports(inputs: ScanInputs) -> bool:
     )
 
 
-def carrying(products: str, headdim: int) -> dict[str, int]:
-    """Rows of a state that one program carries along the chunks, and its warps: float32 in three parts takes fewer."""
-    return {"ROWS": min(16 if products == "tf32x3" else 32, headdim), "num_warps": 8, "num_stages": 1}
+def slices(products: str, headdim: int) -> tuple[int, int]:
+    """Rows of a state that a program carries, and that one reads: float32 in three parts has registers for fewer."""
+    carried, read = (16, 32) if products == "tf32x3" else (32, 64)
+    return min(carried, headdim), min(read, headdim)
 
 
 def tiles(x: Tensor, d_state: int, channels: int, chunk: int) -> dict[str, int | str]:
@@ -174,9 +177,10 @@ def rounded_like(x: Tensor) -> torch.dtype:
 
 
 def forward(inputs: ScanInputs, initial: Tensor, chunk: int, token_norms: bool) -> tuple[Tensor, ...]:
-    """y, boundary states, token norms, the six tensors of telemetry; then log2 decay over every chunk, u, and
+    """y, boundary states, token norms, the six tensors of telemetry; then log2 decay over every chunk, u, and scores.
 
-    Every key of ``inputs`` is given for every head.
+    Every key of ``inputs`` is given for every head. The scores (4, batch, nchunks, nheads, chunk, chunk) are those of a
+    at B and at b, then of C at B and at b.
     """
     x, B, C, log_decay, a, b = inputs.tensors
     batch, seqlen, nheads, headdim = x.shape
@@ -185,7 +189,7 @@ def forward(inputs: ScanInputs, initial: Tensor, chunk: int, token_norms: bool) 
     sizes = (seqlen, nchunks, nheads)
     tile = tiles(x, d_state, channels, chunk)
     products = products_of(x)
-    grid, how, deep = (nchunks, nheads, batch), launch(products), {"DEPTH": min(depth(products), d_state)}
+    grid, how, deep = (nchunks, nheads, batch), launch(products), {"DEPTH": min(depth(products), headdim, d_state)}
 
     a_B, a_b, C_B, C_b = scores = initial.new_empty(4, batch, nchunks, nheads, chunk, chunk)
     for reader, at_B, at_b in ((a, a_B, a_b), (C, C_B, C_b)):
@@ -200,18 +204,18 @@ def forward(inputs: ScanInputs, initial: Tensor, chunk: int, token_norms: bool) 
         **tile, **deep, BLOCK=BLOCK, REVERSE=False, **how,
     )  # fmt: skip
 
-    carry = carrying(products, headdim)
-    parts = headdim // carry["ROWS"]
+    carried, read = slices(products, headdim)
+    parts = headdim // carried
     states = initial.new_empty(batch, nchunks + 1, nheads, headdim, d_state)
     squares, sums, largest = states.new_empty(3, batch, nchunks + 1, nheads, parts)
     low_rank_carry[parts, nheads, batch](
         initial, x, B, u, b, seen, log_decay, totals, states, squares, sums, largest, *sizes,
-        **tile, **carry, REVERSE=False, GIVEN=False,
+        **tile, ROWS=carried, REVERSE=False, GIVEN=False, num_warps=8, num_stages=1,
     )  # fmt: skip
 
     y = initial.new_empty(x.shape)
-    low_rank_read[grid](
-        x, u, C, log_decay, states, C_B, C_b, y, *sizes, **tile, **deep, REVERSE=False, **how
+    low_rank_read[nchunks * (headdim // read), nheads, batch](
+        x, u, C, log_decay, states, C_B, C_b, y, *sizes, **tile, **deep, ROWS=read, REVERSE=False, **how
     )  # fmt: skip
     norms = initial.new_empty(x.shape[:3] if token_norms else 0)
     if token_norms:
