@@ -31,6 +31,7 @@ KERNELS = ("triton", "chunked")
 FAMILIES = {
     "scalar_decay": ("kernels.triton.scalar_decay.scan", "scalar_decay_scan"),
     "vector_decay": ("kernels.triton.vector_decay.scan", "vector_decay_scan"),
+    "low_rank": ("kernels.triton.low_rank.scan", "low_rank_scan"),
     "selective": ("kernels.triton.selective", "selective_scan"),
     "diagonal": ("kernels.triton.diagonal", "diagonal_scan"),
 }

@@ -22,6 +22,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from kernels.triton import boundaries, diagonal, selective
+from kernels.triton.low_rank import backward as low_rank_backward
+from kernels.triton.low_rank import forward as low_rank
+from kernels.triton.low_rank import solve as low_rank_solve
 from kernels.triton.scalar_decay import (
     backward as scalar_decay_backward,
 )
@@ -37,22 +40,33 @@ from kernels.triton.vector_decay import forward as vector_decay
 ARCHITECTURES = (80, 90, 100)
 INTEGERS = {"seqlen", "nchunks", "nheads", "ngroups", "first", "splits", "past", "whole", "rest", "left", "width"}
 FLOATS = {"decay", "insertion"}
-HALF = {"x", "B", "C", "dx"}
+HALF = {"x", "B", "C", "dx", "b", "reader", "values", "keys", "erasing", "seen", "mine", "gradient"}
 """Tensors that come in the dtype of the products; every other pointer is to float32."""
 
 SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
-SPILL_LIMIT = {"bf16": {80: 640, 90: 0, 100: 64}, "tf32x3": {80: 4400, 90: 576, 100: 128}}
-"""Bytes of stack per thread. Ampere's products read operands through registers, and those of float32 do not fit."""
+SPILL_LIMIT = {
+    "bf16": {80: 640, 90: 0, 100: 64},
+    "tf32x3": {80: 4400, 90: 576, 100: 128},
+    "tf32x3 by registers": {80: 7168, 90: 2048, 100: 3072},
+}
+"""Bytes of stack per thread. Ampere's products read operands through registers, and those of float32 do not fit.
+
+Nor do they anywhere where a factor is made in registers and not read from memory: an inverse, a state.
+"""
 
 
 class Build(NamedTuple):
-    """A kernel with its constants and its warps; ``wide``: tensors that are float32 although their name is in HALF."""
+    """A kernel with its constants and its warps; ``wide``: tensors that are float32 although their name is in HALF.
+
+    ``spills``: its row in SPILL_LIMIT, if that is not the one of its products.
+    """
 
     name: str
     kernel: Any
     constants: dict[str, Any]
     warps: int
     wide: frozenset[str] = frozenset()
+    spills: str = ""
 
 
 def builds() -> list[Build]:
@@ -97,7 +111,7 @@ def builds() -> list[Build]:
         Build("window_sums", scalar_window.window_sums, {"ELEMENTS": elements, "SLICE": part}, 4),
         Build("token_norms", scalar_decay.token_norms, {"CHUNK": 64}, 4),
     ]
-    return found + other_builds()
+    return found + other_builds() + low_rank_builds()
 
 
 def other_builds() -> list[Build]:
@@ -133,6 +147,42 @@ def other_builds() -> list[Build]:
     return found
 
 
+def low_rank_builds() -> list[Build]:
+    """What a scan of a Gated DeltaNet with heads of 128 by 128 launches."""
+    found = []
+    for products in "bf16", "tf32x3":
+        size = {"HEADDIM": 128, "D_STATE": 128, "CHUNK": 64}
+        warps, deep = scalar_decay.launch(products)["num_warps"], {"DEPTH": scalar_decay.depth(products)}
+        score = {"D_STATE": 128, "CHUNK": 64, "PRODUCTS": products} | deep
+        tile = size | {"CHANNELS": 1, "PRODUCTS": products}
+        carried, read_rows = ({"ROWS": rows} for rows in low_rank.slices(products, 128))
+        blocks = {"BLOCK": vector_decay.BLOCK}
+        found.append(Build(f"low_rank_scores {products}", low_rank_solve.low_rank_scores, score, warps))
+        spills = "tf32x3 by registers" if products == "tf32x3" else ""
+        for reverse in False, True:
+            name, way = f"{'backward ' if reverse else ''}{products}", {"REVERSE": reverse}
+            wide = frozenset({"values"} if reverse else ())
+            solve, carry, read = (
+                tile | deep | blocks | way,
+                tile | carried | way | {"GIVEN": reverse},
+                tile | deep | way,
+            )
+            solver, carrier, reader = low_rank_solve.low_rank_solve, low_rank.low_rank_carry, low_rank.low_rank_read
+            found += [
+                Build(f"low_rank_solve {name}", solver, solve, warps, wide | {"erasing"}, spills),
+                Build(f"low_rank_carry {name}", carrier, carry, 8, wide, spills),
+                Build(f"low_rank_read {name}", reader, read | read_rows, warps, wide),
+            ]
+        keys = size | deep | read_rows | {"PRODUCTS": products, "WRITTEN": True, "SELF": True, "MORE_SELF": False}
+        found.append(Build(f"low_rank_keys {products}", low_rank_backward.low_rank_key_gradients, keys, 8, wide))
+    norms = size | {"CHANNELS": 1}
+    found += [
+        Build("low_rank_norms", low_rank.low_rank_norms, norms, 8),
+        Build("low_rank_decays", low_rank_backward.low_rank_decay_gradients, size | {"DEPTH": 32}, 4),
+    ]
+    return found
+
+
 def compiled(build: Build, architecture: int) -> dict[str, Any]:
     """Compile and read the resources off the machine code: registers and stack per thread, shared bytes per program."""
     products = "*fp32" if build.constants.get("PRODUCTS") == "tf32x3" or "diagonal" in build.name else "*bf16"
@@ -151,7 +201,7 @@ def compiled(build: Build, architecture: int) -> dict[str, Any]:
     binary = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
     registers, stack = resources(binary.asm["cubin"])
     shared = binary.metadata.shared
-    spill = SPILL_LIMIT[build.constants.get("PRODUCTS", "bf16")][architecture]
+    spill = SPILL_LIMIT[build.spills or build.constants.get("PRODUCTS", "bf16")][architecture]
     fits = stack <= spill and registers <= 255 and shared <= SHARED_LIMIT[architecture]
     found = {"registers": registers, "stack": stack, "shared": shared, "fits": fits}
     return {"kernel": build.name, "architecture": architecture, **found}

@@ -19,11 +19,12 @@ from torch import Tensor
 
 from kernels.reference import reference_boundary_clipped_scan, reference_scan, reference_windowed_scan
 from kernels.triton.diagonal import diagonal_scan
+from kernels.triton.low_rank.scan import low_rank_scan
 from kernels.triton.scalar_decay.scan import scalar_decay_scan
 from kernels.triton.scalar_decay.window import scalar_window_scan
 from kernels.triton.selective import selective_scan
 from kernels.triton.vector_decay.scan import vector_decay_scan
-from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
+from kernels.types import CHUNK, LowRank, Memory, ScanInputs, ScanOutput
 
 TOLERANCE = {torch.float32: 4e-6, torch.float16: 2e-3, torch.bfloat16: 2e-2}
 """Of the largest element, by the dtype of the products."""
@@ -141,11 +142,20 @@ def scalar_forward(shape: Shape) -> Iterator[Compared]:
     ours = scalar_decay_scan(*case, True, chunk=shape.chunk)
     yield from compare_outputs(ours, truth, tolerance)
     yield from compare_decay(ours, case, shape.chunk)
-    half = shape.seqlen // 2
+    yield from compare_pieces(partial(scalar_decay_scan, chunk=shape.chunk), case, truth, tolerance)
+
+
+def compare_pieces(
+    scan: Callable[[ScanInputs, Memory], ScanOutput], case: Case, truth: ScanOutput, tolerance: float
+) -> Iterator[Compared]:
+    """The same in two pieces, where there are two tokens."""
+    seqlen = case.inputs.x.shape[1]
+    half = seqlen // 2
     if half:
-        first = scalar_decay_scan(case.inputs.segment(0, half), case.memory, chunk=shape.chunk)
-        second = scalar_decay_scan(case.inputs.segment(half, shape.seqlen), first.memory, chunk=shape.chunk)
+        first = scan(case.inputs.segment(0, half), case.memory)
+        second = scan(case.inputs.segment(half, seqlen), first.memory)
         yield compare("y in two pieces", torch.cat([first.y, second.y], dim=1), truth.y, tolerance)
+        yield compare("memory after two pieces", second.memory.state, truth.memory.state, tolerance)
 
 
 def compare_decay(ours: ScanOutput, case: Case, chunk: int) -> Iterator[Compared]:
@@ -252,6 +262,39 @@ def scalar_backward(shape: Shape) -> Iterator[Compared]:
     yield from compare_gradients(multiplied, changed, case, tolerance)
 
 
+def low_rank_case(shape: Shape) -> Case:
+    """Like :func:`scalar_case` with the pair of a delta rule: unit keys, erased and overshot, written back in part.
+
+    One head does not decay but for the reset; in the second half every other token has the same key.
+    """
+    case, random = scalar_case(shape), normal(shape, seed=3)
+    case.inputs.log_decay[..., 0, :].clamp_(max=-1000).add_(1000)
+    key = torch.nn.functional.normalize(random(shape.seqlen, shape.ngroups, shape.d_state), dim=-1)
+    key[:, shape.seqlen // 2 :: 2] = key[:, shape.seqlen // 2, None]
+    strength = 2 * random(shape.seqlen, shape.nheads, 1).sigmoid()
+    erased = -strength * key.repeat_interleave(shape.nheads // shape.ngroups, dim=2)
+    back = key * random(shape.seqlen, 1, shape.d_state).sigmoid()
+    pair = LowRank(erased.to(shape.dtype), back.to(shape.dtype))
+    B = torch.nn.functional.normalize(case.inputs.B.float(), dim=-1).to(shape.dtype)
+    return case._replace(inputs=case.inputs._replace(B=B, low_rank=pair))
+
+
+def low_rank_forward(shape: Shape) -> Iterator[Compared]:
+    """The scan with norms at every token, from a memory, in one piece and in two."""
+    case, scan = low_rank_case(shape), partial(low_rank_scan, chunk=shape.chunk)
+    truth = reference_scan(*case.in_float64(), chunk=shape.chunk)
+    ours = scan(*case, True)
+    yield from compare_outputs(ours, truth, TOLERANCE[shape.dtype])
+    yield from compare_decay(ours, case, shape.chunk)
+    yield from compare_pieces(scan, case, truth, TOLERANCE[shape.dtype])
+
+
+def low_rank_backward(shape: Shape) -> Iterator[Compared]:
+    """Gradients, those of the pair among them."""
+    scan, reference = partial(low_rank_scan, chunk=shape.chunk), partial(reference_scan, chunk=shape.chunk)
+    yield from compare_gradients(scan, reference, low_rank_case(shape), 2 * TOLERANCE[shape.dtype])
+
+
 def selective_case(shape: Shape, per_state: bool) -> Case:
     """Channels one wide: a decay per channel and state, or states of one number."""
     channels = shape.nheads * shape.headdim // 4
@@ -299,6 +342,8 @@ CHECKS: dict[str, Callable[[Shape], Iterator[Compared]]] = {
     "scalar_backward": scalar_backward,
     "vector_forward": vector_forward,
     "vector_backward": vector_backward,
+    "low_rank_forward": low_rank_forward,
+    "low_rank_backward": low_rank_backward,
     "selective_forward": selective_forward,
     "diagonal_forward": diagonal_forward,
 }

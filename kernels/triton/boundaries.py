@@ -102,6 +102,11 @@ def carry_states(
         ELEMENTS=elements, SLICE=part, CHANNELS=totals.shape[-1], CLIP=limit is not None,
         num_warps=8 if part > SLICE else 4 if part > 128 else 1,
     )  # fmt: skip
+    return statistics(squares, sums, largest, elements)
+
+
+def statistics(squares: Tensor, sums: Tensor, largest: Tensor, elements: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Norm, mean, standard deviation and largest of ``elements`` numbers, from sums over their slices (..., slices)."""
     squared, mean = squares.sum(-1), sums.sum(-1) / elements
     std = (squared / elements - mean.square()).clamp_min(0).sqrt()
     return squared.sqrt(), mean, std, largest.amax(-1)

@@ -22,6 +22,7 @@ pytest.importorskip("triton")
 CHECKS = {
     *("scalar_forward", "scalar_mitigated", "scalar_windowed", "scalar_backward"),
     *("vector_forward", "vector_backward"),
+    *("low_rank_forward", "low_rank_backward"),
     *("selective_forward", "diagonal_forward"),
 }
 ARCHITECTURES = (80, 90, 100)
@@ -63,7 +64,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[object, R
 def test_every_kernel_compiles_within_its_limits(architecture: int, running: dict[object, Running]) -> None:
     code, lines, errors = running[architecture].result()
     assert code == 0, [line for line in lines if not line["fits"]] or errors
-    assert len(lines) == 40 and all(line["fits"] for line in lines)
+    assert len(lines) == 58 and all(line["fits"] for line in lines)
 
 
 def test_every_kernel_is_the_reference_at_awkward_shapes(running: dict[object, Running]) -> None:
@@ -187,6 +188,21 @@ def test_a_window_runs_on_triton_and_falls_back_to_the_same() -> None:
         "    torch.testing.assert_close(ours.y, truth.y, rtol=1e-4, atol=1e-4)\n"
         "    again = dispatch.windowed(case.inputs, truth.memory, window, norms, kernel='triton')\n"
         "    assert again.telemetry is None and again.y.isfinite().all()\n"  # a memory stays with who made it
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=ONE_THREAD | {"TRITON_INTERPRET": "1"}, check=True)
+
+
+def test_a_delta_rule_runs_on_triton() -> None:
+    script = (
+        "import torch\n"
+        "from kernels import dispatch\n"
+        "from kernels.bench.checks import Shape, low_rank_case\n"
+        "from kernels.cpu.chunked import chunked_scan\n"
+        "case = low_rank_case(Shape(seqlen=150, headdim=16, d_state=16, ngroups=2))\n"
+        "truth, ours = chunked_scan(*case, True), dispatch.scan(*case, True, kernel='triton')\n"
+        "assert truth.telemetry is None and ours.telemetry is not None\n"
+        "for name in ('y', 'boundary_states', 'token_norms'):\n"
+        "    torch.testing.assert_close(getattr(ours, name), getattr(truth, name), rtol=1e-4, atol=1e-4)\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=ONE_THREAD | {"TRITON_INTERPRET": "1"}, check=True)
 
