@@ -68,7 +68,12 @@ def fading(  # type: ignore[no-untyped-def]
 ):
     """Decay from the chunk's start up to and with every token, or else from after it to the end: (CHUNK, WIDTH)."""
     token = tl.arange(0, CHUNK)
-    if FROM_START:
+    if WIDTH == 1:  # a running sum along a column of width one does not compile in Triton 3.6
+        first = 0 if FROM_START else 1
+        inside = (token + first < count) & (token + first < CHUNK)
+        decay = tl.load(log_decay + (token + first) * stride, mask=inside, other=0.0) * LOG2_E
+        sums = tl.cumsum(decay, axis=0, reverse=not FROM_START)[:, None]
+    elif FROM_START:
         sums = tl.cumsum(rows_of(log_decay, token, stride, count, WIDTH) * LOG2_E, axis=0)
     else:
         sums = decay_after(log_decay, token, CHUNK - 1, stride, count, WIDTH)
