@@ -4,12 +4,14 @@
     beta_t      = sigmoid(W_b u)                   write strength, one per head; OLMo: twice that
     log alpha_t = -exp(A_log) softplus(W_a u + bias)
     h_t         = alpha_t h_{t-1} (I - beta_t k_t k_t^T) + beta_t v_t k_t^T
-    out         = W_o (rmsnorm(h_t q_t) * silu(W_z u))
+    out         = W_o (rmsnorm(h_t q_t) * silu(W_z u))        or with a sigmoid
 
 What the decayed memory holds at the key is erased before the value is written there.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +26,16 @@ from model.state import LayerState
 
 
 class GatedDeltaNet(nn.Module):
-    """One mixer: nheads heads of values, ngroups of keys. ``strongest`` is the largest beta, 1 or 2."""
+    """One mixer: nheads heads of values, ngroups of keys. ``strongest`` is the largest beta, 1 or 2.
 
-    def __init__(self, config: ModelConfig, *, strongest: float = 1.0) -> None:
+    ``gate`` bends what the output is multiplied by.
+    """
+
+    def __init__(
+        self, config: ModelConfig, *, strongest: float = 1.0, gate: Callable[[Tensor], Tensor] = F.silu
+    ) -> None:
         super().__init__()
+        self.gate = gate
         self.config = config
         self.strongest = strongest
         self.keys = DeltaKeys(config, config.ngroups)
@@ -48,5 +56,5 @@ class GatedDeltaNet(nn.Module):
         step = F.softplus(self.a_proj(u).to(sums) + self.dt_bias)
         inputs, window = self.keys(u, state.window, beta, -(step * self.A_log.exp())[..., None])
         output = scan(inputs, state.memory)
-        gated = self.norm(output.y).flatten(-2) * F.silu(self.z_proj(u).to(sums))
+        gated = self.norm(output.y).flatten(-2) * self.gate(self.z_proj(u).to(sums))
         return self.o_proj(gated).to(u.dtype), LayerState(output.memory, window)

@@ -49,6 +49,7 @@ FAMILIES: dict[str, Family] = {
     "qwen3_next": Family(title="Qwen3-Next", module="qwen3_next", train_length=32768),
     "qwen3_5_text": Family(title="Qwen3.5", module="gated_deltanet", train_length=32768),
     "qwen3_5_moe_text": Family(title="Qwen3.5 MoE", module="qwen3_5_moe", train_length=32768),
+    "qwen4_exp_text": Family(title="Qwen4-Exp", module="qwen4_exp", train_length=32768),
     "olmo_hybrid": Family(title="OLMo Hybrid", module="olmo_hybrid", train_length=8192),
     "lara_mini": Family(title="Lara mini", module="lara_mini", train_length=8192),
     "kimi_linear": Family(title="Kimi Linear", module="kimi_linear", train_length=4096),
@@ -67,6 +68,9 @@ FAMILIES: dict[str, Family] = {
 
 WITHOUT_STATE = ("lfm2", "lfm2_moe", "lfm3", "zaya")
 """Kinds whose layers are short convolutions and attention: there is no recurrent state that could be looked at."""
+
+WITHOUT_HEAD = ("glm5_next", "glm5_next_text")
+"""Kinds with a recurrent state of which the library has no causal language model for text."""
 
 
 def titles() -> str:

@@ -3,8 +3,8 @@
 Embedding, norms, attention, experts and feed-forward parts stay the modules that transformers built and loaded. In the
 place of a recurrent mixer stands :class:`Through`, which finds its memory and its scan in the cache object that the
 library hands to every layer of one call. So nothing inside a model is changed for a reading, several sessions share one
-model, and the state passes in and out of a call as a value: recurrent memories in one LayerState each, the keys and
-values of all attention layers in ``rest`` of the first.
+model, and the state passes in and out of a call as a value: recurrent memories in one LayerState each, and what layers
+of the library keep, such as keys and values, in ``rest`` of the first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from transformers.cache_utils import CacheLayerMixin, DynamicCache, DynamicSlidingWindowLayer
+from transformers.cache_utils import CacheLayerMixin, DynamicCache, DynamicIndexedLayer, DynamicSlidingWindowLayer
 
 from kernels.cpu.products import Products
 from kernels.dispatch import scan as kernel_scan
@@ -43,9 +43,9 @@ class Part(NamedTuple):
 class Session(DynamicCache):
     """What one call carries through the library's layers: ``state`` and ``scans`` of the mixers, keys and values.
 
-    ``rest``, as :meth:`kept` gives it, is how many tokens were read (batch, 1), and for every attention layer its keys
-    and values (batch, heads, kept, head_dim); it is (batch, 1) alone before the first token. ``part`` says what of the
-    model takes part in the call.
+    ``rest``, as :meth:`kept` gives it, is how many tokens were read (batch, 1), and what every layer of the cache
+    holds, as :func:`held` lists it; it is (batch, 1) alone before the first token. ``part`` says what of the model
+    takes part in the call.
     """
 
     def __init__(
@@ -60,10 +60,9 @@ class Session(DynamicCache):
         self.state, self.scans, self.part = list(state), scans, part
         self.read = rest[0]
         self.attention = [layer for layer in self.layers if isinstance(layer, CacheLayerMixin)]
-        pairs = zip(rest[1::2], rest[2::2], strict=True)
-        for layer, (keys, values) in zip(self.attention, pairs, strict=False):
-            if keys.ndim == 4:
-                fill(layer, keys, values, int(self.read[0, 0]))
+        given = iter(rest[1:])
+        for layer in self.layers if len(rest) > 1 else ():
+            fill(layer, [next(given) for _ in held(layer)], int(self.read[0, 0]))
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Tokens read before this call, whichever layer asks."""
@@ -88,22 +87,50 @@ class Session(DynamicCache):
         """The ``rest`` after ``seqlen`` tokens more: of keys and values what the next token can see."""
         absent = self.read.new_zeros(len(self.read), 0, dtype=torch.float32)
         found = [self.read + seqlen]
-        layers: list[Any] = self.attention
-        for layer in layers:
-            pair = (layer.keys, layer.values) if layer.is_initialized else (absent, absent)
-            if self.part.window is not None and layer.is_initialized:
-                first = max(0, layer.keys.shape[-2] - self.part.window + 1)
-                pair = layer.keys[:, :, first:], layer.values[:, :, first:]
-            found += [tensor.float() for tensor in pair]
+        for layer in self.layers:
+            tensors, seen = held(layer), slice(None)
+            keys = tensors[0] if isinstance(layer, CacheLayerMixin) else None
+            if self.part.window is not None and keys is not None:
+                seen = slice(max(0, keys.shape[-2] - self.part.window + 1), None)
+            for tensor in tensors:
+                lasting = absent if tensor is None else tensor[..., seen, :]
+                found.append(lasting.float() if lasting.is_floating_point() else lasting)
         return tuple(found)
 
 
-def fill(layer: Any, keys: Tensor, values: Tensor, read: int) -> None:
-    """Put ``keys`` and ``values`` into a layer of the library's cache that holds none."""
+def held(layer: Any) -> list[Tensor | None]:
+    """What a layer of the library's cache holds beside a memory of ours, (batch, ...) each; None for what is empty.
+
+    Keys and values (batch, heads, kept, head_dim), and the keys of an indexer (batch, kept, head_dim) where one selects
+    what attention sees; or the windows of convolutions that the library has beside those of a mixer.
+    """
+    if isinstance(layer, CacheLayerMixin):
+        found: list[Tensor | None] = [layer.keys, layer.values] if layer.is_initialized else [None, None]
+        return [*found, layer.indexer_keys] if isinstance(layer, DynamicIndexedLayer) else found
+    return [layer.conv_states[place] for place in range(1, getattr(layer, "number_of_states", 1))]
+
+
+def fill(layer: Any, tensors: Sequence[Tensor], read: int) -> None:
+    """Put ``tensors``, as :func:`held` lists them, into a layer of the library's cache that holds none."""
+    if not isinstance(layer, CacheLayerMixin):
+        for place, window in enumerate(tensors, 1):
+            if window.numel():
+                layer.lazy_initialization(window, state_idx=place)
+                layer.conv_states[place] = window.clone()  # which the library changes in place
+                layer.has_previous_state[place] = True
+        return
+    keys, values, *indexer = tensors
+    if not keys.numel():
+        return
     layer.lazy_initialization(keys, values)
     layer.keys, layer.values = keys, values
     if isinstance(layer, DynamicSlidingWindowLayer):
         layer.cumulative_length = read
+    if isinstance(layer, DynamicIndexedLayer):
+        layer.lazy_initialization_indexer(indexer[0])
+        layer.indexer_keys = indexer[0]
+        lasting = torch.arange(read - keys.shape[-2], read, device=keys.device)
+        layer.indexer_position_ids = lasting.expand(3, len(keys), -1)
 
 
 class Through(nn.Module):
@@ -182,14 +209,14 @@ class LibraryModel(LanguageModel):
             self.wrapped.config,
             [first._replace(rest=own), *others],
             scans,
-            [rest[0], *(tensor.to(dtype) for tensor in rest[1:])],
+            [rest[0], *(tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in rest[1:])],
             self.part,
         )
         seqlen = tokens.shape[1]
         positions = {}
         if self.takes_positions:
-            start = session.get_seq_length()
-            positions["position_ids"] = torch.arange(start, start + seqlen, device=tokens.device)[None]
+            read = torch.arange(seqlen, device=tokens.device) + session.get_seq_length()
+            positions["position_ids"] = read.expand(len(tokens), -1)
         output = self.wrapped.base_model(input_ids=tokens, cache=session, use_cache=False, **positions)
         after = session.state
         after[0] = after[0]._replace(rest=(*after[0].rest, *session.kept(seqlen)))

@@ -13,7 +13,7 @@ from typing import Any
 
 from model.config import ModelConfig
 from model.errors import UserError
-from model.published import FAMILIES, WITHOUT_STATE, titles
+from model.published import FAMILIES, WITHOUT_HEAD, WITHOUT_STATE, titles
 
 COMPUTED = {"layer", "d_state", "d_conv", "expand", "headdim", "ngroups", "dt_rank", "dt_limit", "norm_before_gate"}
 COMPUTED |= {"bias", "conv_bias", "rmsnorm"}
@@ -86,6 +86,8 @@ def family_of(values: Mapping[str, Any], name: str) -> str:
     found = values.get("model_type") or original_values(values).get("model_type")
     if found in WITHOUT_STATE:
         raise UserError("published.no_state", name=name, kind=str(found))
+    if found in WITHOUT_HEAD:
+        raise UserError("published.no_head", name=name, kind=str(found))
     if found not in FAMILIES:
         if values.get("auto_map"):
             raise UserError("published.remote_code", name=name)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from model.mixers.gated_deltanet import GatedDeltaNet
 from model.published import adopt
 from model.published.config import PublishedConfig
 from model.published.fields import kept, outer, recurrent, refuse_all_but_silu
 
+Gate = Callable[[Tensor], Tensor]
 MIXER = "Qwen3_5GatedDeltaNet"
 
 
@@ -32,19 +35,19 @@ def sizes(source: Any) -> dict[str, Any]:
     }
 
 
-def core(config: PublishedConfig, theirs: Any, norm: Any, *, strongest: float = 1.0) -> Any:
+def core(config: PublishedConfig, theirs: Any, norm: Any, *, strongest: float = 1.0, gate: Gate = F.silu) -> Any:
     """Our mixer with what all layouts have in common: convolution, decay and the norm before the gate."""
     with torch.device("meta"):
-        ours: Any = GatedDeltaNet(config, strongest=strongest)
+        ours: Any = GatedDeltaNet(config, strongest=strongest, gate=gate)
     ours.keys.conv_weight, ours.keys.conv_bias = adopt.taps(theirs.conv1d)
     ours.dt_bias, ours.A_log = adopt.own(theirs.dt_bias), adopt.own(theirs.A_log)
     ours.norm = adopt.norm(norm.weight, norm.variance_epsilon)
     return ours
 
 
-def adopted(config: PublishedConfig, theirs: Any) -> nn.Module:
+def adopted(config: PublishedConfig, theirs: Any, gate: Gate = F.silu) -> nn.Module:
     """Our mixer with the parameters of the library's."""
-    ours = core(config, theirs, theirs.norm)
+    ours = core(config, theirs, theirs.norm, gate=gate)
     ours.keys.proj = adopt.linear(theirs.in_proj_qkv)
     for name in ("z", "b", "a"):
         setattr(ours, f"{name}_proj", adopt.linear(getattr(theirs, f"in_proj_{name}")))

@@ -180,7 +180,7 @@ def check_tensors(model: PublishedModel, entries: dict[str, TensorEntry], name: 
     missing = sorted(wanted - entries.keys())
     if missing:
         raise UserError("published.missing_tensor", name=name, tensor=missing[0])
-    tied = {"lm_head.weight"} if model.config.tied else set()
+    tied = {"lm_head.weight", "head.weight"} if model.config.tied else set()
     foreign = sorted(entry for entry in entries.keys() - wanted - tied if not entry.endswith(IGNORED))
     if foreign:
         raise UserError("published.foreign_tensor", name=name, tensor=foreign[0])

@@ -154,6 +154,10 @@ EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 
 DELTA = WIDE | HEADS | {"layer_types": KINDS, "pad_token_id": 0, "eos_token_id": 2}
 SHARED = EXPERTS | {"shared_expert_intermediate_size": 16}
 QWEN = DELTA | GDN | {"head_dim": 8}
+STREAMS = {"hc_count": 2, "hc_lowrank": 6, "initializer_range": 0.15}
+INDEXER = {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 8}
+INDEXER |= {"indexer_compress_ratio": 4}
+NGRAMS = {"ple_layer_ids": [1, 3], "heads_per_ngram": 2, "ngram_vocab_size_base": 200, "split_ngram_parts": 1}
 LATENT = {"kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8}
 KDA = DELTA | LATENT | {"linear_head_dim": 8, "linear_num_heads": 4, "num_key_value_heads": 4}
 
@@ -192,6 +196,10 @@ TINY: dict[str, Callable[[], Any]] = {
     ),
     "qwen3_5_moe_text": lambda: saved_as(
         "qwen3_5_moe_text", **QWEN | EXPERTS | {"shared_expert_intermediate_size": 16}
+    ),
+    "qwen4_exp_text": lambda: saved_as("qwen4_exp_text", **QWEN | SHARED | STREAMS | INDEXER),
+    "qwen4_exp_text with n-grams": lambda: saved_as(
+        "qwen4_exp_text", **QWEN | SHARED | STREAMS | INDEXER | NGRAMS | {"output_gate_type": "sigmoid"}
     ),
     "olmo_hybrid": lambda: saved_as("olmo_hybrid", **DELTA | GDN | {"linear_num_key_heads": 4}),
     "olmo_hybrid with plain strength": lambda: saved_as(

@@ -119,6 +119,7 @@ def test_code_of_a_checkpoint_is_never_run(copy: Path) -> None:
         ({"num_hidden_layers": 2}, "published.foreign_tensor"),
         ({"state_size": 16}, "published.wrong_shape"),
         ({"model_type": "lfm2"}, "published.no_state"),
+        ({"model_type": "glm5_next_text"}, "published.no_head"),
     ],
 )
 def test_a_configuration_that_does_not_fit(copy: Path, values: dict[str, Any], key: str) -> None:

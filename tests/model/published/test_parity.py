@@ -132,10 +132,12 @@ def test_reading_changes_neither_model_nor_state(pair: Pair) -> None:
 def test_what_attention_keeps_is_what_the_configuration_says(pair: Pair) -> None:
     config = pair.ours.config
     with torch.inference_mode():
-        _, state = pair.ours(TOKENS[:1])
-    held = numbers_beside(state) - numbers_beside(pair.ours.zero_state())
-    seen = TOKENS.shape[1] if config.kept_tokens is None else max(0, config.kept_tokens - 1)
-    assert held == config.kept_per_token * seen
+        _, before = pair.ours(TOKENS[:1, :100])
+        _, state = pair.ours(TOKENS[:1, 100:], before)
+    grown = numbers_beside(state) - numbers_beside(before)
+    assert grown == (config.kept_per_token * (TOKENS.shape[1] - 100) if config.kept_tokens is None else 0)
+    if config.kept_tokens:
+        assert numbers_beside(state) == config.kept_per_token * (config.kept_tokens - 1)
 
 
 def numbers_beside(state: State) -> int:
@@ -149,4 +151,6 @@ def test_bfloat16_rounds_products_and_keeps_states(pair: Pair, tmp_path) -> None
     with torch.inference_mode():
         rounded, state = load_published(folder, "tiny", config, "bfloat16")(TOKENS)
     assert all(layer.memory.state.dtype == torch.float32 for layer in state)
-    assert (rounded.float() - pair.expected).square().mean() < 1e-2 * pair.expected.square().mean()
+    # Rounding changes which tokens an indexer selects: the library's own bfloat16 is 4.7e-2 away.
+    allowed = 6e-2 if config.family == "qwen4_exp_text" else 1e-2
+    assert (rounded.float() - pair.expected).square().mean() < allowed * pair.expected.square().mean()

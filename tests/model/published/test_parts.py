@@ -32,7 +32,7 @@ TOKENS = torch.randint(0, VOCAB, (2, 90), generator=torch.Generator().manual_see
 TEXT = tiny_text(700, seed=3)
 HYBRIDS = [
     *("bamba", "falcon_h1", "granitemoehybrid", "nemotron_h", "zamba2", "jamba", "zamba", "minimax", "recurrent_gemma"),
-    *("qwen3_next", "qwen3_5_text", "olmo_hybrid", "lara_mini", "kimi_linear", "bailing_hybrid"),
+    *("qwen3_next", "qwen3_5_text", "olmo_hybrid", "lara_mini", "kimi_linear", "bailing_hybrid", "qwen4_exp_text"),
 ]
 
 
