@@ -19,6 +19,7 @@ from model.reading.reference import reference_of
 from tests.support.homes import forget_models
 from tests.support.published import random_model, save
 from viz.app.language import plain
+from viz.app.navigation import PAGES
 from viz.jobs import registry as jobs
 
 ROOT = Path(__file__).parents[3]
@@ -182,11 +183,11 @@ def test_every_page_opens_with_a_published_model(
     name = str(folders[kind])
     registry.add_folder(name)
     app = page().selectbox(key="model").select(name).run()
-    for file in sorted((ROOT / "viz" / "app_pages").glob("*.py")):
-        app.switch_page(f"viz/app_pages/{file.name}").run()
-        assert not app.exception, file.name
-        assert message("app.unexpected") not in [error.value for error in app.error], file.name
-        if file.stem == "lab":
+    for folder in PAGES:
+        app.switch_page(f"viz/pages/{folder}/page.py").run()
+        assert not app.exception, folder
+        assert message("app.unexpected") not in [error.value for error in app.error], folder
+        if folder == "lab":
             assert "only reading" in said(app)
 
 
