@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ class Pair(NamedTuple):
     ours: PublishedModel
     theirs: Any
     expected: Tensor
+    settled: Tensor
+    """bool [batch, tokens]: where no selection of tokens is a tie that rounding decides."""
 
 
 @pytest.fixture(scope="module", params=list(TINY))
@@ -36,13 +39,28 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with torch.inference_mode():
         expected = theirs(TOKENS, use_cache=False).logits
     assert expected.abs().max() > 1
-    return Pair(load_published(folder, "tiny", config), theirs, expected)
+    return Pair(load_published(folder, "tiny", config), theirs, expected, settled(theirs, expected))
+
+
+def settled(theirs: Any, expected: Tensor) -> Tensor:
+    """Where the library's own logits stay when its weights move by a millionth: an indexer selects by rank."""
+    kept = torch.ones(TOKENS.shape, dtype=torch.bool)
+    if theirs.config.model_type == "qwen4_exp_text":
+        for seed in range(4):
+            moved = copy.deepcopy(theirs)
+            draw = torch.Generator().manual_seed(seed)
+            with torch.inference_mode():
+                for parameter in moved.parameters():
+                    parameter.mul_(1 + 1e-6 * torch.randn(parameter.shape, generator=draw))
+                kept &= (moved(TOKENS, use_cache=False).logits - expected).abs().amax(-1) < LOGITS["atol"]
+    assert kept.float().mean() > 0.9
+    return kept
 
 
 def test_logits_in_one_piece(pair: Pair) -> None:
     with torch.inference_mode():
         logits, _ = pair.ours(TOKENS)
-    torch.testing.assert_close(logits, pair.expected, **LOGITS)
+    torch.testing.assert_close(logits[pair.settled], pair.expected[pair.settled], **LOGITS)
 
 
 def test_logits_in_uneven_pieces(pair: Pair) -> None:
@@ -53,7 +71,8 @@ def test_logits_in_uneven_pieces(pair: Pair) -> None:
             logits, state = pair.ours(piece, state)
             found.append(logits)
             state = unflatten_state(flatten_state(state))  # as a run that is resumed
-    torch.testing.assert_close(torch.cat(found, dim=1), pair.expected, **LOGITS)
+    logits = torch.cat(found, dim=1)
+    torch.testing.assert_close(logits[pair.settled], pair.expected[pair.settled], **LOGITS)
 
 
 @pytest.mark.parametrize("loudness", [1.0, 30.0])
