@@ -16,12 +16,13 @@ from model.cli.passkey import passkey
 from model.cli.read import read
 from model.cli.serve import serve
 from model.cli.train import post_train, train
+from model.cli.verify import verify
 from model.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
 
 
-for command in (read, download, explore, train, post_train, parts, passkey, evidence, bench, serve):
+for command in (read, download, explore, verify, train, post_train, parts, passkey, evidence, bench, serve):
     app.command()(command)
 app.add_typer(models_app, name="models")
 

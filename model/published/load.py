@@ -82,9 +82,22 @@ def load_published(
 
 def load_by_library(folder: Path, name: str, config: PublishedConfig, precision: str, device: str) -> LibraryModel:
     """The library's model in ``folder`` with our mixers in the place of its own."""
+    family = import_module(f"model.published.{FAMILIES[config.family].module}")
+    library = read_library(folder, name, config, precision)
+    if library.get_output_embeddings().bias is not None:
+        raise UserError("published.foreign_tensor", name=name, tensor="lm_head.bias")
+    replace_mixers(library, family.MIXER, partial(family.adopted, config), pair=getattr(family, "PAIR", False))
+    bound_attention(library)
+    return LibraryModel(config, library.to(device), scale=config.logit_scale, cap=config.logit_cap)
+
+
+def read_library(folder: Path, name: str, config: PublishedConfig, precision: str = "float32") -> Any:
+    """The library's own model in ``folder``, in evaluation mode on the CPU, as it is.
+
+    UserError if its tensors are not those of its configuration, or are damaged.
+    """
     logging.disable_progress_bar()
     logging.set_verbosity_error()  # what does not fit is said below, in one sentence
-    family = import_module(f"model.published.{FAMILIES[config.family].module}")
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -101,12 +114,7 @@ def load_by_library(folder: Path, name: str, config: PublishedConfig, precision:
         raise UserError("checkpoints.bad_weights", name=name) from error
     library, found = loaded
     refuse_misfits(found, name)
-    if library.get_output_embeddings().bias is not None:
-        raise UserError("published.foreign_tensor", name=name, tensor="lm_head.bias")
-    library = library.requires_grad_(False).eval()
-    replace_mixers(library, family.MIXER, partial(family.adopted, config), pair=getattr(family, "PAIR", False))
-    bound_attention(library)
-    return LibraryModel(config, library.to(device), scale=config.logit_scale, cap=config.logit_cap)
+    return library.requires_grad_(False).eval()
 
 
 def renamed(entries: dict[str, TensorEntry]) -> dict[str, str] | None:

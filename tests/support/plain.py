@@ -5,9 +5,12 @@ Nothing is shared with the modules under test: no scan, no carried state, no tab
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -74,6 +77,16 @@ def weights(kind: str) -> Weights:
 
 
 LAYER_NORMED = ("rwkv6", "rwkv7")
+
+
+def save(kind: str, folder: Path) -> Path:
+    """A tiny random checkpoint of ``kind`` as flash-linear-attention saves it, without a tokenizer, in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(config(kind)))
+    save_file(weights(kind), folder / "model.safetensors")
+    return folder
+
+
 MLP = {"mlp.gate_proj.weight": (48, WIDTH), "mlp.up_proj.weight": (48, WIDTH), "mlp.down_proj.weight": (WIDTH, 48)}
 NORMS = {"attn_norm.weight": (WIDTH,), "mlp_norm.weight": (WIDTH,)}
 LAYER: dict[str, dict[str, tuple[int, ...]]] = {

@@ -23,8 +23,7 @@ TOKENS = torch.randint(0, plain.VOCAB, (2, 90), generator=torch.Generator().manu
 @pytest.mark.parametrize("kind", list(plain.CONFIGS))
 def test_flash_linear_attention_equals_the_plain_recurrence(kind: str, tmp_path: Path) -> None:
     named = plain.weights(kind)
-    (tmp_path / "config.json").write_text(json.dumps(plain.config(kind)))
-    save_file(named, tmp_path / "model.safetensors")
+    plain.save(kind, tmp_path)
     expected, states = plain.read(kind, named, TOKENS)
     ours = load_published(tmp_path, kind, read_published(tmp_path, kind))
     one_rate = kind in ("retnet", "delta_net", "gated_deltanet")
