@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.documents.document import read_path
+from model.documents.token_ids import read_token_ids
 from model.experiment import Strategy
 from model.reading.prepare import Options, prepare
 from model.reading.runner import Progress, run
@@ -29,6 +30,7 @@ def read(
     attention_window: int | None = None,
     off: Sequence[str] = (),
     tokenizer: Tokenizer | None = None,
+    token_ids: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Recording:
     """Read the document at ``path`` with ``model`` and return its recording, a folder below ``out``.
@@ -37,12 +39,13 @@ def read(
     :data:`model.MITIGATIONS` to strengths; ``source`` is the recording whose final state "carried" starts from.
     ``attention_window`` is how many tokens attention of a hybrid sees at most, 0 for all, None for its training length;
     ``off`` names parts that are switched off, as "layer:3" or "attention".
-    ``tokenizer``, of the library tokenizers, replaces that of the model; it must use the model's vocabulary. The same
+    ``tokenizer``, of the library tokenizers, replaces that of the model; it must use the model's vocabulary.
+    ``token_ids`` says that the file holds ids of tokens (:mod:`model.documents.token_ids`). The same
     experiment is read once: a second call returns what is there, and continues what was interrupted.
     UserError, with one sentence, for whatever does not fit.
     """
     prepared = prepare(
-        read_path(path, allow_blank=True),
+        read_token_ids(path) if token_ids else read_path(path, allow_blank=True),
         model,
         Strategy.of(initial_state, mitigations, seed=seed),
         Options(token_norms=token_norms, attention_window=attention_window, off=tuple(off)),

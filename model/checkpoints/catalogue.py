@@ -22,6 +22,7 @@ from kernels.cpu.heap import keep_freed_memory
 from model.checkpoints.card import ModelCard, home
 from model.config import PRESETS, ModelConfig
 from model.errors import UserError
+from model.mixers import MIXERS
 from model.published.config import PublishedConfig
 from model.published.registry import find, known
 
@@ -80,9 +81,13 @@ def read_config(file: Path) -> ModelConfig:
     """Parse a ``config.json``; UserError if it is not a ModelConfig."""
     try:
         values: dict[str, Any] = json.loads(file.read_text("utf-8"))
-        return ModelConfig(**{**values, "layers": tuple(values["layers"])})
+        config = ModelConfig(**{**values, "layers": tuple(values["layers"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError("checkpoints.bad_config", name=file.parent.name) from error
+    unknown = [layer for layer in config.layers if layer not in MIXERS]
+    if unknown:
+        raise UserError("checkpoints.unknown_mixer", name=file.parent.name, mixer=unknown[0], known=", ".join(MIXERS))
+    return config
 
 
 @lru_cache(maxsize=2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typer
 
 from model.cli.bench import bench
+from model.cli.convert import convert
 from model.cli.evidence import evidence
 from model.cli.models import download, explore, models_app
 from model.cli.parts import parts
@@ -22,7 +23,7 @@ from model.errors import UserError
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
 
 
-for command in (read, download, explore, verify, train, post_train, parts, passkey, evidence, bench, serve):
+for command in (read, download, explore, verify, convert, train, post_train, parts, passkey, evidence, bench, serve):
     app.command()(command)
 app.add_typer(models_app, name="models")
 

@@ -14,6 +14,8 @@ from model.checkpoints.catalogue import DEVICE
 from model.cli.options import set_threads
 from model.diagnostics.summary import verdict
 from model.documents.document import read_path
+from model.documents.token_ids import read_token_ids
+from model.errors import UserError
 from model.experiment import Strategy, parse_mitigations, parse_window
 from model.messages import message
 from model.published.cost import notes
@@ -34,13 +36,19 @@ REPORTED = (
 
 
 def read(
-    file: Annotated[Path, typer.Argument(help="The document: txt, md, log, csv, html, pdf or docx.")],
+    file: Annotated[Path | None, typer.Argument(help="The document: txt, md, log, csv, html, pdf or docx.")] = None,
     model: Annotated[
         str, typer.Option(help="A name (see `models`), a folder, or a downloaded hub name.")
     ] = "mamba2-base",
     initial_state: Annotated[
         str, typer.Option(help="zeros, gaussian, fitted, or carried=FOLDER of a recording.")
     ] = "zeros",
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file of token ids in place of a document, where a model has no tokenizer that opens here."
+        ),
+    ] = None,
     mitigate: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, as often as you like: decay=4, insertion=0.75 ...")
     ] = None,
@@ -66,10 +74,13 @@ def read(
     """Read a document and record what the memory does; running it again resumes, or returns what is there."""
     from model.reading.runner import Progress, run
 
+    if (file is None) == (tokens is None):
+        raise UserError("document.one_of_two")
     set_threads(threads)
     name, _, source = initial_state.partition("=")
     prepared = prepare(
-        read_path(file, encoding, allow_blank=True),  # the newline prompt is a document too
+        # A prompt of newlines is a document too.
+        read_path(file, encoding, allow_blank=True) if file else read_token_ids(tokens or Path()),
         model,
         Strategy.of(name, parse_mitigations(mitigate or []), seed=seed),
         Options(

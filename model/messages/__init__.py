@@ -20,6 +20,8 @@ FILE = "messages.toml"
 
 _files: dict[Path, str] = {file: file.stem for file in sorted(Path(__file__).parent.glob("*.toml"))}
 
+_missing: dict[str, dict[str, str]] = {}
+
 
 def add_folders(folders: Iterable[Path]) -> None:
     """Take in the messages of ``folders``, those that have any; the topic is the name of the folder."""
@@ -27,10 +29,23 @@ def add_folders(folders: Iterable[Path]) -> None:
     catalogue.cache_clear()
 
 
+def add_file(file: Path, topic: str) -> None:
+    """Take in the messages of ``file`` as some of ``topic``."""
+    _files[file] = topic
+    catalogue.cache_clear()
+
+
+def add_missing(key: str, sentence: str) -> None:
+    """Say ``sentence`` in every language where no file has the message ``key``."""
+    if key not in catalogue():
+        _missing[key] = dict.fromkeys(LANGUAGES, sentence)
+        catalogue.cache_clear()
+
+
 @cache
 def catalogue() -> dict[str, dict[str, str]]:
     """All messages: ``{"topic.name": {"en": ..., "ja": ...}}``; ValueError if two files say the same one."""
-    messages: dict[str, dict[str, str]] = {}
+    messages = dict(_missing)
     for file, topic in _files.items():
         for key, sentences in _messages(tomllib.loads(file.read_text("utf-8")), topic):
             if key in messages:

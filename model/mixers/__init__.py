@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
+from model.plugins import rows_of
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -49,6 +51,7 @@ MIXERS: dict[str, Mixer] = {
     "kda": Mixer(path="model.mixers.kda:KDA", decay_per_head=False, erases=True),
     "rwkv7": Mixer(path="model.mixers.rwkv7:RWKV7", decay_per_head=False, erases=True),
 }
+MIXERS |= rows_of("mixers", Mixer, MIXERS)
 
 
 def erases(layers: Iterable[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -20,7 +21,7 @@ def load_published_tokenizer(folder: Path, name: str) -> Tokenizer:
     from transformers import AutoTokenizer
 
     if not any(found for pattern in FILES for found in folder.glob(pattern)):  # the library would make an empty one
-        raise UserError("published.no_tokenizer", name=name)
+        raise UserError("published.remote_tokenizer" if needs_code(folder) else "published.no_tokenizer", name=name)
     try:
         found = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return found.backend_tokenizer
@@ -28,7 +29,17 @@ def load_published_tokenizer(folder: Path, name: str) -> Tokenizer:
         try:
             return Tokenizer.from_file(str(folder / "tokenizer.json"))
         except Exception:
-            raise UserError("published.no_tokenizer", name=name) from error
+            key = "published.remote_tokenizer" if needs_code(folder) else "published.no_tokenizer"
+            raise UserError(key, name=name) from error
+
+
+def needs_code(folder: Path) -> bool:
+    """Whether the tokenizer in ``folder`` is a class that the checkpoint brings along."""
+    try:
+        values = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+        return "AutoTokenizer" in values.get("auto_map", {})
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
 
 
 def beginning(tokenizer: Tokenizer) -> list[int]:

@@ -18,6 +18,8 @@ from model.checkpoints.catalogue import PRECISIONS, model_card, tokens_of
 from model.config import ModelConfig
 from model.diagnostics.explored import Explored
 from model.documents.document import Document
+from model.documents.token_ids import MEDIA as TOKEN_IDS
+from model.documents.token_ids import token_ids_of
 from model.errors import UserError
 from model.experiment import PLAIN, Experiment, Strategy
 from model.interventions.initial_states import row_of
@@ -79,7 +81,7 @@ def prepare(
     """Check every choice and tokenise ``document``; UserError with one sentence for whatever does not fit.
 
     ``source`` is the folder of the recording whose final state is carried over. ``tokenizer`` replaces that of the
-    model; its tokens must be those of the model's vocabulary.
+    model; its tokens must be those of the model's vocabulary. A document of token ids needs none.
     """
     card = model_card(model)
     settings = active(dict(strategy.mitigations))
@@ -100,7 +102,13 @@ def prepare(
     off = Off.of(options.off)
     off.check(card.config)
     window = attention_window(card.config, options.attention_window, train_length)
-    tokens, characters = tokens_of(model, document.text, tokenizer)
+    by_ids = document.media == TOKEN_IDS
+    if by_ids:
+        tokens, characters = token_ids_of(document)
+        if tokens.max() >= card.config.vocab_size:
+            raise UserError("document.foreign_token", value=int(tokens.max()), most=card.config.vocab_size - 1)
+    else:
+        tokens, characters = tokens_of(model, document.text, tokenizer)
     if len(tokens) < 2:
         raise UserError("checkpoints.too_short", tokens=len(tokens))
     carried = source if row.needs_source else None
@@ -116,7 +124,7 @@ def prepare(
         precision=options.precision,
         control=options.control,
         token_norms=options.token_norms,
-        tokenizer="" if tokenizer is None else hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:12],
+        tokenizer=TOKEN_IDS if by_ids else tokenizer_mark(tokenizer),
         attention_window=window,
         off=off.words,
     )
@@ -129,6 +137,11 @@ def prepare(
         explored=explored,
         source=None if carried is None else read_state(carried),
     )
+
+
+def tokenizer_mark(tokenizer: Tokenizer | None) -> str:
+    """What tells a tokenizer of one's own from others in an experiment; empty for that of the model."""
+    return "" if tokenizer is None else hashlib.sha256(tokenizer.to_str().encode()).hexdigest()[:12]
 
 
 def attention_window(config: ModelConfig, wanted: int | None, train_length: int) -> int:

@@ -20,6 +20,7 @@ from model.config import ModelConfig
 from model.errors import UserError
 from model.interventions.mitigations import decay, insertion, retention, state_norm, window
 from model.mixers import decay_per_head, erases
+from model.plugins import rows_of
 
 if TYPE_CHECKING:  # the sidebar reads this table before torch is wanted
     from torch import Tensor
@@ -100,6 +101,7 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
     ),
     "decay": Mitigation(transform=decay.decayed, neutral=1.0, suggested=4.0, low=0.25, high=16.0, step=0.25),
 }
+MITIGATIONS |= rows_of("mitigations", Mitigation, MITIGATIONS)
 
 PRESETS: dict[str, dict[str, float]] = {
     # Reduced memory retention and insertion, with the published values (Stuffed Mamba, arXiv 2410.07145, 3.2.2).

@@ -1,0 +1,18 @@
+"""``memory-explorer convert``: pickled weights to safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def convert(
+    folder: Annotated[Path, typer.Argument(help="The folder of a checkpoint whose weights are pickled.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write; beside the pickle if not given.")] = None,
+) -> None:
+    """Write pickled weights as safetensors. Only tensors are opened: a file that holds anything else is refused."""
+    from model.published.convert import convert as convert_weights
+
+    typer.echo(f"written to {convert_weights(folder, out)}")
