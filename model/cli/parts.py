@@ -21,6 +21,7 @@ def parts(
         str, typer.Option(help="A name (see `models`), a folder, or a downloaded hub name.")
     ] = "mamba2-base",
     heads: Annotated[bool, typer.Option(help="Also without each head: one reading for every head.")] = False,
+    passkey: Annotated[bool, typer.Option(help="Also the passkeys that are recalled without each part.")] = False,
     tokens: Annotated[int | None, typer.Option(help="Tokens that are read; without it, all.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the result; an interrupted run resumes.")] = Path("recordings"),
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 for speed.")] = "float32",
@@ -33,7 +34,7 @@ def parts(
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, and nothing else.")] = False,
 ) -> None:
     """Read a document without each part of a model and say what that costs beyond the training length."""
-    from model.studies.parts import measure_parts, parts_of, table
+    from model.studies.parts import measure_parts, measure_recall, parts_of, table
 
     set_threads(threads)
     options = Options(
@@ -50,7 +51,13 @@ def parts(
         if not as_json and sys.stderr.isatty():
             sys.stderr.write(f"\r{done} of {count} parts; {read / total:4.0%} of {total:,} tokens   ")
 
+    def show_tests(done: int, count: int) -> None:
+        if not as_json and sys.stderr.isatty():
+            sys.stderr.write(f"\r{done} of {count} passkey tests              ")
+
     result = measure_parts(prepared, wanted, out, tokens=tokens, report=show)
+    if passkey:
+        result = measure_recall(result, wanted, out / "passkey", report=show_tests)
     if as_json:
         typer.echo(json.dumps(result.to_json()))
         return

@@ -13,7 +13,7 @@ import typer
 
 from model.checkpoints.catalogue import load_tokenizer_of
 from model.errors import UserError
-from model.experiment import parse_mitigations
+from model.experiment import parse_mitigations, parse_window
 from model.studies.passkey.executors import open_executor
 from model.studies.passkey.prompts import Prompts
 from model.studies.passkey.result import PasskeyResult
@@ -28,6 +28,14 @@ def passkey(
     model: Annotated[str, typer.Option(help="A model's name or a checkpoint folder.")] = "mamba2-base",
     initial_state: Annotated[str, typer.Option(help="zeros, gaussian or fitted.")] = "zeros",
     mitigate: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, as often as you like.")] = None,
+    off: Annotated[
+        list[str] | None,
+        typer.Option(help="Switch a part off, as often as you like: recurrence, layer:3, head:3.5 ..."),
+    ] = None,
+    attention_window: Annotated[
+        str | None,
+        typer.Option(help="Tokens that attention sees at most; 0 or full: all. The training length by default."),
+    ] = None,
     language: Annotated[str, typer.Option(help="Language of the sentences: en or ja.")] = "en",
     question: Annotated[
         str, typer.Option(help="passkey, keys, pairs, word, copying, associative or occurrence.")
@@ -52,7 +60,12 @@ def passkey(
     if sweep is not None:
         pieces = read_sweep(sweep, out)
     else:
-        strategy = {"initial_state": initial_state, "mitigate": parse_mitigations(mitigate or [])}
+        strategy = {
+            "initial_state": initial_state,
+            "mitigate": parse_mitigations(mitigate or []),
+            "off": off or [],
+            "attention_window": parse_window(attention_window),
+        }
         reader = strategy_reader(model, strategy, seed)
         grid = {"longest": longest, "depths": depths, "trials": trials, "seed": seed}
         asked = {"question": question, "count": count, "digits": digits, "shape": shape, "filler": filler}
@@ -95,6 +108,7 @@ def summary(result: PasskeyResult) -> str:
             reader.model,
             *([] if reader.strategy.initial_state == "zeros" else [reader.strategy.initial_state]),
             *settings,
+            *(f"{part} off" for part in reader.off),
         ]
     )
     shares = "  ".join(f"{length:,}: {cell.accuracy:.2f}" for length, cell in result.by_length().items())

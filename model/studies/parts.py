@@ -2,19 +2,21 @@
 
     change = mean of (loss without the part - loss of the whole model), over tokens beyond the training length     nats
 
-Both losses are of the same tokens, so the interval is that of their difference (batch means). Parts and their exact
-meaning are those of :mod:`model.interventions.parts`.
+Both losses are of the same tokens, so the interval is that of their difference (batch means). Beside it the share of
+passkeys that is recalled from texts of the training length, over even depths. Parts and their exact meaning are those
+of :mod:`model.interventions.parts`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from model.checkpoints.catalogue import load_tokenizer_of
 from model.config import ModelConfig
 from model.diagnostics.collapse import batch_interval
 from model.errors import UserError
@@ -24,6 +26,8 @@ from model.json_file import write_json
 from model.reading.prepare import Prepared
 from model.reading.runner import layer_scans, read_with
 from model.reading.stream import read
+from model.studies.passkey import PasskeyResult, PasskeyTask, even_depths, measure, reader_of
+from model.studies.passkey.prompts import least_length
 
 Report = Callable[[int, int, int, int], None]
 """``report(parts done, parts, tokens of this part, tokens)``."""
@@ -40,16 +44,25 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class PartsResult:
-    """``loss`` beyond the training length of the whole model, and the ``changes`` by part, in the order of reading."""
+    """``loss`` beyond the training length of the whole model, and the ``changes`` by part, in the order of reading.
+
+    ``recall``: the share of passkeys recalled, by part, and under "" by the whole model; empty if that was not asked.
+    """
 
     experiment: Experiment
     loss: float
     changes: dict[str, Change]
+    recall: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """A dictionary for JSON."""
         changes = {part: asdict(change) for part, change in self.changes.items()}
-        return {"experiment": self.experiment.to_json(), "loss": self.loss, "changes": changes}
+        return {
+            "experiment": self.experiment.to_json(),
+            "loss": self.loss,
+            "changes": changes,
+            "recall": self.recall,
+        }
 
 
 def parts_of(config: ModelConfig, *, heads: bool) -> list[str]:
@@ -109,6 +122,48 @@ def measure_parts(
     return result
 
 
+def measure_recall(
+    result: PartsResult,
+    parts: Sequence[str],
+    folder: Path,
+    *,
+    trials: int = 10,
+    depths: int = 5,
+    report: Callable[[int, int], None] = lambda done, count: None,
+) -> PartsResult:
+    """``result`` with the passkeys that the whole model, and the model without each of ``parts``, recalls.
+
+    Texts are as long as the training length, or as a key and its query need. Every test is stored in ``folder`` as the
+    passkey test stores it, and is not run again.
+    """
+    experiment = result.experiment
+    least = least_length(load_tokenizer_of(experiment.model), "en", PasskeyTask.digits)
+    length = max(experiment.train_length, least)
+    task = PasskeyTask(language="en", lengths=(length,), depths=even_depths(depths), trials=trials)
+    recall = dict(result.recall)
+    wanted = ["", *parts]
+    for done, part in enumerate(wanted):
+        report(done, len(wanted))
+        off = (part,) if part else ()
+        reader = reader_of(experiment.model, experiment.strategy, experiment.attention_window or None, off)
+        test = PasskeyResult(task=task, reader=reader)
+        file = folder / f"{test.key}.json"
+        known = load_result(file)
+        if known is None or not known.complete:
+            known = measure(test)
+            known.save(file)
+        recall[part] = known.by_length()[length].accuracy
+    return replace(result, recall=recall)
+
+
+def load_result(file: Path) -> PasskeyResult | None:
+    """The passkey test in ``file``; None if there is none, or it is damaged."""
+    try:
+        return PasskeyResult.load(file) if file.exists() else None
+    except UserError:
+        return None
+
+
 def stored(file: Path, experiment: Experiment) -> PartsResult | None:
     """What ``file`` has of ``experiment``; None if that is nothing."""
     try:
@@ -116,26 +171,37 @@ def stored(file: Path, experiment: Experiment) -> PartsResult | None:
         if Experiment.from_json(values["experiment"]) != experiment:
             return None
         changes = {part: Change(**change) for part, change in values["changes"].items()}
-        return PartsResult(experiment=experiment, loss=float(values["loss"]), changes=changes)
+        recall = {part: float(share) for part, share in values.get("recall", {}).items()}
+        return PartsResult(experiment=experiment, loss=float(values["loss"]), changes=changes, recall=recall)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def table(result: PartsResult, config: ModelConfig) -> list[str]:
-    """The result as lines of text: the wholes, then a matrix with a row for each layer."""
-    changes = result.changes
-    lines = [
-        f"{'whole model':16s} {result.loss:8.3f} nats per token beyond {result.experiment.train_length:,} tokens",
-        "",
-    ]
+    """The result as lines of text: the wholes, then a matrix with a row for each layer, of losses and of recall."""
+    changes, recall = result.changes, result.recall
+    length = result.experiment.train_length
+    whole = f"; recalls {recall['']:.0%} of passkeys" if recall else ""
+    lines = [f"{'whole model':16s} {result.loss:8.3f} nats per token beyond {length:,} tokens{whole}", ""]
     for part in ("recurrence", "attention"):
         if part in changes:
             change = changes[part]
-            lines.append(f"{part + ' off':16s} {change.mean:+8.3f}  ({change.low:+.3f} to {change.high:+.3f})")
+            left = f"; recalls {recall[part]:.0%}" if part in recall else ""
+            lines.append(f"{part + ' off':16s} {change.mean:+8.3f}  ({change.low:+.3f} to {change.high:+.3f}){left}")
     heads = sorted({int(part.partition(".")[2]) for part in changes if part.startswith("head:")})
-    lines += ["", " ".join([f"{'off':12s}", f"{'layer':>8s}", *(f"{f'head {head}':>8s}" for head in heads)])]
+    lines += matrix(
+        "change of the loss", config, heads, {part: f"{change.mean:+8.3f}" for part, change in changes.items()}
+    )
+    if recall:
+        lines += matrix("passkeys recalled", config, heads, {part: f"{share:8.0%}" for part, share in recall.items()})
+    return lines
+
+
+def matrix(title: str, config: ModelConfig, heads: Sequence[int], cells: Mapping[str, str]) -> list[str]:
+    """Lines with a row for each layer: what is known, by part, without the layer and without each of its heads."""
+    lines = ["", title, " ".join([f"{'off':12s}", f"{'layer':>8s}", *(f"{f'head {head}':>8s}" for head in heads)])]
     for layer in range(len(config.layers)):
         names = [f"layer:{layer}", *(f"head:{layer}.{head}" for head in heads)]
-        cells = [f"{changes[name].mean:+8.3f}" if name in changes else f"{'-':>8s}" for name in names]
-        lines.append(" ".join([f"{layer:3d} {config.layers[layer][:8]:8s}", *cells]))
+        found = [cells.get(name, f"{'-':>8s}") for name in names]
+        lines.append(" ".join([f"{layer:3d} {config.layers[layer][:8]:8s}", *found]))
     return lines

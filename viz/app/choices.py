@@ -9,6 +9,7 @@ import streamlit as st
 from model.experiment import PLAIN, Experiment, Strategy
 from model.interventions.mitigations import MITIGATIONS
 from model.reading.prepare import DEFAULTS, Options
+from model.studies.passkey import Reader
 from viz.app.language import t
 
 _NAME = "_explorer_choices"
@@ -43,8 +44,8 @@ def describe(strategy: Strategy) -> str:
     return " · ".join(parts) if parts else t("app.plain")
 
 
-def describe_reading(experiment: Experiment) -> str:
-    """The same of a whole reading, with what else changes the model."""
+def describe_reading(experiment: Experiment | Reader) -> str:
+    """The same of a whole reading, or of who answers a passkey test, with what else changes the model."""
     parts = [describe(experiment.strategy)]
     if experiment.attention_window:
         parts.append(t("app.attention_window", window=experiment.attention_window))

@@ -39,7 +39,7 @@ def _age(file: Path) -> int:
 
 def readers(chosen: Choices) -> tuple[Reader, ...]:
     """The plain model and, if it is another, what the sidebar has chosen."""
-    reader = reader_of(chosen.model, chosen.strategy)
+    reader = reader_of(chosen.model, chosen.strategy, chosen.options.attention_window, chosen.options.off)
     return (reader,) if reader.plain else (reader.baseline(), reader)
 
 

@@ -16,6 +16,8 @@ from model.diagnostics.explored import Explored
 from model.experiment import PLAIN, Strategy
 from model.interventions.initial_states import Origin, initial_state, row_of
 from model.interventions.mitigations import active
+from model.interventions.parts import Off
+from model.reading.prepare import attention_window
 from model.recording.reader import read_state
 from model.studies.passkey.prompts import Prompts, least_length
 from model.studies.passkey.result import PasskeyResult, Report
@@ -27,9 +29,15 @@ if TYPE_CHECKING:
     from model.studies.passkey.continuation import ScansOver
 
 
-def reader_of(model: str, strategy: Strategy = PLAIN) -> Reader:
-    """Who reads with ``model`` and ``strategy``, less mitigations that change nothing; UserError for unknown names."""
+def reader_of(model: str, strategy: Strategy = PLAIN, window: int | None = None, off: Sequence[str] = ()) -> Reader:
+    """Who reads with ``model`` and ``strategy``, less mitigations that change nothing.
+
+    ``window`` is how many tokens attention sees at most, 0 for all, None for the training length; ``off`` names parts
+    that are switched off. UserError for unknown names.
+    """
     card = model_card(model)
+    parts = Off.of(off)
+    parts.check(card.config)
     needs_source = row_of(strategy.initial_state).needs_source
     return Reader(
         model=model,
@@ -40,6 +48,8 @@ def reader_of(model: str, strategy: Strategy = PLAIN) -> Reader:
             source=strategy.source if needs_source else "",
             mitigations=tuple(active(dict(strategy.mitigations)).items()),
         ),
+        attention_window=attention_window(card.config, window, card.train_length),
+        off=parts.words,
     )
 
 
@@ -55,7 +65,14 @@ def open_reader(reader: Reader, source: Path | None) -> tuple[LanguageModel, Sca
     model = load_model(reader.model)
     origin = Origin(explored=explored, source=read_state(source) if source else None, seed=reader.strategy.seed)
     state = initial_state(reader.strategy.initial_state, model.zero_state(), origin)
-    return model, partial(layer_scans, model, dict(reader.strategy.mitigations), explored), state
+    scans_over: ScansOver = partial(layer_scans, model, dict(reader.strategy.mitigations), explored)
+    if reader.attention_window:
+        model = model.seeing(reader.attention_window)
+    if not reader.off:
+        return model, scans_over, state
+    off = Off.of(reader.off)
+    whole = model
+    return off.applied(model, scans_over())[0], lambda *kernel: off.applied(whole, scans_over(*kernel))[1], state
 
 
 def measure(

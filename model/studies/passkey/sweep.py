@@ -51,7 +51,7 @@ ATTEMPTS = 5
 """How often a local pool is opened anew after it lost a worker."""
 
 KNOWN = {"models", "languages", "longest", "lengths", "depths", "trials", "seed", "strategy", "question"}
-STRATEGY = {"initial_state", "mitigate"}
+STRATEGY = {"initial_state", "mitigate", "attention_window", "off"}
 QUESTION = {"question", "count", "digits", "shape", "filler"}
 
 
@@ -108,7 +108,8 @@ def strategy_reader(model: str, entry: Mapping[str, Any], seed: int) -> Reader:
     """The reader of one ``[[strategy]]``; UserError for what its model has not got."""
     _check_names(entry, STRATEGY)
     name, mitigations = entry.get("initial_state", "zeros"), entry.get("mitigate", {})
-    reader = reader_of(model, Strategy.of(name, mitigations, seed=seed))
+    off, window = tuple(entry.get("off", ())), entry.get("attention_window")
+    reader = reader_of(model, Strategy.of(name, mitigations, seed=seed), window, off)
     row, explored = row_of(name), model_card(model).explored
     if row.needs_source:
         raise UserError("initial_states.needs_source")

@@ -19,6 +19,8 @@ MAX_TOKENS = 200_000_000
 """Tokens of all prompts together: hours of reading; more is a slip of the keyboard."""
 
 
+LATER_FIELDS = "attention_window", "off"
+"""Fields of a reader that came after results had been stored: unset, they are left out of their keys."""
 LATER = {"later": True}
 """Marks a field that came after results had been stored: at its default it is left out of their keys."""
 
@@ -85,30 +87,37 @@ class PasskeyTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """Who answers: a model, and the strategy it reads with."""
+    """Who answers: a model, and the strategy it reads with.
+
+    ``attention_window`` and ``off`` are those of :class:`model.experiment.Experiment`.
+    """
 
     model: str
     weights: str = ""
     train_length: int = 0
     strategy: Strategy = PLAIN
+    attention_window: int = 0
+    off: tuple[str, ...] = ()
 
     @property
     def plain(self) -> bool:
-        """Whether memory starts empty and no mitigation acts."""
-        return self.strategy.plain
+        """Whether memory starts empty, no mitigation acts and no part is off."""
+        return self.strategy.plain and not self.off
 
     def baseline(self) -> Reader:
-        """The same model with an empty memory and no mitigation."""
-        return replace(self, strategy=PLAIN)
+        """The same model with an empty memory, no mitigation and every part on."""
+        return replace(self, strategy=PLAIN, off=())
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary for JSON; :meth:`from_json` reads it back."""
-        return flat(self)
+        values = flat(self)
+        return {name: value for name, value in values.items() if value or name not in LATER_FIELDS}
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Reader:
         """The reader that :meth:`to_json` wrote; fields of later versions are ignored."""
         known = {name: values[name] for name in Reader.__dataclass_fields__ if name in values}
+        known["off"] = tuple(known.get("off", ()))
         return Reader(**known, strategy=Strategy.from_json(values))
 
 

@@ -24,7 +24,8 @@ from model.published.body import LibraryModel
 from model.published.config import read_published
 from model.published.load import load_published
 from model.reading.runner import run
-from model.studies.parts import measure_parts, parts_of, table
+from model.studies.parts import measure_parts, measure_recall, parts_of, table
+from model.studies.passkey import PasskeyResult, reader_of
 from tests.support.published import VOCAB, random_model, save
 from tests.support.tiny import make_tiny_checkpoint, prepared, tiny_text
 
@@ -180,3 +181,22 @@ def test_the_command_prints_a_matrix(home: Path, tmp_path: Path) -> None:
     values = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
     assert set(values["changes"]) == {"recurrence", "attention", "layer:0", "layer:1", "layer:2"}
     assert values["experiment"]["attention_window"] == 64 and values["experiment"]["tokens"] == 300
+    assert values["recall"] == {}
+
+
+def test_the_matrix_of_passkeys_is_that_of_the_passkey_test(tiny: str, tmp_path: Path) -> None:
+    ready = prepared(TEXT, tiny, control=False)
+    parts = ["recurrence", "layer:0", "head:1.0"]
+    result = measure_parts(ready, parts, tmp_path)
+    tested = measure_recall(result, parts, tmp_path / "passkey", trials=2, depths=2)
+    assert list(tested.recall) == ["", *parts] and tested.changes == result.changes
+    reader = reader_of(tiny, off=("layer:0",))
+    test = next(
+        PasskeyResult.load(file)
+        for file in (tmp_path / "passkey").glob("*.json")
+        if reader.off == PasskeyResult.load(file).reader.off
+    )
+    assert test.reader == reader and [tested.recall["layer:0"]] == [cell.accuracy for cell in test.by_length().values()]
+    assert measure_recall(result, parts, tmp_path / "passkey", trials=2, depths=2) == tested
+    lines = "\n".join(table(tested, ready.card.config))
+    assert "passkeys recalled" in lines and "recalls" in lines

@@ -16,7 +16,7 @@ from model.studies.effective_context import EffectiveContextResult, EffectiveCon
 from model.studies.effective_context.result import NOTICEABLE
 from model.studies.passkey import Reader, reader_of
 from viz.app import links, session
-from viz.app.choices import Choices, describe
+from viz.app.choices import Choices, describe_reading
 from viz.app.language import plain, show_error, t
 from viz.app.theme import is_dark
 from viz.jobs.measurements import readers, tokens_left
@@ -176,7 +176,7 @@ def _percent(share: float) -> str:
 
 def _name(reader: Reader, model: str) -> str:
     if not reader.plain:
-        return describe(reader.strategy)
+        return describe_reading(reader)
     return t("effective_context.plain") if reader.model == model else reader.model
 
 

@@ -10,7 +10,7 @@ from model.studies.passkey import PasskeyResult, PasskeyTask, Reader
 from model.studies.passkey.compare import on_common_grid
 from model.studies.passkey.questions import QUESTIONS
 from viz.app import links, session
-from viz.app.choices import describe
+from viz.app.choices import describe_reading
 from viz.app.language import t
 from viz.pages.passkey import job as passkeys
 from viz.pages.passkey.figures import short
@@ -99,7 +99,7 @@ def title(result: PasskeyResult) -> str:
 
 def reader_words(reader: Reader) -> str:
     """The mitigations and the initial state of a reader."""
-    return t("passkey.plain") if reader.plain else describe(reader.strategy)
+    return t("passkey.plain") if reader.plain else describe_reading(reader)
 
 
 def task_words(task: PasskeyTask) -> str:
