@@ -13,7 +13,9 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import ModuleType
 from typing import TypeVar
 
@@ -40,6 +42,8 @@ WINDOW = "scalar_window", "kernels.triton.scalar_decay.window"
 """The Triton kernel of the sliding window, by its name in the log and its module."""
 
 log = logging.getLogger(__name__)
+_noted: ContextVar[set[str] | None] = ContextVar("kernels_noted", default=None)
+_said: set[tuple[object, ...]] = set()
 broken: set[str] = set()
 """Families and functions whose kernel failed in this process, which are not tried again."""
 
@@ -57,18 +61,50 @@ def scan(
     if forced == "triton":
         for name in FAMILIES:
             if family(name).supports(inputs):
+                note(f"triton {name}")
                 return run_family(name, inputs, memory, token_norms, chunk)
         raise ValueError(f"no Triton kernel for x {tuple(inputs.x.shape)} {inputs.x.dtype}")
     if forced is None and on_gpu(inputs):
         for name in FAMILIES:
             try:
                 if name not in broken and family(name).supports(inputs):
-                    return run_family(name, inputs, memory, token_norms, chunk)
+                    output = run_family(name, inputs, memory, token_norms, chunk)
+                    note(f"triton {name}")
+                    return output
             except torch.OutOfMemoryError:
                 raise
             except Exception as error:
                 give_up(set(FAMILIES) if isinstance(error, ImportError) else {name}, error)
+        say_once(inputs)
+    note("pytorch")
     return chunked_scan(inputs, memory, token_norms, chunk=chunk)
+
+
+@contextmanager
+def kernels_noted(names: set[str]) -> Iterator[None]:
+    """Add to ``names`` which kernels run the scans of this context: "pytorch", "triton scalar_decay" and the like."""
+    token = _noted.set(names)
+    try:
+        yield
+    finally:
+        _noted.reset(token)
+
+
+def note(name: str) -> None:
+    """Tell whoever wants to know (:func:`kernels_noted`) that the kernel ``name`` runs."""
+    names = _noted.get()
+    if names is not None:
+        names.add(name)
+
+
+def say_once(inputs: ScanInputs) -> None:
+    """Leave one line in the log for inputs on a GPU of a shape that no Triton kernel takes."""
+    shape = (*inputs.x.shape[2:], inputs.B.shape[-1], inputs.log_decay.shape[-1], inputs.x.dtype)
+    if shape not in _said:
+        _said.add(shape)
+        log.warning(
+            "PyTorch scans on the GPU: no Triton kernel takes heads %d x %d, d_state %d (%d decays, %s)", *shape
+        )
 
 
 def windowed(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from functools import cache
 from pathlib import Path
@@ -12,20 +14,40 @@ import psutil
 from model.errors import UserError
 
 DEVICES = ("auto", "cpu", "cuda")
+DEVICE = "MEMORY_EXPLORER_DEVICE"
+"""The variable that says what "auto" means."""
 
 
 def chosen_device(choice: str) -> str:
-    """ "cpu" or "cuda" for one of DEVICES: "auto" takes the GPU where there is one.
+    """ "cpu" or "cuda" for one of DEVICES: "auto" is what DEVICE says, else the GPU where there is one.
 
     UserError for another word, or for a GPU that is not there.
     """
     import torch
+
+    if choice == "auto":
+        choice = os.environ.get(DEVICE) or "auto"
 
     if choice not in DEVICES:
         raise UserError("machine.unknown_device", name=choice, known=", ".join(DEVICES))
     if choice == "cuda" and not torch.cuda.is_available():
         raise UserError("machine.no_gpu")
     return "cuda" if choice != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def expected_device(choice: str = "auto") -> str:
+    """What :func:`chosen_device` will give, without asking torch: the driver's own tool is there, or it is not."""
+    choice = os.environ.get(DEVICE) or "auto" if choice == "auto" else choice
+    return "cuda" if choice != "cpu" and shutil.which("nvidia-smi") else "cpu"
+
+
+def name_of(device: str) -> str:
+    """What a recording says of its device: the GPU by its name, or the CPU with its threads."""
+    import torch
+
+    if device == "cpu":
+        return f"CPU, {torch.get_num_threads()} threads"
+    return str(torch.cuda.get_device_name())
 
 
 def free_memory(device: str = "cpu") -> int:

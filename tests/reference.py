@@ -26,7 +26,7 @@ BEGIN, END = "<!-- arrays: python -m tests.reference -->\n", "<!-- end of arrays
 VARIABLES = {
     "MEMORY_EXPLORER_HOME": "The data folder: checkpoints, kept recordings and results of this user.",
     "MEMORY_EXPLORER_KERNEL": "`triton` or `chunked` forces the kernel of the scan.",
-    "MEMORY_EXPLORER_DEVICE": "The device of published models: `cpu` by default, or `cuda`.",
+    "MEMORY_EXPLORER_DEVICE": "What `--device auto` means: `cpu`, `cuda`, or the GPU where there is one.",
 }
 
 

@@ -42,6 +42,12 @@ def clipped_scan(
     """
     from kernels.cpu.clip_recursion import clip_chunk
 
+    device = inputs.x.device
+    if device.type != "cpu":  # the recursion goes token by token and is compiled for CPUs
+        there = clipped_scan(inputs.map(Tensor.cpu), Memory(memory.state.cpu()), limit.cpu(), token_norms, chunk=chunk)
+        norms = None if there.token_norms is None else there.token_norms.to(device)
+        memory = Memory(there.memory.state.to(device))
+        return ScanOutput(there.y.to(device), there.boundary_states.to(device), memory, norms, inputs.log_decay)
     inputs = inputs.for_rows(memory.state.shape[0])
     batch, seqlen, nheads, headdim = inputs.x.shape
     ngroups, d_state = inputs.B.shape[2:]

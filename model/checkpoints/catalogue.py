@@ -9,7 +9,6 @@ Weights are safetensors only: nothing is ever unpickled.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -36,8 +35,6 @@ DEFAULT = "mamba2-base"
 PRECISIONS = ("float32", "bfloat16")
 LEAST_VOCABULARY = 0.9
 """Share of a published model's vocabulary that its tokenizer has at least: models are padded, but not by a tenth."""
-DEVICE = "MEMORY_EXPLORER_DEVICE"
-"""The variable that names the device of published models: cpu by default, or cuda."""
 
 
 def available() -> dict[str, ModelCard]:
@@ -91,9 +88,10 @@ def read_config(file: Path) -> ModelConfig:
 
 
 @lru_cache(maxsize=2)
-def load_model(name: str, precision: str = "float32") -> LanguageModel:
-    """The model ``name`` in evaluation mode, with matrix products in ``precision``; shared, never changed.
+def load_model(name: str, precision: str = "float32", device: str = "cpu") -> LanguageModel:
+    """The model ``name`` in evaluation mode on ``device``, with matrix products in ``precision``.
 
+    It is shared, and never changed.
     A preset without weights (``random:mamba2-130m``) gives random ones, for measuring speed.
     """
     import torch
@@ -111,7 +109,6 @@ def load_model(name: str, precision: str = "float32") -> LanguageModel:
             from model.published.load import load_published
 
             assert isinstance(card.config, PublishedConfig)
-            device = os.environ.get(DEVICE, "cpu")
             return load_published(card.path, card.name, card.config, precision, device, load_model.cache_clear)
         model = LanguageModel(card.config)
         try:
@@ -119,7 +116,7 @@ def load_model(name: str, precision: str = "float32") -> LanguageModel:
             model.load_state_dict(weights)
         except (RuntimeError, OSError, ValueError, SafetensorError) as error:
             raise UserError("checkpoints.bad_weights", name=card.name) from error
-    model.requires_grad_(False)
+    model.requires_grad_(False).to(device)
     return model.use_bfloat16() if precision == "bfloat16" else model
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from model.checkpoints.catalogue import DEVICE
 from model.cli.options import set_threads
 from model.diagnostics.summary import verdict
 from model.documents.document import read_path
 from model.documents.token_ids import read_token_ids
 from model.errors import UserError
 from model.experiment import Strategy, parse_mitigations, parse_window
+from model.machine import expected_device
 from model.messages import message
 from model.published.cost import notes
 from model.reading.prepare import Options, prepare
@@ -32,6 +31,8 @@ REPORTED = (
     "excess_loss",
     "collapse_onset",
     "unexplored_fraction",
+    "device",
+    "kernels",
 )
 
 
@@ -58,6 +59,7 @@ def read(
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the recording.")] = Path("recordings"),
     encoding: Annotated[str | None, typer.Option(help="The document's encoding, where detection is wrong.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes the GPU where there is one.")] = "auto",
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 for speed.")] = "float32",
     control: Annotated[bool, typer.Option(help="Also read with a fresh memory, to compare.")] = True,
     token_norms: Annotated[bool, typer.Option(help="Record the exact state norm at every token.")] = False,
@@ -90,12 +92,13 @@ def read(
             train_length=train_length,
             attention_window=parse_window(attention_window),
             off=tuple(off or ()),
+            device=device,
         ),
         source=Path(source) if source else None,
     )
     if not as_json:
-        window, device = prepared.experiment.attention_window, os.environ.get(DEVICE, "cpu")
-        for note, values in notes(prepared.card, len(prepared.tokens), window, control, device):
+        window, count = prepared.experiment.attention_window, len(prepared.tokens)
+        for note, values in notes(prepared.card, count, window, control, expected_device(device)):
             typer.echo(message(note, "en", **values))
 
     def show(progress: Progress) -> None:
@@ -112,7 +115,12 @@ def read(
     key, values = verdict(recording.summary)
     typer.echo(f"\n{message(key, 'en', **values)}\n")
     for figure, value in figures.items():
-        typer.echo(
-            f"{figure:22s} {'-' if value is None else f'{value:,.4g}' if isinstance(value, float) else f'{value:,}'}"
-        )
+        typer.echo(f"{figure:22s} {in_words(value)}")
     typer.echo(f"{'recording':22s} {recording.path}")
+
+
+def in_words(value: object) -> str:
+    """A figure as it is printed."""
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value) or "-"

@@ -25,6 +25,7 @@ from model.experiment import PLAIN, Experiment, Strategy
 from model.interventions.initial_states import row_of
 from model.interventions.mitigations import MITIGATIONS, active, check_fits
 from model.interventions.parts import Off
+from model.machine import DEVICES
 from model.published.config import sees_everything
 from model.recording.reader import Recording, read_state
 
@@ -39,7 +40,8 @@ class Options:
     ``precision`` is that of matrix products, ``train_length`` None the model's own; ``control`` also reads with a fresh
     state, ``token_norms`` records the exact state norm at every token. ``attention_window`` is how many tokens
     attention beside the memories sees at most, 0 for the whole document, None for the training length.
-    ``off`` names parts that are switched off (:mod:`model.interventions.parts`).
+    ``off`` names parts that are switched off (:mod:`model.interventions.parts`). ``device`` is "cpu", "cuda", or "auto"
+    for the GPU where there is one; the result does not depend on it beyond rounding.
     """
 
     precision: str = "float32"
@@ -48,6 +50,7 @@ class Options:
     train_length: int | None = None
     attention_window: int | None = None
     off: tuple[str, ...] = ()
+    device: str = "auto"
 
 
 DEFAULTS = Options()
@@ -58,7 +61,10 @@ MOST_WINDOW = 10_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A checked experiment with the tokens it reads; ``characters`` says where in the text each token begins."""
+    """A checked experiment with the tokens it reads; ``characters`` says where in the text each token begins.
+
+    ``device`` is one of :data:`model.machine.DEVICES`.
+    """
 
     experiment: Experiment
     card: ModelCard
@@ -67,6 +73,7 @@ class Prepared:
     characters: np.ndarray
     explored: Explored | None
     source: Mapping[str, np.ndarray] | None
+    device: str = "auto"
 
 
 def prepare(
@@ -94,6 +101,8 @@ def prepare(
         raise UserError("initial_states.needs_explored", name=strategy.initial_state)
     if row.needs_source and source is None:
         raise UserError("initial_states.needs_source")
+    if options.device not in DEVICES:
+        raise UserError("machine.unknown_device", name=options.device, known=", ".join(DEVICES))
     if options.precision not in PRECISIONS:
         raise UserError("checkpoints.precision", value=options.precision)
     train_length = card.train_length if options.train_length is None else options.train_length
@@ -136,6 +145,7 @@ def prepare(
         characters=characters,
         explored=explored,
         source=None if carried is None else read_state(carried),
+        device=options.device,
     )
 
 

@@ -6,25 +6,28 @@ resumes from the last safe one, with the same numbers as if nothing had happened
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from kernels.dispatch import scan
+from kernels.dispatch import kernels_noted, scan
 from model.checkpoints.catalogue import load_model
 from model.diagnostics.explored import Explored
 from model.diagnostics.summary import summarise
 from model.interventions.initial_states import Origin, initial_state
 from model.interventions.mitigations import check_fits, mitigated
 from model.interventions.parts import Off
+from model.machine import chosen_device, name_of
 from model.reading.prepare import Prepared
-from model.reading.stream import control_border, control_losses, read
+from model.reading.stream import Segment, control_border, control_losses, read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
 from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording, read_progress, read_state
 from model.recording.schema import CHARACTER, CHUNK, CONTROL_LOSS, LOSS, NORM, POSITION
@@ -37,10 +40,15 @@ if TYPE_CHECKING:
     from model.experiment import Experiment
     from model.reading.telemetry import Sketcher
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a run is, and what was seen last: losses in nats, ``norms`` (layers,) averaged over heads."""
+    """How far a run is, and what was seen last: losses in nats, ``norms`` (layers,) averaged over heads.
+
+    ``device`` is what reads, "cpu" or "cuda": it changes where a GPU has too little memory.
+    """
 
     tokens: int
     total: int
@@ -50,6 +58,7 @@ class Progress:
     loss: float
     control_loss: float | None
     norms: np.ndarray
+    device: str
 
 
 def layer_scans(
@@ -59,14 +68,16 @@ def layer_scans(
     check_fits(settings, model.config)
     scans = []
     for layer in range(len(model.config.layers)):
-        norms = torch.as_tensor(explored.norm_at_train_length[layer]) if explored is not None else None
+        norms = None
+        if explored is not None:
+            norms = torch.as_tensor(explored.norm_at_train_length[layer]).to(model.head.device)
         scans.append(mitigated(kernel or scan, settings, norms))
     return scans
 
 
-def read_with(experiment: Experiment, precision: str = "float32") -> LanguageModel:
+def read_with(experiment: Experiment, precision: str = "float32", device: str = "cpu") -> LanguageModel:
     """The model of ``experiment``, whose attention sees no more than it says; the control reads with it too."""
-    model = load_model(experiment.model, precision)
+    model = load_model(experiment.model, precision, device)
     return model.seeing(experiment.attention_window) if experiment.attention_window else model
 
 
@@ -82,13 +93,37 @@ def run(
     """Read the document and leave a recording in ``folder`` / its key; returns it, complete or cancelled.
 
     A recording of the same experiment that is complete is returned as it is; one that is not resumes where it stopped.
+    A GPU without enough memory, even for the shortest segment, leaves the rest to the CPU.
     """
-    experiment = prepared.experiment
-    path = folder / experiment.key
+    path = folder / prepared.experiment.key
     if (path / "recording.json").exists() and Recording(path).complete:
         return Recording(path)
+    read_on = partial(run_on, prepared, path, on_progress=on_progress, stop=stop, title=title, keep_text=keep_text)
+    device = chosen_device(prepared.device)
+    try:
+        return read_on(device=device)
+    except torch.OutOfMemoryError:
+        if device == "cpu":
+            raise
+    load_model.cache_clear()
+    torch.cuda.empty_cache()
+    log.warning("the GPU is out of memory: the CPU reads on from what is stored")
+    return read_on(device="cpu")
 
-    model = read_with(experiment, experiment.precision)
+
+def run_on(
+    prepared: Prepared,
+    path: Path,
+    *,
+    device: str,
+    on_progress: Callable[[Progress], None],
+    stop: Callable[[], bool],
+    title: str,
+    keep_text: bool,
+) -> Recording:
+    """:func:`run` on ``device``, with a recording in the folder ``path`` that is not complete, if there is one."""
+    experiment = prepared.experiment
+    model = read_with(experiment, experiment.precision, device)
     config = model.config
     positions = snapshot_positions(experiment.tokens, experiment.snapshots)
     meta = Meta(
@@ -125,10 +160,11 @@ def run(
     compile_once(reader, prepared, unseen, sketcher)
     scans = recorder.scans(unseen, experiment.token_norms)
 
-    block = Block(writer, prepared, model)
+    block = Block(writer, prepared, model, device)
     meter = Meter(experiment.tokens, start, float(progress.get("seconds", 0.0)))
     status = COMPLETE
-    for segment in read(reader, prepared.tokens, state, scans, start, recorder=recorder):
+    kernels: set[str] = set()
+    for segment in noting_kernels(read(reader, prepared.tokens, state, scans, start, recorder=recorder), kernels):
         block.add(segment.start + 1, segment.losses, segment.telemetry)
         meter.reading_until(segment.stop)
         end = segment.stop == experiment.tokens
@@ -144,26 +180,40 @@ def run(
             status = CANCELLED
             break
     on_progress(meter.report(block, meter.tokens, phase="summary"))
-    return finish(writer, status, prepared.explored, meter)
+    ran = {"device": name_of(device), "kernels": ", ".join(sorted(kernels))}
+    return finish(writer, status, prepared.explored, meter, ran)
 
 
-def finish(writer: RecordingWriter, status: str, explored: Explored | None, meter: Meter) -> Recording:
-    """Close the recording with its key figures."""
+def noting_kernels(segments: Iterator[Segment], kernels: set[str]) -> Iterator[Segment]:
+    """``segments`` as they come; what kernels each was read by is added to ``kernels``."""
+    while True:
+        with kernels_noted(kernels):
+            segment = next(segments, None)
+        if segment is None:
+            return
+        yield segment
+
+
+def finish(
+    writer: RecordingWriter, status: str, explored: Explored | None, meter: Meter, ran: Mapping[str, str]
+) -> Recording:
+    """Close the recording with its key figures, and what it ``ran`` on."""
     recording = writer.finish(status, {})
     peak = peak_rss_mb()
     summary = summarise(recording, explored, tokens_per_second=meter.tokens_per_second, peak_rss_mb=peak)
-    return writer.finish(status, summary)
+    return writer.finish(status, {**summary, **ran})
 
 
 class Block:
     """What was read since the last commit: kept in memory, written together."""
 
-    def __init__(self, writer: RecordingWriter, prepared: Prepared, model: LanguageModel) -> None:
+    def __init__(self, writer: RecordingWriter, prepared: Prepared, model: LanguageModel, device: str) -> None:
         self.writer = writer
+        self.device = device
         self.prepared = prepared
         self.model = model
         if prepared.experiment.precision != "float32" and not prepared.card.published:  # which may fit only once
-            self.model = read_with(prepared.experiment)
+            self.model = read_with(prepared.experiment, device=device)
         self.controlled = int(read_progress(writer.path).get("controlled", 0))
         self.pending: dict[str, list[tuple[int, np.ndarray]]] = {}
         self.loss, self.control_loss = float("nan"), None if not prepared.experiment.control else float("nan")
@@ -259,6 +309,7 @@ class Meter:
             loss=block.loss,
             control_loss=block.control_loss,
             norms=block.norms,
+            device=block.device,
         )
 
 

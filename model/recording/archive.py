@@ -27,6 +27,8 @@ from model.json_file import write_json
 from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording, read_progress
 from model.recording.schema import ARRAYS, Array, sizes
 
+WORDS = "device", "kernels"
+"""Key figures that are text: what the reading ran on."""
 MAX_FILES = 20_000
 MAX_BYTES = 1 << 30
 """Bytes of all files of a recording, unpacked."""
@@ -132,7 +134,7 @@ def check(path: Path) -> None:
     ):
         _require(type(count) is int and low <= count <= high, "a size")
     _require(all(isinstance(layer, str) and len(layer) <= 40 for layer in meta.layers), "layers")
-    _require(isinstance(meta.summary, dict) and all(map(_plain, meta.summary.values())), "summary")
+    _require(isinstance(meta.summary, dict) and all(_plain(*entry) for entry in meta.summary.items()), "summary")
     if meta.status == COMPLETE:
         _require(progress["tokens"] == experiment.tokens, "complete")
     _check_state(path, progress)
@@ -144,7 +146,9 @@ def _require(holds: bool, what: str) -> None:
         raise RefusedError(what)
 
 
-def _plain(value: Any) -> bool:
+def _plain(name: str, value: Any) -> bool:
+    if name in WORDS:
+        return isinstance(value, str) and len(value) <= 200 and value.isprintable()
     return value is None or (isinstance(value, bool | int | float) and math.isfinite(value))
 
 

@@ -6,17 +6,17 @@ The URL holds every widget under its key, so that a link restores the view; the 
 
 from __future__ import annotations
 
-import os
 from typing import Any, Final
 
 import streamlit as st
 
 from model.checkpoints.card import ModelCard
-from model.checkpoints.catalogue import DEFAULT, DEVICE, PRECISIONS, available
+from model.checkpoints.catalogue import DEFAULT, PRECISIONS, available
 from model.errors import UserError
 from model.experiment import Strategy
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS, PRESETS, Mitigation
+from model.machine import DEVICES, expected_device
 from model.published.config import sees_everything
 from model.published.cost import notes
 from model.reading.prepare import MOST_WINDOW, Options, attention_window
@@ -227,12 +227,28 @@ def _options(model: ModelCard) -> tuple[Options, bool, bool]:
                 bind=BOUND,
                 help=t("app.sidebar.precision_help"),
             ),
+            device=_device(),
         )
         keep = st.toggle(t("app.sidebar.keep"), key="keep", help=t("app.sidebar.keep_help"), persist_state="session")
         keep_text = st.toggle(
             t("app.sidebar.keep_text"), key="keep_text", help=t("app.sidebar.keep_text_help"), persist_state="session"
         )
         return options, keep, keep_text
+
+
+def _device() -> str:
+    """Which device reads: a choice where there is a GPU, and otherwise a word that there is none."""
+    if expected_device() == "cpu" and expected_device("cuda") == "cpu":
+        st.caption(t("app.sidebar.device_cpu"))
+        return "cpu"
+    return st.selectbox(
+        t("app.sidebar.device"),
+        DEVICES,
+        format_func=lambda name: t(f"app.sidebar.device_{name}"),
+        key="device",
+        bind=BOUND,
+        help=t("app.sidebar.device_help"),
+    )
 
 
 def _attention_window(model: ModelCard, train_length: int) -> int | None:
@@ -252,7 +268,7 @@ def _cost(chosen: Choices, model: ModelCard) -> None:
     window = attention_window(model.config, options.attention_window, options.train_length or model.train_length)
     try:
         tokens = max(1, len(session.document(chosen.document).text.encode()) // 4)
-        said = notes(model, tokens, window, options.control, os.environ.get(DEVICE, "cpu"))
+        said = notes(model, tokens, window, options.control, expected_device(options.device))
     except UserError:
         return  # the Run button says it
     if said:

@@ -253,3 +253,29 @@ def test_any_unicode_text_is_tokenised_with_true_offsets(text) -> None:
     assert (np.diff(offsets) >= 0).all() and (offsets < max(1, len(text))).all()
     for digit in "0123456789":
         assert (tokens == tokenizer.token_to_id(digit)).sum() == text.count(digit)
+
+
+def test_a_gpu_without_memory_leaves_the_rest_to_the_cpu(tmp_path, monkeypatch):
+    """The GPU is the CPU here, and runs out of memory after the first block that is stored."""
+    whole = run(prepared(control=False), tmp_path / "whole")
+    run_on, given = model.reading.runner.run_on, []
+
+    def counted(ready, path, **choices):
+        given.append(choices["device"])
+        if choices["device"] == "cuda":
+            assert not run_on(ready, path, **{**choices, "device": "cpu", "stop": lambda: True}).complete
+            raise torch.OutOfMemoryError("no room")
+        return run_on(ready, path, **choices)
+
+    monkeypatch.setattr(model.reading.runner, "run_on", counted)
+    monkeypatch.setattr(model.reading.runner, "chosen_device", lambda choice: "cuda")
+    found = run(prepared(control=False), tmp_path / "fallen back")
+    assert given == ["cuda", "cpu"] and found.complete
+    assert_same(arrays(found), arrays(whole))
+
+
+def test_a_recording_says_what_it_ran_on(tmp_path):
+    summary = run(prepared(control=False), tmp_path).summary
+    assert summary["device"].startswith("CPU, ") and summary["kernels"] == "pytorch"
+    with pytest.raises(UserError, match="not a device"):
+        prepared(device="tpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,8 @@ def test_keys_of_stored_results_stay(home: Path) -> None:
         reader_of(name, window=128)
 
 
-def test_the_command(home: Path, tmp_path: Path) -> None:
+def test_the_command(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.cli.passkey.open_executor", lambda cluster, workers: ThreadPoolExecutor(workers))
     name = make_tiny_checkpoint(home)
     words = ["passkey", "--model", name, "--off", "layer:1", "--longest", "2", "--depths", "2", "--trials", "1"]
     said = CliRunner().invoke(app, [*words, "--out", str(tmp_path), "--workers", "1"])
