@@ -12,7 +12,7 @@ from viz.app import session, uploads
 from viz.app.language import language_switch, show_error, t
 from viz.app.navigation import PAGES
 from viz.app.sidebar import sidebar
-from viz.app.theme import follow_theme
+from viz.app.theme import follow_theme, keep_contrast
 from viz.jobs import reading
 
 ASSETS = Path(__file__).parent / "viz" / "assets"  # a page icon by its name would be fetched from outside
@@ -41,7 +41,10 @@ name = page.url_path or "overview"
 with st.sidebar:
     sidebar(with_uploader=name != "documents")
     follow_theme()
+    keep_contrast()
 reading.show()
+st.title(t(f"{name}.page.title"), anchor=False)
+st.caption(t(f"{name}.page.help"))
 try:
     if PAGES[name][1]:
         session.choose_recording()

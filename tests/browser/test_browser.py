@@ -1,26 +1,14 @@
 """The whole way in a real browser: upload, run, cancel, run again, look at every page; nothing leaves the machine."""
 
-import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from model.messages import LANGUAGES, message
 from sample_data import sample_text
+from tests.support.browser import CHROMIUM, QUIET, SETTLED
 from viz.app.navigation import PAGES
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
 SEEN = {
     "overview": "overview.what_title",
     "state_norms": "state_norms.half_life_title",
@@ -34,38 +22,8 @@ SEEN = {
     "models": "models.here",
 }
 """A message without placeholders that each page shows."""
-SETTLED = "[data-testid='stApp'][data-test-script-state='notRunning']"
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")]
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A dashboard of its own, with a home of its own."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    home = tmp_path_factory.mktemp("home")
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", "--server.headless=true"]
-    with open(home / "server.log", "w") as log:
-        server = subprocess.Popen(
-            command, cwd=ROOT, stdout=log, stderr=log, env={"PATH": "/usr/bin:/bin", "MEMORY_EXPLORER_HOME": str(home)}
-        )
-    url = f"http://localhost:{port}"
-    try:
-        for _ in range(120):
-            try:
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1)
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(20)
-    log_text = (home / "server.log").read_text()
-    assert "Traceback" not in log_text, log_text
-    assert "will be removed" not in log_text, log_text
 
 
 def test_a_newcomer_reads_a_document_of_their_own(address: str, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def _options(model: ModelCard) -> tuple[Options, bool, bool]:
 def _device() -> str:
     """Which device reads: a choice where there is a GPU, and otherwise a word that there is none."""
     if expected_device() == "cpu" and expected_device("cuda") == "cpu":
-        st.caption(t("app.sidebar.device_cpu"))
+        st.caption(t("app.sidebar.device_none"))
         return "cpu"
     return st.selectbox(
         t("app.sidebar.device"),

@@ -20,7 +20,7 @@ FONT = (
     "'Source Sans', 'Hiragino Sans', 'Noto Sans JP', 'Noto Sans CJK JP', 'Yu Gothic UI', Meiryo, system-ui, sans-serif"
 )
 BACKGROUND = {False: "#FFFFFF", True: "#0E1117"}
-TEXT = {False: "#1F2430", True: "#E6E9EF"}
+TEXT = {False: "#0D111A", True: "#E6E9EF"}
 GRID = {False: "#E6E8EC", True: "#2A2F3A"}
 
 
@@ -49,6 +49,15 @@ def follow_theme() -> None:
     """Draw the page anew when the theme is changed in the menu, which Streamlit does not report."""
     component = st.components.v2.component("follow_theme", js=_FOLLOW)
     component(key="follow_theme", data={"dark": is_dark()}, on_changed_change=lambda: None, height=1)
+
+
+def keep_contrast() -> None:
+    """Dark letters on the primary buttons of the dark theme.
+
+    Streamlit's are white there, and no blue is dark enough for white letters and light enough on a dark page.
+    """
+    if is_dark():
+        st.html(f'<style>[data-testid^="stBaseButton-primary"] * {{ color: {BACKGROUND[True]} !important }}</style>')
 
 
 def template(dark: bool) -> go.layout.Template:

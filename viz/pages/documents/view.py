@@ -21,7 +21,8 @@ from viz.app.workspace import Upload, workspace
 from viz.jobs import registry as jobs
 
 AUTOMATIC = "auto"
-PREVIEW_HEIGHT = 330
+PREVIEW_LINES, PREVIEW_CHARACTERS = 18, 1_200
+"""What is shown of a document: a box that scrolls could not be reached by keyboard."""
 
 
 def render() -> None:
@@ -39,11 +40,15 @@ def render() -> None:
             _facts(document)
         with right:
             st.caption(t("documents.preview", name=plain(document.name)))
-            st.code(document.preview, language=None, wrap_lines=True, height=PREVIEW_HEIGHT)
+            st.code(_beginning(document.preview), language=None, wrap_lines=True)
     st.subheader(t("documents.recordings"), anchor=False)
     _recordings()
     with st.expander(t("documents.load"), icon=":material/unarchive:"):
         uploads.recording_uploader("page_recording")
+
+
+def _beginning(text: str) -> str:
+    return "\n".join(text[:PREVIEW_CHARACTERS].split("\n")[:PREVIEW_LINES])
 
 
 def _facts(document: Any) -> None:
