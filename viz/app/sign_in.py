@@ -1,0 +1,49 @@
+"""Sign-in by an OpenID Connect provider, where the server's secrets name one; without them everybody is let in.
+
+Streamlit does it (``st.login``): ``.streamlit/secrets.toml`` has a table ``[auth]``, and ``streamlit[auth]`` is
+installed. What a person reads is theirs in every browser: their workspace is named by the hash of who they are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import streamlit as st
+from streamlit.errors import StreamlitSecretNotFoundError
+
+from viz.app.language import plain, t
+
+
+def wanted() -> bool:
+    """Whether this server lets in only who has signed in."""
+    try:
+        return "auth" in st.secrets
+    except StreamlitSecretNotFoundError:
+        return False
+
+
+def require() -> None:
+    """Show the page to sign in, and nothing else, to a visitor who has to and has not."""
+    if not wanted() or st.user.is_logged_in:
+        return
+    st.title(t("app.name"), anchor=False)
+    st.write(t("app.sign_in.why"))
+    st.button(t("app.sign_in.button"), type="primary", icon=":material/login:", on_click=st.login)
+    st.stop()
+
+
+def identity() -> str | None:
+    """The hash of who has signed in, the same in all of their browsers; None where nobody has to."""
+    if not wanted() or not st.user.is_logged_in:
+        return None
+    who = f"{st.user.get('iss', '')} {st.user.get('sub') or st.user.get('email')}"
+    return hashlib.sha256(who.encode()).hexdigest()[:32]
+
+
+def show() -> None:
+    """In the sidebar: who has signed in, and the way out."""
+    if not wanted():
+        return
+    name = st.user.get("name") or st.user.get("email") or "?"
+    st.caption(t("app.sign_in.as", name=plain(str(name))))
+    st.button(t("app.sign_in.out"), icon=":material/logout:", on_click=st.logout)
