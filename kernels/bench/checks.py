@@ -279,9 +279,16 @@ def low_rank_case(shape: Shape) -> Case:
     return case._replace(inputs=case.inputs._replace(B=B, low_rank=pair))
 
 
-def low_rank_forward(shape: Shape) -> Iterator[Compared]:
+def low_rank_channel_case(shape: Shape) -> Case:
+    """Like :func:`low_rank_case` with the decay of :func:`vector_case`; one head hardly decays but for the resets."""
+    case, log_decay = low_rank_case(shape), vector_case(shape).inputs.log_decay
+    log_decay[..., 0, :] = torch.where(log_decay[..., 0, :] > -1000, log_decay[..., 0, :] * 1e-3, -3000.0)
+    return case._replace(inputs=case.inputs._replace(log_decay=log_decay))
+
+
+def low_rank_forward(shape: Shape, make: Callable[[Shape], Case] = low_rank_case) -> Iterator[Compared]:
     """The scan with norms at every token, from a memory, in one piece and in two."""
-    case, scan = low_rank_case(shape), partial(low_rank_scan, chunk=shape.chunk)
+    case, scan = make(shape), partial(low_rank_scan, chunk=shape.chunk)
     truth = reference_scan(*case.in_float64(), chunk=shape.chunk)
     ours = scan(*case, True)
     yield from compare_outputs(ours, truth, TOLERANCE[shape.dtype])
@@ -289,10 +296,10 @@ def low_rank_forward(shape: Shape) -> Iterator[Compared]:
     yield from compare_pieces(scan, case, truth, TOLERANCE[shape.dtype])
 
 
-def low_rank_backward(shape: Shape) -> Iterator[Compared]:
+def low_rank_backward(shape: Shape, make: Callable[[Shape], Case] = low_rank_case) -> Iterator[Compared]:
     """Gradients, those of the pair among them."""
     scan, reference = partial(low_rank_scan, chunk=shape.chunk), partial(reference_scan, chunk=shape.chunk)
-    yield from compare_gradients(scan, reference, low_rank_case(shape), 2 * TOLERANCE[shape.dtype])
+    yield from compare_gradients(scan, reference, make(shape), 2 * TOLERANCE[shape.dtype])
 
 
 def selective_case(shape: Shape, per_state: bool) -> Case:
@@ -344,6 +351,8 @@ CHECKS: dict[str, Callable[[Shape], Iterator[Compared]]] = {
     "vector_backward": vector_backward,
     "low_rank_forward": low_rank_forward,
     "low_rank_backward": low_rank_backward,
+    "low_rank_channel_forward": partial(low_rank_forward, make=low_rank_channel_case),
+    "low_rank_channel_backward": partial(low_rank_backward, make=low_rank_channel_case),
     "selective_forward": selective_forward,
     "diagonal_forward": diagonal_forward,
 }
