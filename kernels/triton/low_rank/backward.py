@@ -178,7 +178,7 @@ class LowRankDecay(torch.autograd.Function):
             dy, b, log_decay, a_b, C_b, dr, seen, totals, totals, *sizes,
             **tile, **deep, BLOCK=BLOCK, REVERSE=True, **how,
         )  # fmt: skip
-        carried, read = slices(products, headdim)
+        carried, read = slices(products, headdim, channels)
         dstates = torch.empty_like(states)
         incoming = dstates if given is None else given.contiguous()
         low_rank_carry[headdim // carried, nheads, batch](
@@ -196,7 +196,7 @@ class LowRankDecay(torch.autograd.Function):
         balance, ends = states.new_empty(4, *log_decay.shape), states.new_empty(2, *log_decay.shape)
         size = {name: tile[name] for name in ("HEADDIM", "D_STATE", "CHUNK")}
         if channels == 1:
-            gradients_of, places, cut = low_rank_key_gradients, nchunks, deep | {"num_warps": 8, "num_stages": 1}
+            gradients_of, places, cut = low_rank_key_gradients, nchunks, deep
         else:
             gradients_of, places, cut = low_rank_channel_key_gradients, nchunks * (chunk // BLOCK), {"BLOCK": BLOCK}
         for index, (key, own, met, ends_of, gradient, selves) in enumerate((
@@ -207,7 +207,7 @@ class LowRankDecay(torch.autograd.Function):
         )):  # fmt: skip
             gradients_of[places, nheads, batch](
                 key, own, *met, gradient, balance[index], ends_of, *sizes, **size, **cut, ROWS=read, PRODUCTS=products,
-                WRITTEN=index > 1, SELF=selves[0], MORE_SELF=selves[1],
+                WRITTEN=index > 1, SELF=selves[0], MORE_SELF=selves[1], num_warps=8, num_stages=1,
             )  # fmt: skip
         dlog_decay = torch.empty_like(log_decay)
         acted = (balance.sum(0), ends.sum(0), states, dstates, totals, dlog_decay)

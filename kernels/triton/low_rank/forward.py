@@ -161,10 +161,13 @@ def supports(inputs: ScanInputs) -> bool:
     )
 
 
-def slices(products: str, headdim: int) -> tuple[int, int]:
-    """Rows of a state that a program carries, and that one reads: float32 in three parts has registers for fewer."""
-    carried, read = (16, 32) if products == "tf32x3" else (32, 64)
-    return min(carried, headdim), min(read, headdim)
+def slices(products: str, headdim: int, channels: int) -> tuple[int, int]:
+    """Rows of a state that a program carries, and that one reads, so that its tiles stay in registers.
+
+    Products of float32 in three parts, and the running sums of a decay per channel, leave room for fewer.
+    """
+    precise = products == "tf32x3"
+    return min(16 if precise or channels > 1 else 32, headdim), min(32 if precise else 64, headdim)
 
 
 def tiles(x: Tensor, d_state: int, channels: int, chunk: int) -> dict[str, int | str]:
@@ -201,7 +204,7 @@ def forward(inputs: ScanInputs, initial: Tensor, chunk: int, token_norms: bool) 
             low_rank_scores[grid](reader, B, b, log_decay, at_B, at_b, *sizes, **size, **deep, **how)
         else:
             low_rank_channel_scores[nchunks * (chunk // BLOCK), nheads, batch](
-                reader, B, b, log_decay, at_B, at_b, *sizes, **size, BLOCK=BLOCK
+                reader, B, b, log_decay, at_B, at_b, *sizes, **size, BLOCK=BLOCK, **how
             )  # fmt: skip
 
     u, seen = initial.new_empty(x.shape), x.new_empty(B.shape, dtype=rounded_like(x))
@@ -211,7 +214,7 @@ def forward(inputs: ScanInputs, initial: Tensor, chunk: int, token_norms: bool) 
         **tile, **deep, BLOCK=BLOCK, REVERSE=False, **how,
     )  # fmt: skip
 
-    carried, read = slices(products, headdim)
+    carried, read = slices(products, headdim, channels)
     parts = headdim // carried
     states = initial.new_empty(batch, nchunks + 1, nheads, headdim, d_state)
     squares, sums, largest = states.new_empty(3, batch, nchunks + 1, nheads, parts)
