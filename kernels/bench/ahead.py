@@ -24,9 +24,9 @@ from triton.compiler import ASTSource
 
 from kernels.triton import boundaries, diagonal, selective
 from kernels.triton.low_rank import backward as low_rank_backward
-from kernels.triton.low_rank import channels as low_rank_channels
 from kernels.triton.low_rank import forward as low_rank
 from kernels.triton.low_rank import solve as low_rank_solve
+from kernels.triton.low_rank.channels import low_rank_channel_key_gradients, low_rank_channel_scores
 from kernels.triton.scalar_decay import (
     backward as scalar_decay_backward,
 )
@@ -174,8 +174,7 @@ def low_rank_builds() -> list[Build]:
         if channels == 1:
             scores, gradients, tiled = low_rank_solve.low_rank_scores, low_rank_backward.low_rank_key_gradients, deep
         else:
-            scores, gradients = low_rank_channels.low_rank_channel_scores, low_rank_channels.low_rank_channel_key_gradients
-            tiled = blocks
+            scores, gradients, tiled = low_rank_channel_scores, low_rank_channel_key_gradients, blocks
             reading = keys | tiled | {"WRITTEN": False, "MORE_SELF": True}
             found.append(Build(f"low_rank_keys forward {kind}", gradients, reading, 8))
         found += [

@@ -75,15 +75,16 @@ def low_rank_channel_scores(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def value_pairs(  # type: ignore[no-untyped-def]
-    own, values, rows, others, stride, count, HEADDIM: tl.constexpr, ROWS: tl.constexpr, PRODUCTS: tl.constexpr
-):
-    """Products of the values of ``rows`` with those of ``others``."""
-    pairs = dot(rows_of(own, rows, stride, count, ROWS), tl.trans(rows_of(values, others, stride, count, ROWS)), PRODUCTS)
-    for _ in range(ROWS, HEADDIM, ROWS):
-        own += ROWS
-        values += ROWS
+    own, values, rows, others, stride, count,
+    BLOCK: tl.constexpr, HEADDIM: tl.constexpr, ROWS: tl.constexpr, PRODUCTS: tl.constexpr,
+):  # fmt: skip
+    """Products of the values ``own`` of ``rows`` with the ``values`` of ``others``: (BLOCK, BLOCK)."""
+    pairs = tl.zeros([BLOCK, BLOCK], tl.float32)
+    for _ in range(0, HEADDIM, ROWS):
         value = rows_of(values, others, stride, count, ROWS)
         pairs += dot(rows_of(own, rows, stride, count, ROWS), tl.trans(value), PRODUCTS)
+        own += ROWS
+        values += ROWS
     return pairs
 
 
@@ -127,16 +128,16 @@ def low_rank_channel_key_gradients(  # type: ignore[no-untyped-def]
         else:
             weight = decay_after(log_decay, other, (block - step) * BLOCK - 1, by_key, count, D_STATE)
         weight = tl.exp2(weight + between[None, :])
-        pairs = value_pairs(own, values, rows, other, by_value, count, HEADDIM, ROWS, PRODUCTS)
+        pairs = value_pairs(own, values, rows, other, by_value, count, BLOCK, HEADDIM, ROWS, PRODUCTS)
         met += dot(pairs, rows_of(keys, other, by_key, count, D_STATE) * weight, PRODUCTS)
-        pairs = value_pairs(own, more_values, rows, other, by_value, count, HEADDIM, ROWS, PRODUCTS)
+        pairs = value_pairs(own, more_values, rows, other, by_value, count, BLOCK, HEADDIM, ROWS, PRODUCTS)
         met += dot(pairs, rows_of(more_keys, other, by_key, count, D_STATE) * weight, PRODUCTS)
         between += tl.sum(decay, axis=0)
     met *= to_border
 
     # 2. Inside the block; a token with itself is kept apart.
-    pairs = value_pairs(own, values, rows, rows, by_value, count, HEADDIM, ROWS, PRODUCTS)
-    more_pairs = value_pairs(own, more_values, rows, rows, by_value, count, HEADDIM, ROWS, PRODUCTS)
+    pairs = value_pairs(own, values, rows, rows, by_value, count, BLOCK, HEADDIM, ROWS, PRODUCTS)
+    more_pairs = value_pairs(own, more_values, rows, rows, by_value, count, BLOCK, HEADDIM, ROWS, PRODUCTS)
     itself = token[:, None] == token[None, :]
     log2_kept = tl.zeros([BLOCK, D_STATE], tl.float32)
     for step in range(BLOCK):
