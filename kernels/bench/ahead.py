@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from kernels.triton import boundaries, diagonal, selective
 from kernels.triton.low_rank import backward as low_rank_backward
 from kernels.triton.low_rank import forward as low_rank
 from kernels.triton.low_rank import solve as low_rank_solve
+from kernels.triton.low_rank.channels import low_rank_channel_key_gradients, low_rank_channel_scores
 from kernels.triton.scalar_decay import (
     backward as scalar_decay_backward,
 )
@@ -40,7 +42,7 @@ from kernels.triton.vector_decay import forward as vector_decay
 ARCHITECTURES = (80, 90, 100)
 INTEGERS = {"seqlen", "nchunks", "nheads", "ngroups", "first", "splits", "past", "whole", "rest", "left", "width"}
 FLOATS = {"decay", "insertion"}
-HALF = {"x", "B", "C", "dx", "b", "reader", "values", "keys", "erasing", "seen", "mine", "gradient"}
+HALF = {"x", "B", "C", "dx", "b", "reader", "values", "keys", "erasing", "seen", "mine", "gradient", "more_keys"}
 """Tensors that come in the dtype of the products; every other pointer is to float32."""
 
 SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
@@ -148,37 +150,42 @@ def other_builds() -> list[Build]:
 
 
 def low_rank_builds() -> list[Build]:
-    """What a scan of a Gated DeltaNet with heads of 128 by 128 launches."""
+    """What a scan of a Gated DeltaNet launches, and one of Kimi delta attention, with heads of 128 by 128."""
     found = []
-    for products in "bf16", "tf32x3":
-        size = {"HEADDIM": 128, "D_STATE": 128, "CHUNK": 64}
+    size, blocks = {"HEADDIM": 128, "D_STATE": 128, "CHUNK": 64}, {"BLOCK": vector_decay.BLOCK}
+    for products, channels in product(("bf16", "tf32x3"), (1, 128)):
+        kind = products if channels == 1 else f"channels {products}"
         warps, deep = scalar_decay.launch(products)["num_warps"], {"DEPTH": scalar_decay.depth(products)}
-        score = {"D_STATE": 128, "CHUNK": 64, "PRODUCTS": products} | deep
-        tile = size | {"CHANNELS": 1, "PRODUCTS": products}
-        carried, read_rows = ({"ROWS": rows} for rows in low_rank.slices(products, 128))
-        blocks = {"BLOCK": vector_decay.BLOCK}
-        found.append(Build(f"low_rank_scores {products}", low_rank_solve.low_rank_scores, score, warps))
+        carried, read_rows = ({"ROWS": rows} for rows in low_rank.slices(products, 128, channels))
         spills = "tf32x3 by registers" if products == "tf32x3" else ""
+        solver, carrier, reader = low_rank_solve.low_rank_solve, low_rank.low_rank_carry, low_rank.low_rank_read
         for reverse in False, True:
-            name, way = f"{'backward ' if reverse else ''}{products}", {"REVERSE": reverse}
+            name = f"{'backward ' if reverse else ''}{kind}"
+            tile = size | {"CHANNELS": channels, "PRODUCTS": products, "REVERSE": reverse}
             wide = frozenset({"values"} if reverse else ())
-            solve, carry, read = (
-                tile | deep | blocks | way,
-                tile | carried | way | {"GIVEN": reverse},
-                tile | deep | way,
-            )
-            solver, carrier, reader = low_rank_solve.low_rank_solve, low_rank.low_rank_carry, low_rank.low_rank_read
+            carry = tile | carried | {"GIVEN": reverse}
             found += [
-                Build(f"low_rank_solve {name}", solver, solve, warps, wide | {"erasing"}, spills),
+                Build(f"low_rank_solve {name}", solver, tile | deep | blocks, warps, wide | {"erasing"}, spills),
                 Build(f"low_rank_carry {name}", carrier, carry, 8, wide, spills),
-                Build(f"low_rank_read {name}", reader, read | read_rows, warps, wide),
+                Build(f"low_rank_read {name}", reader, tile | deep | read_rows, warps, wide),
             ]
-        keys = size | deep | read_rows | {"PRODUCTS": products, "WRITTEN": True, "SELF": True, "MORE_SELF": False}
-        found.append(Build(f"low_rank_keys {products}", low_rank_backward.low_rank_key_gradients, keys, 8, wide))
-    norms = size | {"CHANNELS": 1}
+        score = {"D_STATE": 128, "CHUNK": 64, "PRODUCTS": products}
+        keys = size | read_rows | {"PRODUCTS": products, "WRITTEN": True, "SELF": True, "MORE_SELF": False}
+        if channels == 1:
+            scores, gradients, tiled = low_rank_solve.low_rank_scores, low_rank_backward.low_rank_key_gradients, deep
+        else:
+            scores, gradients, tiled = low_rank_channel_scores, low_rank_channel_key_gradients, blocks
+            reading = keys | tiled | {"WRITTEN": False, "MORE_SELF": True}
+            found.append(Build(f"low_rank_keys forward {kind}", gradients, reading, 8))
+        found += [
+            Build(f"low_rank_scores {kind}", scores, score | tiled, warps),
+            Build(f"low_rank_keys {kind}", gradients, keys | tiled, 8, frozenset({"values"})),
+        ]
     found += [
-        Build("low_rank_norms", low_rank.low_rank_norms, norms, 8),
+        Build("low_rank_norms", low_rank.low_rank_norms, size | {"CHANNELS": 1}, 8),
+        Build("low_rank_norms channels", low_rank.low_rank_norms, size | {"CHANNELS": 128}, 8),
         Build("low_rank_decays", low_rank_backward.low_rank_decay_gradients, size | {"DEPTH": 32}, 4),
+        Build("low_rank_decays channels", backward.vector_decay_gradients, size, 8),
     ]
     return found
 

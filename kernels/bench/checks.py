@@ -279,9 +279,15 @@ def low_rank_case(shape: Shape) -> Case:
     return case._replace(inputs=case.inputs._replace(B=B, low_rank=pair))
 
 
-def low_rank_forward(shape: Shape) -> Iterator[Compared]:
+def low_rank_channel_case(shape: Shape) -> Case:
+    """Like :func:`low_rank_case` with the decay of :func:`vector_case`."""
+    case, log_decay = low_rank_case(shape), vector_case(shape).inputs.log_decay
+    return case._replace(inputs=case.inputs._replace(log_decay=log_decay))
+
+
+def low_rank_forward(shape: Shape, make: Callable[[Shape], Case] = low_rank_case) -> Iterator[Compared]:
     """The scan with norms at every token, from a memory, in one piece and in two."""
-    case, scan = low_rank_case(shape), partial(low_rank_scan, chunk=shape.chunk)
+    case, scan = make(shape), partial(low_rank_scan, chunk=shape.chunk)
     truth = reference_scan(*case.in_float64(), chunk=shape.chunk)
     ours = scan(*case, True)
     yield from compare_outputs(ours, truth, TOLERANCE[shape.dtype])
@@ -289,10 +295,24 @@ def low_rank_forward(shape: Shape) -> Iterator[Compared]:
     yield from compare_pieces(scan, case, truth, TOLERANCE[shape.dtype])
 
 
-def low_rank_backward(shape: Shape) -> Iterator[Compared]:
+def low_rank_backward(shape: Shape, make: Callable[[Shape], Case] = low_rank_case) -> Iterator[Compared]:
     """Gradients, those of the pair among them."""
     scan, reference = partial(low_rank_scan, chunk=shape.chunk), partial(reference_scan, chunk=shape.chunk)
-    yield from compare_gradients(scan, reference, low_rank_case(shape), 2 * TOLERANCE[shape.dtype])
+    yield from compare_gradients(scan, reference, make(shape), 2 * TOLERANCE[shape.dtype])
+
+
+def low_rank_channel_extremes(shape: Shape) -> Iterator[Compared]:
+    """No decay, a strong one, and a reset by every token; in float32, as gradients so small are zero in float16."""
+    case = low_rank_case(dataclasses.replace(shape, dtype=torch.float32))
+    scan, reference = partial(low_rank_scan, chunk=shape.chunk), partial(reference_scan, chunk=shape.chunk)
+    for log_decay in (0.0, -30.0, -2000.0):
+        even = torch.full((*case.inputs.x.shape[:3], shape.d_state), log_decay, device=shape.device)
+        same = case._replace(inputs=case.inputs._replace(log_decay=even))
+        compared = [
+            *compare_outputs(scan(*same), reference(*same.in_float64()), TOLERANCE[torch.float32]),
+            *compare_gradients(scan, reference, same, 2 * TOLERANCE[torch.float32]),
+        ]
+        yield from (one._replace(what=f"{one.what}, log decay {log_decay:g}") for one in compared)
 
 
 def selective_case(shape: Shape, per_state: bool) -> Case:
@@ -344,6 +364,9 @@ CHECKS: dict[str, Callable[[Shape], Iterator[Compared]]] = {
     "vector_backward": vector_backward,
     "low_rank_forward": low_rank_forward,
     "low_rank_backward": low_rank_backward,
+    "low_rank_channel_forward": partial(low_rank_forward, make=low_rank_channel_case),
+    "low_rank_channel_backward": partial(low_rank_backward, make=low_rank_channel_case),
+    "low_rank_channel_extremes": low_rank_channel_extremes,
     "selective_forward": selective_forward,
     "diagonal_forward": diagonal_forward,
 }

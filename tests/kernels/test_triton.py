@@ -25,6 +25,7 @@ CHECKS = {
     *("low_rank_forward", "low_rank_backward"),
     *("selective_forward", "diagonal_forward"),
 }
+CHANNEL_CHECKS = {"low_rank_channel_forward", "low_rank_channel_backward", "low_rank_channel_extremes"}
 ARCHITECTURES = (80, 90, 100)
 ROOT = Path(__file__).parents[2]
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -64,7 +65,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[object, R
 def test_every_kernel_compiles_within_its_limits(architecture: int, running: dict[object, Running]) -> None:
     code, lines, errors = running[architecture].result()
     assert code == 0, [line for line in lines if not line["fits"]] or errors
-    assert len(lines) == 58 and all(line["fits"] for line in lines)
+    assert len(lines) == 78 and all(line["fits"] for line in lines)
 
 
 def test_every_kernel_is_the_reference_at_awkward_shapes(running: dict[object, Running]) -> None:
@@ -72,6 +73,9 @@ def test_every_kernel_is_the_reference_at_awkward_shapes(running: dict[object, R
     assert code == 0, errors
     assert not [line for line in lines if not line["passed"]]
     ran = {(line["shape"], line["check"]) for line in lines}
+    channels = {(shape, check) for shape, check in ran if check.startswith("low_rank_channel")}
+    assert {check for _, check in channels} == CHANNEL_CHECKS and len(channels) == 9
+    ran -= channels
     shapes = {shape for shape, _ in ran}
     long = {shape for shape in shapes if int(shape.split()[0]) > 100}  # whose delta rule takes minutes to interpret
     left_out = {(shape, check) for shape in long for check in CHECKS if check.startswith("low_rank")}
@@ -199,13 +203,14 @@ def test_a_delta_rule_runs_on_triton() -> None:
     script = (
         "import torch\n"
         "from kernels import dispatch\n"
-        "from kernels.bench.checks import Shape, low_rank_case\n"
+        "from kernels.bench.checks import Shape, low_rank_case, low_rank_channel_case\n"
         "from kernels.cpu.chunked import chunked_scan\n"
-        "case = low_rank_case(Shape(seqlen=150, headdim=16, d_state=16, ngroups=2))\n"
-        "truth, ours = chunked_scan(*case, True), dispatch.scan(*case, True, kernel='triton')\n"
-        "assert truth.telemetry is None and ours.telemetry is not None\n"
-        "for name in ('y', 'boundary_states', 'token_norms'):\n"
-        "    torch.testing.assert_close(getattr(ours, name), getattr(truth, name), rtol=1e-4, atol=1e-4)\n"
+        "for make, nheads, seqlen in ((low_rank_case, 4, 150), (low_rank_channel_case, 2, 40)):\n"
+        "    case = make(Shape(seqlen=seqlen, nheads=nheads, headdim=16, d_state=16, ngroups=2))\n"
+        "    truth, ours = chunked_scan(*case, True), dispatch.scan(*case, True, kernel='triton')\n"
+        "    assert truth.telemetry is None and ours.telemetry is not None\n"
+        "    for name in ('y', 'boundary_states', 'token_norms'):\n"
+        "        torch.testing.assert_close(getattr(ours, name), getattr(truth, name), rtol=1e-4, atol=1e-4)\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=ONE_THREAD | {"TRITON_INTERPRET": "1"}, check=True)
 

@@ -23,6 +23,15 @@ SHAPES = [
     Shape(seqlen=200, nheads=2, headdim=64, ngroups=1, d_state=128, dtype=torch.bfloat16),
     Shape(seqlen=65, nheads=2, headdim=64, ngroups=2, d_state=128, chunk=32),
 ]
+BOTH = "forward", "backward"
+CHANNEL_SHAPES = {
+    Shape(seqlen=1, nheads=1, headdim=16, d_state=128): BOTH,
+    Shape(seqlen=17, nheads=2, headdim=32, d_state=16, batch=2, chunk=16, dtype=torch.bfloat16): BOTH,
+    Shape(seqlen=37, nheads=1, headdim=64, d_state=64, chunk=32): BOTH,
+    Shape(seqlen=49, nheads=1, headdim=16, d_state=16, dtype=torch.float16): BOTH,
+    Shape(seqlen=18, nheads=1, headdim=16, d_state=16, chunk=32): ("extremes",),
+}
+"""Shapes, and checks of the delta rule with a decay per channel: a program per block of tokens takes longest of all."""
 
 
 def name_of(shape: Shape) -> str:
@@ -36,11 +45,14 @@ LONGEST_LOW_RANK = 100
 
 def checks_of(shape: Shape) -> list[str]:
     """The names of the checks that run at ``shape``."""
-    return [name for name in CHECKS if shape.seqlen <= LONGEST_LOW_RANK or not name.startswith("low_rank")]
+    if shape in CHANNEL_SHAPES:
+        return [f"low_rank_channel_{check}" for check in CHANNEL_SHAPES[shape]]
+    without = "low_rank_channel" if shape.seqlen <= LONGEST_LOW_RANK else "low_rank"
+    return [name for name in CHECKS if not name.startswith(without)]
 
 
 if __name__ == "__main__":
-    for shape in SHAPES:
+    for shape in [*SHAPES, *CHANNEL_SHAPES]:
         for check, compared in run_checks(shape, checks_of(shape)):
             line = {"shape": name_of(shape), "check": check, "what": compared.what, "passed": compared.passed}
             print(json.dumps(line | {"error": compared.error}), flush=True)

@@ -15,7 +15,8 @@ A pair of tokens has read its key by C, to be weighed by dy, or by a, by dr, and
 
 da is like dC with dr, and db like dB with u; L is the decay from token to token, strict where a reads. A log decay acts
 on every pair that it stands between, on what reads the start after it and on what was written before it; the pair of a
-token with itself is left out, and with it what would have to cancel (low_rank_decay_gradients).
+token with itself is left out, and with it what would have to cancel (low_rank_decay_gradients). With one decay per
+channel the last two kernels are low_rank_channel_key_gradients of :mod:`.channels` and vector_decay_gradients.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.triton.low_rank.channels import low_rank_channel_key_gradients
 from kernels.triton.low_rank.forward import forward, low_rank_carry, low_rank_read, rounded_like, slices, tiles
 from kernels.triton.low_rank.solve import SIZES, fading, low_rank_solve
 from kernels.triton.scalar_decay.forward import depth, launch
 from kernels.triton.tiles import LOG2_E, causal, dot, products_of, rows_of, running_decay
+from kernels.triton.vector_decay.backward import vector_decay_gradients
 from kernels.triton.vector_decay.forward import BLOCK
 from kernels.types import LowRank, ScanInputs
 
@@ -175,7 +178,7 @@ class LowRankDecay(torch.autograd.Function):
             dy, b, log_decay, a_b, C_b, dr, seen, totals, totals, *sizes,
             **tile, **deep, BLOCK=BLOCK, REVERSE=True, **how,
         )  # fmt: skip
-        carried, read = slices(products, headdim)
+        carried, read = slices(products, headdim, channels)
         dstates = torch.empty_like(states)
         incoming = dstates if given is None else given.contiguous()
         low_rank_carry[headdim // carried, nheads, batch](
@@ -190,20 +193,26 @@ class LowRankDecay(torch.autograd.Function):
         # 2. The keys: what each goes with, what it has met, and where.
         read_from, written_to = (x, B, u, b), (dy, C, dr, a)
         dC, da, dB, db = (torch.empty_like(key) for key in (C, a, B, b))
-        balance, ends = states.new_empty(4, *x.shape[:3]), states.new_empty(2, *x.shape[:3])
-        size = {name: tile[name] for name in ("HEADDIM", "D_STATE", "CHUNK")} | deep
+        balance, ends = states.new_empty(4, *log_decay.shape), states.new_empty(2, *log_decay.shape)
+        size = {name: tile[name] for name in ("HEADDIM", "D_STATE", "CHUNK")}
+        if channels == 1:
+            gradients_of, places, cut = low_rank_key_gradients, nchunks, deep
+        else:
+            gradients_of, places, cut = low_rank_channel_key_gradients, nchunks * (chunk // BLOCK), {"BLOCK": BLOCK}
         for index, (key, own, met, ends_of, gradient, selves) in enumerate((
             (C, dy, (*read_from, log_decay, states), ends[0], dC, (True, True)),
             (a, dr, (*read_from, log_decay, states), ends[0], da, (False, False)),
             (B, x, (*written_to, log_decay, dstates), ends[0], dB, (True, False)),
             (b, u, (*written_to, log_decay, dstates), ends[1], db, (True, False)),
         )):  # fmt: skip
-            low_rank_key_gradients[grid](
-                key, own, *met, gradient, balance[index], ends_of, *sizes, **size, ROWS=read, PRODUCTS=products,
+            gradients_of[places, nheads, batch](
+                key, own, *met, gradient, balance[index], ends_of, *sizes, **size, **cut, ROWS=read, PRODUCTS=products,
                 WRITTEN=index > 1, SELF=selves[0], MORE_SELF=selves[1], num_warps=8, num_stages=1,
             )  # fmt: skip
         dlog_decay = torch.empty_like(log_decay)
-        low_rank_decay_gradients[grid](
-            balance.sum(0), ends.sum(0), states, dstates, totals, dlog_decay, *sizes, **size
-        )  # fmt: skip
+        acted = (balance.sum(0), ends.sum(0), states, dstates, totals, dlog_decay)
+        if channels == 1:
+            low_rank_decay_gradients[grid](*acted, *sizes, **size, **deep)
+        else:
+            vector_decay_gradients[grid](*acted, *sizes, **size, num_warps=8)
         return dx, dB, dC, dlog_decay, da, db, dstates[:, 0], None, None

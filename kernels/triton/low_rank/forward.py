@@ -2,7 +2,8 @@
 
 The equations are those of :mod:`kernels.cpu.low_rank`. A program per chunk and head unless said otherwise:
 
-    low_rank_scores   what C and a read at B and b inside the chunk, to memory
+    low_rank_scores   what C and a read at B and b inside the chunk, to memory; with one decay per channel
+                      low_rank_channel_scores, a program per block of 16 rows (:mod:`.channels`)
     low_rank_solve    u = own + seen h^T, from the inverse of a triangular matrix (:mod:`.solve`)
     low_rank_carry    chunk after chunk, for a slice of the rows of a head's state, which do not meet: u from the state,
                       the next state from x and u, and the statistics of every boundary state
@@ -20,6 +21,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.triton.boundaries import mean_log_decay, statistics
+from kernels.triton.low_rank.channels import low_rank_channel_scores
 from kernels.triton.low_rank.solve import SIZES, earlier_scores, fading, low_rank_scores, low_rank_solve
 from kernels.triton.scalar_decay.forward import WIDTHS, depth, launch
 from kernels.triton.tiles import LOG2_E, PRODUCTS_OF, dot, products_of, rows_of
@@ -148,20 +150,24 @@ def low_rank_norms(  # type: ignore[no-untyped-def]
 
 
 def supports(inputs: ScanInputs) -> bool:
-    """Whether these kernels take ``inputs``: a pair, one decay per head, tile sizes that are powers of two to 128."""
+    """Whether these kernels take ``inputs``: a pair, one decay per head or channel, tiles of powers of two to 128."""
+    d_state = inputs.B.shape[-1]
     return (
         inputs.low_rank is not None
         and inputs.x.dtype in PRODUCTS_OF
-        and inputs.log_decay.shape[-1] == 1
+        and inputs.log_decay.shape[-1] in (1, d_state)
         and inputs.x.shape[-1] in WIDTHS
-        and inputs.B.shape[-1] in WIDTHS
+        and d_state in WIDTHS
     )
 
 
-def slices(products: str, headdim: int) -> tuple[int, int]:
-    """Rows of a state that a program carries, and that one reads: float32 in three parts has registers for fewer."""
-    carried, read = (16, 32) if products == "tf32x3" else (32, 64)
-    return min(carried, headdim), min(read, headdim)
+def slices(products: str, headdim: int, channels: int) -> tuple[int, int]:
+    """Rows of a state that a program carries, and that one reads, so that its tiles stay in registers.
+
+    Products of float32 in three parts, and the running sums of a decay per channel, leave room for fewer.
+    """
+    precise = products == "tf32x3"
+    return min(16 if precise or channels > 1 else 32, headdim), min(32 if precise else 64, headdim)
 
 
 def tiles(x: Tensor, d_state: int, channels: int, chunk: int) -> dict[str, int | str]:
@@ -192,10 +198,14 @@ def forward(inputs: ScanInputs, initial: Tensor, chunk: int, token_norms: bool) 
     grid, how, deep = (nchunks, nheads, batch), launch(products), {"DEPTH": min(depth(products), headdim, d_state)}
 
     a_B, a_b, C_B, C_b = scores = initial.new_empty(4, batch, nchunks, nheads, chunk, chunk)
+    size = {"D_STATE": d_state, "CHUNK": chunk, "PRODUCTS": products}
     for reader, at_B, at_b in ((a, a_B, a_b), (C, C_B, C_b)):
-        low_rank_scores[grid](
-            reader, B, b, log_decay, at_B, at_b, *sizes, **deep, D_STATE=d_state, CHUNK=chunk, PRODUCTS=products, **how
-        )  # fmt: skip
+        if channels == 1:
+            low_rank_scores[grid](reader, B, b, log_decay, at_B, at_b, *sizes, **size, **deep, **how)
+        else:
+            low_rank_channel_scores[nchunks * (chunk // BLOCK), nheads, batch](
+                reader, B, b, log_decay, at_B, at_b, *sizes, **size, BLOCK=BLOCK, **how
+            )  # fmt: skip
 
     u, seen = initial.new_empty(x.shape), x.new_empty(B.shape, dtype=rounded_like(x))
     totals, decays = initial.new_empty(batch, nchunks, nheads, channels), initial.new_empty(batch, nchunks, nheads)
@@ -204,7 +214,7 @@ def forward(inputs: ScanInputs, initial: Tensor, chunk: int, token_norms: bool) 
         **tile, **deep, BLOCK=BLOCK, REVERSE=False, **how,
     )  # fmt: skip
 
-    carried, read = slices(products, headdim)
+    carried, read = slices(products, headdim, channels)
     parts = headdim // carried
     states = initial.new_empty(batch, nchunks + 1, nheads, headdim, d_state)
     squares, sums, largest = states.new_empty(3, batch, nchunks + 1, nheads, parts)
