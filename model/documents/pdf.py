@@ -23,8 +23,8 @@ from model.documents.pieces import joined, too_many_characters
 from model.errors import UserError
 
 MAX_PAGES = 5_000
-MAX_MEMORY = 2 * 2**30
-"""Bytes of address space of the child: code and data of an upload take a fifth of it."""
+MAX_MEMORY = 2**30
+"""Bytes of address space of the child: code and a large upload take a third of it."""
 MAX_SECONDS = 180.0
 """Time for all pages together: a hostile file can have thousands of pages that are each just within the limits."""
 PAGE_SECONDS = 20
@@ -45,6 +45,7 @@ class _Pages:
     pictures: list[int] = field(default_factory=list)
     noise: list[int] = field(default_factory=list)
     damaged: list[int] = field(default_factory=list)
+    crashed: bool = False
     begun: int | None = None
 
 
@@ -67,7 +68,7 @@ def read_pdf_pages(data: bytes, name: str, limit: int) -> tuple[str, tuple[Notic
         raise UserError("document.broken_pdf", name=name)
     pages = _read(data, name, limit)
     if not pages.total or len(pages.damaged) == pages.total:
-        raise UserError("document.broken_pdf", name=name)
+        raise UserError("document.pdf_bomb" if pages.crashed else "document.broken_pdf", name=name)
     texts = sum(map(bool, pages.lines.values()))
     if pages.noise and len(pages.noise) >= texts:
         raise UserError("document.noise_pdf", name=name)
@@ -102,10 +103,11 @@ def _read(data: bytes, name: str, limit: int) -> _Pages:
             if pages.begun is None or pages.begun < first:  # the child ended before its first page
                 raise UserError("document.broken_pdf", name=name)
             pages.damaged.append(pages.begun)
+            pages.crashed = True
             first = pages.begun + 1
             if first >= pages.total:
                 return pages
-    raise UserError("document.broken_pdf", name=name)
+    raise UserError("document.pdf_bomb", name=name)
 
 
 def _run(source: IO[bytes], told: IO[bytes], first: int, deadline: float, slow: UserError) -> int:

@@ -45,6 +45,11 @@ def pdf(pages: list[bytes], compressed: bool = False) -> bytes:
         objects.append(b"<</Type/Page/Parent 2 0 R%s/Contents %d 0 R>>" % (resource, len(objects)))
         kids.append(b"%d 0 R" % len(objects))
     objects[1] = b"<</Type/Pages/Count %d/Kids[%s]>>" % (len(kids), b" ".join(kids))
+    return pdf_of_objects(objects)
+
+
+def pdf_of_objects(objects: list[bytes]) -> bytes:
+    """A PDF of numbered objects; the first is its catalogue."""
     out = bytearray(b"%PDF-1.4\n")
     table = b"0000000000 65535 f \n"
     for number, content in enumerate(objects, start=1):

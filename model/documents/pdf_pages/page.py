@@ -185,10 +185,22 @@ def _fragment(run: list[_Character], joint: str) -> Fragment:
 
 
 def _lines(fragments: list[Fragment], height: float) -> list[Line]:
-    lines: list[Line] = []
+    rows: list[list[str]] = []
+    tops: list[float] = []
+    before: Fragment | None = None
     for fragment in in_reading_order(fragments):
-        if lines and "\n" not in fragment.joint:
-            lines[-1] = Line(lines[-1].text + fragment.joint + fragment.text, lines[-1].top)
+        if before is not None and "\n" not in fragment.joint:
+            rows[-1] += [fragment.joint, fragment.text]
+        elif before is not None and _is_beside(before, fragment):  # pdfium starts a line for a cell of one letter
+            rows[-1] += [" ", fragment.text]
         else:
-            lines.append(Line(fragment.text, fragment.top / max(height, 1.0)))
-    return dehyphenated(lines)
+            rows.append([fragment.text])
+            tops.append(fragment.top / max(height, 1.0))
+        before = fragment
+    return dehyphenated([Line("".join(row), top) for row, top in zip(rows, tops, strict=True)])
+
+
+def _is_beside(before: Fragment, fragment: Fragment) -> bool:
+    """Whether ``fragment`` stands to the right of ``before`` on the same line."""
+    overlap = min(before.bottom, fragment.bottom) - max(before.top, fragment.top)
+    return fragment.left >= before.right and overlap > 0.6 * min(before.em, fragment.em)
