@@ -20,7 +20,7 @@ from typing import Any
 import pypdfium2
 import pypdfium2.raw as pdfium
 
-from model.documents.pdf_pages.page import Page, UnreadablePage, read_page
+from model.documents.pdf_pages.page import Page, UnreadablePageError, read_page
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
         _alarm(seconds)
         try:
             _say(_as_json(index, read_page(document.raw, index, has_layers)))
-        except UnreadablePage:
+        except UnreadablePageError:
             _say({"page": index, "damaged": True})
         except MemoryError:
             _say({"error": "memory"})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 MAX_FRAGMENTS = 1_500
 """Fragments of a page that is searched for columns: the search compares them in pairs."""
@@ -127,7 +128,7 @@ def _is_prose(side: list[Fragment]) -> bool:
     edge = max(line.right for line in lines)
     width = edge - min(line.left for line in lines)
     continued = 0
-    for above, line in zip(lines, lines[1:], strict=False):
+    for above, line in pairwise(lines):
         if line.top < above.bottom - 0.5 * min(above.em, line.em):
             return False  # two fragments on one line: cells of a table
         continued += _continues(above, line, edge, width)

@@ -59,7 +59,7 @@ def address(handle: Any) -> int:
 
 def _leaves(page: Any) -> Iterator[tuple[Any, tuple[int, ...]]]:
     """Every object that is not a form, with the addresses of the forms around it and of its layer marks."""
-    stack = [
+    stack: list[tuple[Any, tuple[int, ...], int]] = [
         (pdfium.FPDFPage_GetObject(page, index), (), 0) for index in reversed(range(pdfium.FPDFPage_CountObjects(page)))
     ]
     while stack:
@@ -78,9 +78,9 @@ def _layer_marks(element: Any) -> Iterator[int]:
         mark = pdfium.FPDFPageObj_GetMark(element, index)
         size = ctypes.c_ulong()
         name = (ctypes.c_ushort * (_NAME_BYTES // 2))()
-        if pdfium.FPDFPageObjMark_GetName(mark, name, _NAME_BYTES, ctypes.byref(size)):
-            if bytes(name)[: size.value].decode("utf-16-le", "replace").rstrip("\0") == "OC":
-                yield address(mark)
+        named = pdfium.FPDFPageObjMark_GetName(mark, name, _NAME_BYTES, ctypes.byref(size))
+        if named and bytes(name)[: size.value].decode("utf-16-le", "replace").rstrip("\0") == "OC":
+            yield address(mark)
 
 
 def _leaves_a_trace(page: Any, width: float, height: float) -> bool:

@@ -40,7 +40,7 @@ class Page:
     """The fonts do not say which characters they show; ``lines`` is empty."""
 
 
-class UnreadablePage(Exception):
+class UnreadablePageError(Exception):
     """pdfium cannot load the page."""
 
 
@@ -58,7 +58,7 @@ def read_page(document: Any, index: int, has_layers: bool) -> Page:
     """The page ``index``, from 0, of an open document.
 
     Raises:
-        UnreadablePage: if the page is damaged.
+        UnreadablePageError: if the page is damaged.
     """
     page = _opened(document, index)
     try:
@@ -69,7 +69,7 @@ def read_page(document: Any, index: int, has_layers: bool) -> Page:
                 page = _opened(document, index)
         text_page = pdfium.FPDFText_LoadPage(page)
         if not text_page:
-            raise UnreadablePage
+            raise UnreadablePageError
         try:
             return _read(page, text_page, has_layers)
         finally:
@@ -81,7 +81,7 @@ def read_page(document: Any, index: int, has_layers: bool) -> Page:
 def _opened(document: Any, index: int) -> Any:
     page = pdfium.FPDF_LoadPage(document, index)
     if not page:
-        raise UnreadablePage
+        raise UnreadablePageError
     return page
 
 
