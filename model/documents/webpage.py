@@ -41,10 +41,10 @@ def read_webpage(text: str, name: str, limit: int) -> str:
     Raises:
         UserError: ``document.too_many_characters``.
     """
-    return joined(_lines(text), "\n", name, limit)
+    return joined(webpage_lines(text), "\n", name, limit)
 
 
-def _lines(text: str) -> Iterator[str]:
+def webpage_lines(text: str) -> Iterator[str]:
     """Lines of visible text, without empty ones."""
     line = _Line()
     preformatted = 0

@@ -94,7 +94,10 @@ RIGHT = ["The crew cleans the tubes", "before the roof is put", "back and bolted
 
 
 def test_columns_are_read_one_after_another() -> None:
-    rows = [shown(72, 700 - 14 * row, a) + shown(330, 700 - 14 * row, b) for row, (a, b) in enumerate(zip(LEFT, RIGHT))]
+    rows = [
+        shown(72, 700 - 14 * row, a) + shown(330, 700 - 14 * row, b)
+        for row, (a, b) in enumerate(zip(LEFT, RIGHT, strict=True))
+    ]
     page = shown(72, 730, "A heading that stands across both of the columns of this page") + b"".join(rows)
     page += shown(72, 640, "A closing line that stands across both of the columns as well")
     lines = read(pdf([page]), "a.pdf").text.split("\n")
@@ -124,7 +127,7 @@ def test_japanese_columns() -> None:
 
     one = column(0, ["ポンプの振動が基準を超え", "たため運転を停止し、軸受", "を交換した。"])
     two = column(200, ["交換の後に試運転をして、", "振動が基準を下回ることを", "確かめた。"])
-    across = [fragment for pair in zip(one, two) for fragment in pair]
+    across = [fragment for pair in zip(one, two, strict=True) for fragment in pair]
     assert [fragment.text for fragment in in_reading_order(across)] == [f.text for f in one + two]
 
 
