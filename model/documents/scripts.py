@@ -8,7 +8,7 @@ _RAISED = str.maketrans("0123456789+-−=()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺�
 _LOWERED = str.maketrans("0123456789+-−=()", "₀₁₂₃₄₅₆₇₈₉₊₋₋₌₍₎")
 _HAS_RAISED = re.compile(r"[-0-9+−=()ni\s]+")
 _HAS_LOWERED = re.compile(r"[-0-9+−=()\s]+")
-_EXPONENT = re.compile(r"[-+−]?[A-Za-zα-ω0-9.,/+*−-]+")
+_EXPONENT = re.compile(r"[-+−]?[A-Za-zα-ω0-9][A-Za-zα-ω0-9.,/+*−-]*")
 _ORDINAL = re.compile(r"(?:st|nd|rd|th|er|re|e|o|a|TM|SM|R)\.?")
 """Endings of ordinal numbers and marks of trade, which are raised for their looks."""
 

@@ -53,9 +53,7 @@ def read_word(data: bytes, name: str, limit: int) -> str:
 
 
 def _document_lines(data: bytes, name: str, imports: list[int], depth: int) -> Iterator[str]:
-    limits = Limits(
-        members=MAX_MEMBERS, inflated=MAX_INFLATED, xml=MAX_XML, ratio=MAX_RATIO, ratio_from=RATIO_FROM
-    )
+    limits = Limits(members=MAX_MEMBERS, inflated=MAX_INFLATED, xml=MAX_XML, ratio=MAX_RATIO, ratio_from=RATIO_FROM)
     measure(data, name, limits)
     package = Package(data)
     main = package.main()

@@ -42,14 +42,12 @@ def drawing_lines(element: etree._Element) -> Iterator[str]:
     """The paragraphs ``a:p`` below ``element`` that have text."""
     for paragraph in element.iter():
         if name_of(paragraph) == "a:p":
-            parts = (("\n" if name_of(part) == "a:br" else part.text or "") for part in paragraph.iter() if _shown(part))
+            parts = (
+                ("\n" if name_of(part) == "a:br" else part.text or "") for part in paragraph.iter() if _shown(part)
+            )
             text = "".join(parts)
             if text.strip():
                 yield text
-
-
-def _shown(part: etree._Element) -> bool:
-    return name_of(part) in ("a:t", "a:br")
 
 
 def chart_lines(root: etree._Element) -> Iterator[str]:

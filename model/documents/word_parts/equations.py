@@ -7,6 +7,7 @@ brackets around what is longer than one term.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from lxml import etree
 
@@ -93,7 +94,9 @@ def _function(element: etree._Element) -> str:
 
 
 def _matrix(element: etree._Element) -> str:
-    rows = [[equation_text(cell) for cell in row if name_of(cell) == "m:e"] for row in element if name_of(row) == "m:mr"]
+    rows = [
+        [equation_text(cell) for cell in row if name_of(cell) == "m:e"] for row in element if name_of(row) == "m:mr"
+    ]
     return "; ".join(", ".join(row) for row in rows)
 
 
@@ -101,7 +104,7 @@ def _scripts(element: etree._Element) -> str:
     return _part(element, "e") + _lower(_part(element, "sub")) + _upper(_part(element, "sup"))
 
 
-_WRITTEN = {
+_WRITTEN: dict[str, Callable[[etree._Element], str]] = {
     "m:f": _fraction,
     "m:rad": _root,
     "m:nary": _nary,
@@ -111,9 +114,7 @@ _WRITTEN = {
     "m:sSup": _scripts,
     "m:sSub": _scripts,
     "m:sSubSup": _scripts,
-    "m:sPre": lambda element: (
-        _lower(_part(element, "sub")) + _upper(_part(element, "sup")) + _part(element, "e")
-    ),
+    "m:sPre": lambda element: _lower(_part(element, "sub")) + _upper(_part(element, "sup")) + _part(element, "e"),
     "m:limLow": lambda element: _part(element, "e") + _lower(_part(element, "lim")),
     "m:limUpp": lambda element: _part(element, "e") + _upper(_part(element, "lim")),
     "m:acc": lambda element: _part(element, "e") + _property(element, "accPr", "chr", "\u0302"),
