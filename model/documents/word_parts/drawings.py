@@ -42,10 +42,9 @@ def drawing_lines(element: etree._Element) -> Iterator[str]:
     """The paragraphs ``a:p`` below ``element`` that have text."""
     for paragraph in element.iter():
         if name_of(paragraph) == "a:p":
-            parts = (
-                ("\n" if name_of(part) == "a:br" else part.text or "") for part in paragraph.iter() if _shown(part)
-            )
-            text = "".join(parts)
+            parts = (part for part in paragraph.iter() if name_of(part) in ("a:t", "a:br"))
+            text = "".join("
+" if name_of(part) == "a:br" else part.text or "" for part in parts)
             if text.strip():
                 yield text
 

@@ -203,11 +203,10 @@ def test_fields_without_a_result(instruction: str, shown: str) -> None:
 
 def test_fields_with_a_result_and_boxes_of_forms() -> None:
     checked = "<w:ffData><w:checkBox><w:default w:val='1'/></w:checkBox></w:ffData>"
-    choice = "<w:ffData><w:ddList><w:result w:val='1'/><w:listEntry w:val='N'/><w:listEntry w:val='S'/></w:ddList></w:ffData>"
-    body = paragraph(
-        field("REF x", "Clause 2"), " ", field("FORMCHECKBOX", data=checked), field("FORMDROPDOWN", "", choice)
-    )
-    assert text_of(body) == "Clause 2 ☒S"
+    entries = "<w:listEntry w:val='N'/><w:listEntry w:val='S'/>"
+    choice = f"<w:ffData><w:ddList><w:result w:val='1'/>{entries}</w:ddList></w:ffData>"
+    box, menu = field("FORMCHECKBOX", data=checked), field("FORMDROPDOWN", "", choice)
+    assert text_of(paragraph(field("REF x", "Clause 2"), " ", box, menu)) == "Clause 2 ☒S"
 
 
 def test_symbol_fonts() -> None:
@@ -236,10 +235,8 @@ def test_drawings_are_read() -> None:
     links = "".join(
         f'<dgm:cxn srcId="{a}" destId="{b}" srcOrd="{o}"/>' for a, b, o in (("0", "2", 1), ("0", "1", 0), ("1", "3", 0))
     )
-    diagram = (
-        point("0", "", "doc") + point("2", "Lock") + point("3", "Wait") + point("1", "Stop")
+    diagram = point("0", "", "doc") + point("2", "Lock") + point("3", "Wait") + point("1", "Stop")
     diagram += point("4", "layout", "pres")
-    )
     smart = '<w:r><w:drawing><dgm:relIds r:dm="diagramData"/></w:drawing></w:r>'
     assert text_of(paragraph("Steps:", smart), diagramData=diagram + links) == "Steps:\nStop\nWait\nLock"
     values = "<c:pt idx='0'><c:v>{}</c:v></c:pt><c:pt idx='1'><c:v>{}</c:v></c:pt>"
