@@ -43,8 +43,7 @@ def drawing_lines(element: etree._Element) -> Iterator[str]:
     for paragraph in element.iter():
         if name_of(paragraph) == "a:p":
             parts = (part for part in paragraph.iter() if name_of(part) in ("a:t", "a:br"))
-            text = "".join("
-" if name_of(part) == "a:br" else part.text or "" for part in parts)
+            text = "".join("\n" if name_of(part) == "a:br" else part.text or "" for part in parts)
             if text.strip():
                 yield text
 
