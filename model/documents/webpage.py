@@ -15,16 +15,17 @@ from model.documents.web_parts.hidden import Hidden
 from model.documents.web_parts.lines import Lines
 from model.documents.web_parts.lists import Lists
 from model.documents.web_parts.main_text import main_part
-from model.documents.web_parts.scanner import Tag, tags
+from model.documents.web_parts.scanner import Tag, names, tags
 
 _CELLS = {"td", "th"}
 _ROWS = {"tr", "tbody", "thead", "tfoot", "caption", "body", "html"}
 _LISTS = {"ol", "ul", "menu", "dir"}
-_BLOCKS = set(
+_BLOCKS = names(
     "address article aside blockquote center dd details dialog dir div dl dt fieldset figcaption figure footer form "
     "h1 h2 h3 h4 h5 h6 head header hr legend li main menu nav ol option p pre section select summary textarea "
-    "ul".split()
+    "ul"
 )
+_WHITE = " \t\n\r\f"
 _DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)")
 
 
@@ -84,8 +85,8 @@ class _Page:
         if text.strip():
             numbers = self._lists.numbers()
             if numbers:
-                self.lines.add(numbers + text.lstrip() if self.lines.is_at_start else f" {numbers}{text.lstrip()}")
-                return
+                self.lines.add(numbers)
+                text = text.lstrip(_WHITE)
         if self._raised or self._lowered:
             text = raised(text) if self._raised else lowered(text)
         self.lines.add(text, preformatted=self._preformatted > 0)

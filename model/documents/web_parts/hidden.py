@@ -9,17 +9,17 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 
-from model.documents.web_parts.scanner import Tag
+from model.documents.web_parts.scanner import Tag, names
 
-VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
+VOID = names("area base br col embed hr img input link meta param source track wbr")
 MAX_RULES = 1_000_000
 """Characters of style sheets that are searched for rules."""
 
-_NEVER_SHOWN = frozenset("rt rp rtc datalist audio video canvas annotation annotation-xml".split())
-_CELL_ENDS = frozenset("td th tr tbody thead tfoot".split())
-_PARAGRAPH_ENDS = frozenset(
+_NEVER_SHOWN = names("rt rp rtc datalist audio video canvas annotation annotation-xml")
+_CELL_ENDS = names("td th tr tbody thead tfoot")
+_PARAGRAPH_ENDS = names(
     "address article aside blockquote center dd details dir div dl dt fieldset figure footer form h1 h2 h3 h4 h5 h6 "
-    "header hr li main menu nav ol p pre section table td th tr ul".split()
+    "header hr li main menu nav ol p pre section table td th tr ul"
 )
 # Elements whose end tag may be left out, with the start tags that end them and the end tags of what is around them.
 _ENDED_BY_START = {
@@ -27,20 +27,20 @@ _ENDED_BY_START = {
     "li": frozenset(("li",)),
     "td": _CELL_ENDS,
     "th": _CELL_ENDS,
-    "tr": frozenset("tr tbody thead tfoot".split()),
+    "tr": names("tr tbody thead tfoot"),
     "dt": frozenset(("dt", "dd")),
     "dd": frozenset(("dt", "dd")),
-    "rt": frozenset("rt rp rb rtc".split()),
-    "rp": frozenset("rt rp rb rtc".split()),
+    "rt": names("rt rp rb rtc"),
+    "rp": names("rt rp rb rtc"),
     "rtc": frozenset(("rb", "rtc")),
     "option": frozenset(("option", "optgroup")),
 }
 _ENDED_BY_END = {
     "p": _PARAGRAPH_ENDS - {"p"},
-    "li": frozenset("ul ol menu dir".split()),
-    "td": frozenset("tr tbody thead tfoot table".split()),
-    "th": frozenset("tr tbody thead tfoot table".split()),
-    "tr": frozenset("tbody thead tfoot table".split()),
+    "li": names("ul ol menu dir"),
+    "td": names("tr tbody thead tfoot table"),
+    "th": names("tr tbody thead tfoot table"),
+    "tr": names("tbody thead tfoot table"),
     "dt": frozenset(("dl",)),
     "dd": frozenset(("dl",)),
     "rt": frozenset(("ruby", "rtc")),
@@ -63,6 +63,7 @@ class Hidden:
     _rules_length: int = 0
 
     def __bool__(self) -> bool:
+        """Whether the text after the last tag is hidden."""
         return bool(self._open)
 
     def follow(self, tag: Tag) -> bool:
@@ -116,9 +117,9 @@ class Hidden:
             return True
         if not self._rules:
             return False
-        names = [(".", name) for name in attributes.get("class", "").split()[:100]]
-        names += [("#", attributes["id"])] if "id" in attributes else []
-        return any((element, *name) in self._rules for element in ("", tag.name) for name in names)
+        known_by = [(".", name) for name in attributes.get("class", "").split()[:100]]
+        known_by += [("#", attributes["id"])] if "id" in attributes else []
+        return any((element, *name) in self._rules for element in ("", tag.name) for name in known_by)
 
     def _add_rules(self, sheet: str) -> None:
         """Keep the rules that hide a tag, a class or an id, and that no condition such as ``@media`` is around."""

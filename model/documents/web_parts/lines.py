@@ -17,6 +17,8 @@ LAYOUT = 300
 MAX_COLUMNS = 1_000
 """Columns that spans may add to a row."""
 MAX_ROWS = 65_534
+MAX_PADDING = 500_000
+"""Empty cells that spans may add to a page; later spans count as one cell."""
 MAX_TABLES = 100
 """Tables inside one another; deeper ones go on in the one around them."""
 
@@ -52,11 +54,7 @@ class Lines:
         self._break = False  # a line break comes before the next text of the cell
         self._is_bare = False  # the cell has text outside blocks
         self._has_block = False
-
-    @property
-    def is_at_start(self) -> bool:
-        """Whether the next text begins a line."""
-        return not self._length or self._break
+        self._padding = MAX_PADDING
 
     def add(self, text: str, preformatted: bool = False) -> None:
         """Text as it stands in the page; lines of preformatted text stay."""
@@ -105,9 +103,10 @@ class Lines:
         if not row.in_cell:
             return
         row.cells.append(self._taken().strip(" \n"))
-        width = max(1, min(row.columns, MAX_COLUMNS - row.column))
+        width = max(1, min(row.columns, MAX_COLUMNS - row.column)) if self._padding > 0 else 1
+        self._padding -= width - 1
         row.cells += [""] * (width - 1)
-        if row.rows > 1 and row.column < MAX_COLUMNS:
+        if row.rows > 1 and row.column < MAX_COLUMNS and self._padding > 0:
             row.next_spans |= dict.fromkeys(range(row.column, row.column + width), row.rows - 1)
         row.column += width
         row.in_cell = False
@@ -121,7 +120,8 @@ class Lines:
             return
         self._fill(row)
         self._write(row.cells)
-        spans = {column: rows - 1 for column, rows in row.spans.items() if rows > 1}
+        self._padding -= len(row.spans)
+        spans = {column: rows - 1 for column, rows in row.spans.items() if rows > 1 and self._padding > 0}
         self._row = _Row(spans=spans | row.next_spans)
 
     def start_table(self) -> None:
@@ -181,9 +181,10 @@ class Lines:
 
     def _fill(self, row: _Row) -> None:
         """Empty cells where a cell from above reaches into the row."""
-        while row.spans.get(row.column, 0) > 0:
+        while row.spans.get(row.column, 0) > 0 and self._padding > 0:
             row.cells.append("")
             row.column += 1
+            self._padding -= 1
 
     def _write(self, cells: list[str]) -> None:
         if not any(cells):

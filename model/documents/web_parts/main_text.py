@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from model.errors import UserError
 
 MAX_CHARACTERS = 4 * 2**20
 """Characters of a page: trafilatura compares blocks with one another, and a page of news has 200,000."""
-MAX_OPEN = 200
-"""Elements inside one another; lxml itself refuses 256."""
-
-_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 
 
 def main_part(page: str, name: str) -> str | None:

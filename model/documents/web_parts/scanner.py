@@ -41,6 +41,11 @@ class Tag:
         return out
 
 
+def names(text: str) -> frozenset[str]:
+    """The words of ``text``."""
+    return frozenset(text.split())
+
+
 def tags(text: str) -> Iterator[Tag]:
     """The tags of a page in order."""
     position = 0
