@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 MAX_FRAGMENTS = 1_500
@@ -42,15 +42,15 @@ class Fragment:
         return max(self.bottom - self.top, 1.0)
 
 
-def in_reading_order(fragments: list[Fragment]) -> list[Fragment]:
-    """The fragments, columns one after another; a fragment that was moved begins a line."""
+def in_reading_order(fragments: list[Fragment]) -> list[tuple[Fragment, str]]:
+    """The fragments, columns one after another, each with its joint: one that was moved begins a line."""
     if len(fragments) > MAX_FRAGMENTS:
-        return fragments
+        return [(fragment, fragment.joint) for fragment in fragments]
     order, _ = _ordered(list(enumerate(fragments)), 0)
     before = -1
     out = []
     for index, fragment in order:
-        out.append(fragment if index == before + 1 else replace(fragment, joint="\n"))
+        out.append((fragment, fragment.joint if index == before + 1 else "\n"))
         before = index
     return out
 

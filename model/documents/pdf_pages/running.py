@@ -56,6 +56,11 @@ def _keys(line: Line, page: int) -> list[Key]:
         ]
         text = parts[0] + "".join(number + part for number, part in zip(written, parts[1:], strict=True))
         out += [(text, place), (text, place + 1)]  # two neighbouring places, for lines on the edge between them
+    if numbers and not (parts[0].strip() and parts[-1].strip()):
+        # A number at either end that counts with the pages is enough: the chapter beside it changes.
+        number = numbers[0] if not parts[0].strip() else numbers[-1]
+        side = "first" if not parts[0].strip() else "last"
+        out += [(f"\1{side} {int(number) - page}", place), (f"\1{side} {int(number) - page}", place + 1)]
     return out
 
 

@@ -128,7 +128,7 @@ def test_japanese_columns() -> None:
     one = column(0, ["ポンプの振動が基準を超え", "たため運転を停止し、軸受", "を交換した。"])
     two = column(200, ["交換の後に試運転をして、", "振動が基準を下回ることを", "確かめた。"])
     across = [fragment for pair in zip(one, two, strict=True) for fragment in pair]
-    assert [fragment.text for fragment in in_reading_order(across)] == [f.text for f in one + two]
+    assert [fragment.text for fragment, _ in in_reading_order(across)] == [f.text for f in one + two]
 
 
 @pytest.mark.parametrize(
@@ -198,3 +198,34 @@ def test_the_child_starts_without_torch() -> None:
         "import sys, model.documents.pdf_pages.__main__; assert not {'torch', 'numpy', 'lxml'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_value_stands_beside_its_label() -> None:
+    labels = shown(72, 655, "Site:") + shown(72, 600, "End.")
+    page = annotated(b"/Subtype/Widget/FT/Tx/T(site)/V(Hall 3)/F 4", shown(2, 5, "Hall 3"))
+    old = shown(72, 700, "Pump house")
+    with_labels = page.replace(b"<</Length %d>>stream\n%s" % (len(old), old), b"<</Length 999>>stream\n" + labels)
+    assert read(with_labels, "a.pdf").text == "Site: Hall 3\nEnd."
+    without_appearance = with_labels.replace(b"/AP<</N 7 0 R>>", b"")
+    assert read(without_appearance, "a.pdf").text == "Site: Hall 3\nEnd."
+    password = without_appearance.replace(b"/FT/Tx", b"/FT/Tx/Ff 8192")
+    assert read(password, "a.pdf").text == "Site:\nEnd."
+
+
+def test_vertical_japanese_is_read_from_the_right() -> None:
+    font = (
+        b"<</Type/Font/Subtype/Type0/BaseFont/HeiseiMin-W3/Encoding/UniJIS-UCS2-V/DescendantFonts[<</Type/Font/Subtype"
+        b"/CIDFontType0/BaseFont/HeiseiMin-W3/CIDSystemInfo<</Registry(Adobe)/Ordering(Japan1)/Supplement 2>>>>]>>"
+    )
+    columns = ["保守の手順を定め、", "毎月の点検を行う。", "記録は五年残す。"]
+    content = b"".join(
+        b"BT /F 12 Tf %d 700 Td <%s> Tj ET\n" % (500 - 20 * number, text.encode("utf-16-be").hex().encode())
+        for number, text in enumerate(columns)
+    )
+    assert read(pdf([content]).replace(HELVETICA, font), "a.pdf").text == "\n".join(columns)
+
+
+def test_a_header_with_a_page_number_may_change() -> None:
+    titles = ["Pumps", "Pumps", "Fans", "Mills"]
+    pages = [[Line(f"{title} {number}", 0.05), Line(f"body of {title}", 0.4)] for number, title in enumerate(titles, 9)]
+    assert without_running_lines(pages) == [[page[1]] for page in pages]
