@@ -25,7 +25,7 @@ from model.errors import UserError
 MAX_PAGES = 5_000
 MAX_MEMORY = 2**30
 """Bytes of address space of the child: code and a large upload take a third of it."""
-MAX_SECONDS = 180.0
+MAX_SECONDS = 300.0
 """Time for all pages together: a hostile file can have thousands of pages that are each just within the limits."""
 PAGE_SECONDS = 20
 """Time for one page; a page of a drawing with 100,000 lines takes two."""
@@ -33,7 +33,8 @@ MAX_RESTARTS = 8
 """Pages that may crash the child before the file is refused."""
 
 _ROOT = Path(__file__).parents[2]
-_OVERHEAD = 16  # characters of JSON around a character of text, at most 6 for one escaped, and its place
+_BYTES = 8  # of JSON for a character of text: 6 for one that is escaped, and its part of what is said of its line
+_SLACK = 2**24  # bytes of JSON, or characters of running lines, that are always allowed
 
 
 @dataclass
@@ -42,6 +43,7 @@ class _Pages:
 
     total: int = 0
     lines: dict[int, list[Line]] = field(default_factory=dict)
+    characters: int = 0
     pictures: list[int] = field(default_factory=list)
     noise: list[int] = field(default_factory=list)
     damaged: list[int] = field(default_factory=list)
@@ -96,7 +98,7 @@ def _read(data: bytes, name: str, limit: int) -> _Pages:
         for _ in range(MAX_RESTARTS + 1):
             source.seek(0)
             with TemporaryFile() as told:
-                code = _run(source, told, first, deadline, slow)
+                code = _run(source, told, first, _BYTES * limit + _SLACK, deadline, slow)
                 _take(told, pages, name, limit)
             if code == 0:
                 return pages
@@ -110,9 +112,9 @@ def _read(data: bytes, name: str, limit: int) -> _Pages:
     raise UserError("document.pdf_bomb", name=name)
 
 
-def _run(source: IO[bytes], told: IO[bytes], first: int, deadline: float, slow: UserError) -> int:
+def _run(source: IO[bytes], told: IO[bytes], first: int, output: int, deadline: float, slow: UserError) -> int:
     """Start the child at page ``first`` and wait for it; its exit status, negative for a signal."""
-    arguments = [MAX_MEMORY, PAGE_SECONDS, MAX_PAGES, first]
+    arguments = [MAX_MEMORY, PAGE_SECONDS, MAX_PAGES, output, first]
     command = [sys.executable, "-P", "-m", "model.documents.pdf_pages", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(_ROOT)}
     left = deadline - time.monotonic()
@@ -130,14 +132,14 @@ def _run(source: IO[bytes], told: IO[bytes], first: int, deadline: float, slow: 
 
 def _take(told: IO[bytes], pages: _Pages, name: str, limit: int) -> None:
     """Add what the child has told to ``pages``; a last line that a crash cut is left out."""
-    if told.seek(0, os.SEEK_END) > _OVERHEAD * limit + 64 * 2**20:
-        raise too_many_characters(name, limit)
     told.seek(0)
     for line in told:
         try:
             message = json.loads(line)
         except ValueError:
             continue
+        if message.get("error") == "long" or pages.characters > limit + _SLACK:
+            raise too_many_characters(name, limit)
         if "error" in message:
             raise UserError(_ERRORS[message["error"]], name=name)
         if "pages" in message:
@@ -156,6 +158,7 @@ def _take_page(message: dict[str, Any], pages: _Pages) -> None:
         if message.get(key):
             numbers.append(page)
     pages.lines[page] = [Line(text, top) for text, top in message.get("lines", ())]
+    pages.characters += sum(len(line.text) for line in pages.lines[page])
 
 
 _ERRORS = {"encrypted": "document.encrypted_pdf", "broken": "document.broken_pdf", "memory": "document.pdf_bomb"}

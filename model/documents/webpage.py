@@ -7,19 +7,18 @@ stand on one line each, and raised numbers stay raised.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from model.documents.pieces import joined
 from model.documents.scripts import lowered, raised
 from model.documents.web_parts.hidden import Hidden
 from model.documents.web_parts.lines import Lines
-from model.documents.web_parts.lists import Lists
+from model.documents.web_parts.lists import LISTS, Lists, items_of_lists
 from model.documents.web_parts.main_text import main_part
 from model.documents.web_parts.scanner import Tag, names, tags
 
 _CELLS = {"td", "th"}
 _ROWS = {"tr", "tbody", "thead", "tfoot", "caption", "body", "html"}
-_LISTS = {"ol", "ul", "menu", "dir"}
 _BLOCKS = names(
     "address article aside blockquote center dd details dialog dir div dl dt fieldset figcaption figure footer form "
     "h1 h2 h3 h4 h5 h6 head header hr legend li main menu nav ol option p pre section select summary textarea "
@@ -51,7 +50,8 @@ def read_webpage(text: str, name: str, limit: int, main_text_only: bool = False)
 
 def webpage_lines(text: str) -> Iterator[str]:
     """Lines of visible text, without empty ones."""
-    page = _Page()
+    counts_down = "reversed" in text or "REVERSED" in text
+    page = _Page(items_of_lists(tags(text)) if counts_down else ())
     for tag in tags(text):
         page.take(tag)
         yield from page.lines.out
@@ -63,10 +63,10 @@ def webpage_lines(text: str) -> Iterator[str]:
 class _Page:
     """What is open at a place of the page."""
 
-    def __init__(self) -> None:
+    def __init__(self, items: Sequence[int]) -> None:
         self.lines = Lines()
         self._hidden = Hidden()
-        self._lists = Lists()
+        self._lists = Lists(items)
         self._preformatted = 0
         self._raised = 0
         self._lowered = 0
@@ -118,7 +118,7 @@ class _Page:
             self._list_tag(tag)
 
     def _list_tag(self, tag: Tag) -> None:
-        if tag.name in _LISTS:
+        if tag.name in LISTS:
             if tag.closing:
                 self._lists.end()
             else:

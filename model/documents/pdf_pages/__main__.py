@@ -3,11 +3,12 @@
 pdfium is C++ and meets the bytes of strangers here, so it runs without the memory of the parent, with limits on
 memory and time, and a crash ends this process alone. Standard output gets one JSON object on each line::
 
-    {"pages": 3}                                       or {"error": "encrypted" | "broken" | "memory"}
+    {"pages": 3}                                       or {"error": "encrypted" | "broken" | "memory" | "long"}
     {"begin": 0}                                       before each page, so that a crash can be told its page
     {"page": 0, "lines": [["text", 0.08]], "picture": false, "noise": false}    or {"page": 0, "damaged": true}
 
-The arguments are the bytes of memory, the seconds for one page, the most pages, and the page to begin with.
+The arguments are the bytes of memory, the seconds for one page, the most pages, the most bytes of output, and the
+page to begin with.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 import pypdfium2
@@ -25,7 +27,7 @@ from model.documents.pdf_pages.page import Page, UnreadablePageError, read_page
 
 def main() -> None:
     """Read the document that standard input holds."""
-    memory, seconds, most, first = (int(argument) for argument in sys.argv[1:5])
+    memory, seconds, most, output, first = (int(argument) for argument in sys.argv[1:6])
     _limit(memory)
     try:
         data = sys.stdin.buffer.read()
@@ -42,6 +44,9 @@ def main() -> None:
     # A layer is named in the catalogue, which may be inside a compressed object stream.
     has_layers = b"/OCProperties" in data or b"/ObjStm" in data
     for index in range(first, min(pages, most)):
+        if sys.stdout.tell() > output:
+            _say({"error": "long"})
+            return
         _say({"begin": index})
         _alarm(seconds)
         try:
@@ -72,8 +77,9 @@ def _limit(memory: int) -> None:
         import resource
     except ImportError:  # Windows: the limit of time is all there is
         return
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0)):
+        with suppress(ValueError, OSError):  # macOS refuses a limit of the address space
+            resource.setrlimit(kind, (most, most))
 
 
 def _alarm(seconds: int) -> None:

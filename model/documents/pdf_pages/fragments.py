@@ -7,9 +7,9 @@ become lines, and blocks of columns one above the other become columns of lines.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from model.documents.pdf_pages.characters import plain
 from model.documents.pdf_pages.columns import Fragment, in_reading_order
@@ -18,9 +18,8 @@ from model.documents.pdf_pages.lines import PDFIUM_HYPHEN, Line, dehyphenated
 _WIDE_GAP = 1.2  # in em: a gap that may be a gutter
 
 
-@dataclass(frozen=True, slots=True)
-class Character:
-    """A character and its box on the page as it is shown; y points down."""
+class Character(NamedTuple):
+    """A character and its box on the page as it is shown; y points down. A tuple, because a manual has millions."""
 
     text: str
     is_space: bool
@@ -52,7 +51,7 @@ def lines_of(characters: list[Character], notes: Sequence[Fragment], width: floa
             _insert(fragments, replace(note, joint="\n"))
         return _lines(fragments, [fragment.top / max(height, 1.0) for fragment in fragments])
     quarter = [
-        replace(one, left=one.top, top=width - one.right, right=one.bottom, bottom=width - one.left)
+        one._replace(left=one.top, top=width - one.right, right=one.bottom, bottom=width - one.left)
         for one in characters
     ]
     fragments = sorted(fragments_of(quarter, at_jumps=True), key=lambda fragment: (round(fragment.top), fragment.left))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from model.documents.numerals import numeral
+from model.documents.web_parts.scanner import Tag
 
+LISTS = frozenset(("ol", "ul", "menu", "dir"))
 MAX_DEPTH = 100
 MAX_NUMBER = 1_000_000
 
@@ -38,16 +41,36 @@ class _List:
     step: int = 1
 
 
+def items_of_lists(page: Iterable[Tag]) -> list[int]:
+    """How many items each ordered list of a page has, in the order of their start tags."""
+    out: list[int] = []
+    opened: list[int | None] = []
+    for tag in page:
+        if tag.name in LISTS:
+            if not tag.closing:
+                opened.append(len(out) if tag.name == "ol" else None)
+                out += [0] if tag.name == "ol" else []
+            elif opened:
+                opened.pop()
+        elif tag.name == "li" and not tag.closing and opened and opened[-1] is not None:
+            out[opened[-1]] += 1
+    return out
+
+
 @dataclass
 class Lists:
     """The lists that are open at a place of a page, and the numbers whose text has not come yet."""
 
+    items: Sequence[int] = ()
+    """What :func:`items_of_lists` counted, for lists that count down."""
+    _ordered: int = 0
     _open: list[_List] = field(default_factory=list)
     _deeper: int = 0  # lists below MAX_DEPTH
     _waiting: list[tuple[int, str]] = field(default_factory=list)  # depth of the list, number
 
     def start(self, is_ordered: bool, attributes: dict[str, str]) -> None:
         """A list begins."""
+        self._ordered += is_ordered
         if len(self._open) >= MAX_DEPTH:
             self._deeper += 1
             return
@@ -55,7 +78,7 @@ class Lists:
         first = _whole(attributes.get("start"))
         backwards = "reversed" in attributes
         if backwards and first is None:
-            style = None  # the number of items would have to be known
+            first = self.items[self._ordered - 1] if 0 < self._ordered <= len(self.items) else None
         self._open.append(_List(style, 1 if first is None else first, -1 if backwards else 1))
 
     def end(self) -> None:

@@ -51,6 +51,7 @@ def test_readings_of_ruby_are_left_out() -> None:
         ("<ol><li>a<ol type=A><li>b<li>c</ol><li>d</ol>", "1. a\nA. b\nB. c\n2. d"),
         ("<ol><li><ol><li>a</ol></ol>", "1. 1. a"),
         ("<ol><li><li>b</ol>", "2. b"),
+        ("<ol><li>x</ol><ol reversed><li>a<ol><li>b</ol><li>c</ol>", "1. x\n2. a\n1. b\n1. c"),
         ("<ol reversed start=3><li>a<li>b</ol>", "3. a\n2. b"),
         ("<ol style='list-style: cjk-ideographic inside'><li>a</ol>", "一、a"),
         ("<ol style='list-style-type:none'><li>a</ol><ul><li>b</ul><li>c", "a\nb\nc"),
