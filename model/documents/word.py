@@ -115,6 +115,9 @@ class _Document:
                 yield from self._imported(attribute(part, "r:id"))
             elif name and name not in SKIPPED and not name.endswith("Pr"):
                 yield from self._blocks(part)
+        carried = self._paragraphs.carried()
+        if carried:
+            yield carried
 
     def _row(self, row: etree._Element) -> Iterator[str]:
         """A row as a line. A cell over several columns is followed by empty ones, so that columns stay in place."""

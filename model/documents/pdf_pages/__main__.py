@@ -14,6 +14,7 @@ page to begin with.
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from contextlib import suppress
@@ -32,7 +33,7 @@ def main() -> None:
     try:
         data = sys.stdin.buffer.read()
         _alarm(seconds)
-        document = pypdfium2.PdfDocument(data)
+        document = _opened(data)
         pages = len(document)
     except pypdfium2.PdfiumError as error:
         _say({"error": "encrypted" if error.err_code in _LOCKED else "broken"})
@@ -59,6 +60,21 @@ def main() -> None:
 
 
 _LOCKED = (pdfium.FPDF_ERR_PASSWORD, pdfium.FPDF_ERR_SECURITY)
+_CATALOGUE = re.compile(
+    rb"([0-9]{1,9})[ \t]+([0-9]{1,5})[ \t]+obj\s*<<(?:(?!endobj).){0,2000}?/Type\s*/Catalog\b", re.DOTALL
+)
+
+
+def _opened(data: bytes) -> pypdfium2.PdfDocument:
+    """The document; one whose end is cut off is given a trailer, without which pdfium cannot find its catalogue."""
+    try:
+        return pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        found = _CATALOGUE.search(data) if error.err_code not in _LOCKED else None
+        if found is None:
+            raise
+        trailer = b"\nendobj\ntrailer <</Root %s %s R>>\nstartxref\n0\n%%%%EOF" % found.groups()
+        return pypdfium2.PdfDocument(data + trailer)
 
 
 def _as_json(index: int, page: Page) -> dict[str, Any]:

@@ -16,14 +16,19 @@ _SUPPLEMENT = (
     "⻰龙⻱龜⻲亀"
 )
 _DECOMPOSED = re.compile("[\u2e80-\u2fdf\ufb00-\ufb06]")  # radicals, and Latin ligatures such as ffi
+_CONTROL = re.compile("[\x00-\x01\x03-\x08\x0e-\x1f\x7f-\x9f]")  # U+0002 is a hyphen that pdfium has found
 _RADICALS = dict(zip(_SUPPLEMENT[::2], _SUPPLEMENT[1::2], strict=True))
 
+_SYMBOLS = str.maketrans(
+    {0xF0B7: "•", 0xF0A7: "▪", 0xF0D8: "➢", 0xF0FC: "✓", 0xF0FE: "☑", 0xF0A8: "☐", 0xF06F: "□", 0xF0E0: "→"}
+)
+"""Bullets and boxes of symbol fonts, whose places stand in private characters."""
 _NOISE = frozenset(("Cc", "Cn", "Co", "Cs"))
 
 
 def plain(text: str) -> str:
-    """``text`` with kanji for radicals and letters for ligatures; every other character stays."""
-    return _DECOMPOSED.sub(_plain, text)
+    """``text`` with kanji for radicals, letters for ligatures and U+FFFD for control characters; the rest stays."""
+    return _CONTROL.sub("\ufffd", _DECOMPOSED.sub(_plain, text).translate(_SYMBOLS))
 
 
 def _plain(match: re.Match[str]) -> str:

@@ -56,4 +56,6 @@ def _close(out: list[Line], pieces: list[str]) -> None:
 
 
 def _shown(text: str) -> str:
-    return text[:-1] + "-" if text.endswith(PDFIUM_HYPHEN) else text
+    for hyphen in PDFIUM_HYPHEN:
+        text = text.replace(hyphen, "-")
+    return text

@@ -31,6 +31,8 @@ class Field:
     """A field that is being read."""
 
     instruction: list[str] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    """Text among the instructions, which is shown if the field turns out to have no end."""
     in_result: bool = False
     form: etree._Element | None = None
 

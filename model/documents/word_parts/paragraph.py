@@ -53,6 +53,12 @@ class _Line:
     has_hidden: bool = False
 
 
+def _joins_the_next(properties: etree._Element | None) -> bool:
+    """Whether the end of the paragraph was deleted, so that the next one goes on with it."""
+    mark = child(properties, "w:rPr")
+    return child(mark, "w:del") is not None or child(mark, "w:moveFrom") is not None
+
+
 @dataclass(kw_only=True)
 class Paragraphs:
     """What paragraphs need to know of their document; fields may begin in one and end in another."""
@@ -65,6 +71,7 @@ class Paragraphs:
     blocks: Blocks
     """Lines of a text box."""
     _fields: list[Field] = field(default_factory=list)
+    _carried: str = ""  # text of paragraphs whose end was deleted
 
     def lines(self, element: etree._Element) -> Iterator[str]:
         """The text of ``w:p`` with its number, then its text boxes; nothing if all of it is hidden."""
@@ -72,9 +79,13 @@ class Paragraphs:
         style_name = value(properties, "w:pStyle") or self.styles.default
         style = self.styles.style(style_name)
         line = _Line(style.look)
+        carried, self._carried = self._carried, ""
         self._inline(element, line)
-        text = "".join(line.parts)
-        if text.strip() or not line.has_hidden:
+        self._close_fields(line)
+        text = carried + "".join(line.parts)
+        if _joins_the_next(properties):
+            self._carried = text
+        elif text.strip() or not line.has_hidden:
             direct = child(properties, "w:numPr")
             numbering = number(value(direct, "w:numId"), style.numbering or 0)
             if numbering:
@@ -142,6 +153,7 @@ class Paragraphs:
         """Add text to the paragraph, or to the instruction of the field that is open."""
         if self._fields and not self._fields[-1].in_result:
             self._fields[-1].instruction.append(text)
+            self._fields[-1].text.append(text)
         elif all(opened.in_result for opened in self._fields):
             line.parts.append(text)
 
@@ -155,6 +167,18 @@ class Paragraphs:
             ended = self._fields.pop()
             if not ended.in_result and not look.hidden:
                 self._emit(ended.shown(), line)
+
+    def _close_fields(self, line: _Line) -> None:
+        """Show the text among instructions that do not end in their paragraph: the mark of their end is missing."""
+        for opened in self._fields:
+            if not opened.in_result:
+                opened.in_result = True
+                line.parts += opened.text
+
+    def carried(self) -> str:
+        """The text of a last paragraph that was to join one that does not come."""
+        text, self._carried = self._carried, ""
+        return text
 
     def _simple_field(self, part: etree._Element, line: _Line) -> None:
         before = len(line.parts)

@@ -148,6 +148,7 @@ def test_words_broken_by_a_hyphen_are_joined(above: str, below: str, expected: l
 
 def test_radicals_and_ligatures_become_letters() -> None:
     assert plain("⽇⽴の⻑⻘ ﬁﬂ ﬀ ㈱ ①") == "日立の長青 fifl ff ㈱ ①"
+    assert plain("\uf0b7 a \x03") == "• a \ufffd"
 
 
 def test_running_lines_are_left_out() -> None:
@@ -175,6 +176,12 @@ def test_pages_that_are_not_read_are_named() -> None:
     assert many.pages.startswith("1, 3, 5") and many.pages.endswith("…")
 
 
+def test_a_file_whose_end_is_missing_is_read() -> None:
+    whole = pdf([PAGE, PAGE.replace(b"pump", b"fan")])
+    for damaged in (whole.split(b"xref")[0], whole.split(b"trailer")[0], whole[: whole.index(b"7 0 obj")]):
+        assert read(damaged, "a.pdf").text.startswith("The pump was stopped.")
+
+
 def test_noise_is_refused() -> None:
     font = (
         b"<</Type/Font/Subtype/Type0/BaseFont/ABCDEF+X/Encoding/Identity-H/DescendantFonts[<</Type/Font/Subtype"
@@ -189,6 +196,10 @@ def test_a_page_that_crashes_the_child_costs_only_itself(monkeypatch: pytest.Mon
     found = read(pdf([PAGE, bomb, PAGE.replace(b"pump", b"fan")], compressed=True), "a.pdf")
     assert found.text == "The pump was stopped.\n\nThe fan was stopped."
     assert found.notices == (Notice("document.pdf_damaged", "2"),)
+    monkeypatch.setattr(pdf_reader, "_BYTES", 0)
+    monkeypatch.setattr(pdf_reader, "_SLACK", 0)
+    assert refused(pdf([PAGE] * 3), "a.pdf") == "too_many_characters"
+    monkeypatch.undo()
     monkeypatch.setattr(pdf_reader, "MAX_RESTARTS", 0)
     assert refused(pdf([PAGE, bomb, PAGE], compressed=True), "a.pdf") == "pdf_bomb"
 

@@ -209,6 +209,19 @@ def test_fields_with_a_result_and_boxes_of_forms() -> None:
     assert text_of(paragraph(field("REF x", "Clause 2"), " ", box, menu)) == "Clause 2 ☒S"
 
 
+def test_a_field_without_an_end_hides_nothing() -> None:
+    begin = '<w:r><w:fldChar w:fldCharType="begin"/></w:r><w:r><w:instrText>PAGE</w:instrText></w:r>'
+    assert text_of(paragraph("a", begin, "b") + paragraph("c")) == "ab\nc"
+
+
+def test_revisions_are_read_as_accepted() -> None:
+    deleted = "<w:rPr><w:del/></w:rPr>"
+    body = paragraph("one, ", properties=deleted) + paragraph("two") + paragraph("three", properties=deleted)
+    assert text_of(body) == "one, two\nthree"
+    moved = f"<w:p><w:moveFrom>{run('x')}</w:moveFrom><w:ins>{run('y')}</w:ins><w:moveTo>{run('z')}</w:moveTo></w:p>"
+    assert text_of(moved) == "yz"
+
+
 def test_symbol_fonts() -> None:
     symbols = '<w:r><w:sym w:font="Wingdings" w:char="F0FE"/><w:sym w:font="Symbol" w:char="F061"/></w:r>'
     fonts = '<w:rFonts w:ascii="Symbol" w:hAnsi="Symbol"/>'
