@@ -25,6 +25,8 @@ _BLOCKS = names(
     "ul"
 )
 _WHITE = " \t\n\r\f"
+_MEANT = _CELLS | _ROWS | _BLOCKS | {"table", "br", "sup", "sub"}
+"""Tags that do anything to the text."""
 _DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)")
 
 
@@ -93,6 +95,8 @@ class _Page:
 
     def _tag(self, tag: Tag) -> None:
         name, closing = tag.name, tag.closing
+        if name not in _MEANT:
+            return
         if name == "pre":
             self._preformatted = max(0, self._preformatted + (-1 if closing else 1))
         if name == "br":

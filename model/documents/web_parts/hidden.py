@@ -108,8 +108,8 @@ class Hidden:
     def _is_hidden(self, tag: Tag) -> bool:
         if tag.name in _NEVER_SHOWN or (tag.name, "", "") in self._rules:
             return True
-        if not tag.inside:
-            return tag.name == "dialog"
+        if tag.name != "dialog" and not self._may_be_hidden(tag.inside.lower()):
+            return False
         attributes = tag.attributes()
         if "hidden" in attributes or (tag.name == "dialog" and "open" not in attributes):
             return True
@@ -120,6 +120,12 @@ class Hidden:
         known_by = [(".", name) for name in attributes.get("class", "").split()[:100]]
         known_by += [("#", attributes["id"])] if "id" in attributes else []
         return any((element, *name) in self._rules for element in ("", tag.name) for name in known_by)
+
+    def _may_be_hidden(self, inside: str) -> bool:
+        """Whether it is worth the time to read the attributes of a tag."""
+        return any(word in inside for word in ("hid", "none")) or (
+            bool(self._rules) and any(word in inside for word in ("class", "id"))
+        )
 
     def _add_rules(self, sheet: str) -> None:
         """Keep the rules that hide a tag, a class or an id, and that no condition such as ``@media`` is around."""

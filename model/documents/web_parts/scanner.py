@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_ATTRIBUTES = 10_000
 """Characters of a tag that are searched for attributes."""
@@ -22,8 +22,7 @@ _ATTRIBUTE = re.compile(r"([^\s\"'>/=]+)(?:[ \t\n\f]*=[ \t\n\f]*(?:\"([^\"]*)\"|
 _ENTITY_WITH_TOO_MANY_DIGITS = re.compile(r"&#[0-9]{9,};?")
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(NamedTuple):
     """A tag and the text before it; the end of the page is a tag without a name."""
 
     text: str

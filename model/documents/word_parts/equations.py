@@ -100,6 +100,11 @@ def _matrix(element: etree._Element) -> str:
     return "; ".join(", ".join(row) for row in rows)
 
 
+def _overlined(element: etree._Element) -> str:
+    text = _part(element, "e")
+    return f"{text}\u0305" if len(text) == 1 else text
+
+
 def _scripts(element: etree._Element) -> str:
     return _part(element, "e") + _lower(_part(element, "sub")) + _upper(_part(element, "sup"))
 
@@ -118,7 +123,7 @@ _WRITTEN: dict[str, Callable[[etree._Element], str]] = {
     "m:limLow": lambda element: _part(element, "e") + _lower(_part(element, "lim")),
     "m:limUpp": lambda element: _part(element, "e") + _upper(_part(element, "lim")),
     "m:acc": lambda element: _part(element, "e") + _property(element, "accPr", "chr", "\u0302"),
-    "m:bar": lambda element: _part(element, "e") + ("\u0305" if len(_part(element, "e")) == 1 else ""),
+    "m:bar": _overlined,
     "m:eqArr": lambda element: "; ".join(equation_text(part) for part in element if name_of(part) == "m:e"),
     "m:phant": lambda element: "",
 }

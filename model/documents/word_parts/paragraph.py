@@ -20,6 +20,8 @@ from model.documents.word_parts.symbols import in_font, symbol
 # Text that a reader of the printed page does not see, or would see twice: deleted and moved-away revisions, the
 # second version of a drawing for old programs, and the reading aids above kanji.
 SKIPPED = frozenset(("w:del", "w:moveFrom", "w:rt", "w:delText", "w:delInstrText", "mc:Fallback"))
+MAX_CARRIED = 100_000
+"""Characters of paragraphs that join into one because their ends were deleted."""
 _CHARACTERS = {"w:tab": "\t", "w:ptab": "\t", "w:br": "\n", "w:cr": "\n", "w:noBreakHyphen": "-"}
 _NOTES = {"w:footnoteReference": "footnotes", "w:endnoteReference": "endnotes"}
 
@@ -83,7 +85,7 @@ class Paragraphs:
         self._inline(element, line)
         self._close_fields(line)
         text = carried + "".join(line.parts)
-        if _joins_the_next(properties):
+        if _joins_the_next(properties) and len(text) < MAX_CARRIED:
             self._carried = text
         elif text.strip() or not line.has_hidden:
             direct = child(properties, "w:numPr")
