@@ -48,7 +48,7 @@ def read_word(data: bytes, name: str, limit: int) -> str:
     """
     try:
         return joined(_document_lines(data, name, [MAX_IMPORTED], 0), "\n", name, limit)
-    except (BrokenPackageError, RecursionError) as error:
+    except (BrokenPackageError, RecursionError, ValueError, LookupError) as error:
         raise UserError("document.broken_word", name=name) from error
 
 
@@ -166,7 +166,8 @@ def _text_lines(data: bytes, target: str, name: str) -> Iterator[str]:
         data = content if isinstance(content, bytes) else b""
     start = data[:1024].lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     is_page = target.lower().endswith((".htm", ".html", ".xhtml", ".mht", ".mhtml")) or start.startswith(b"<")
-    if not data:
+    try:
+        text, _ = decode(data, name, None, declared_encoding(data) if is_page else None)
+    except UserError:  # the document around it can be read
         return
-    text, _ = decode(data, name, None, declared_encoding(data) if is_page else None)
     yield from webpage_lines(text) if is_page else text.split("\n")

@@ -75,6 +75,6 @@ def is_on(element: etree._Element | None, name: str) -> bool | None:
 def number(text: str | None, default: int, most: int = 1_000_000) -> int:
     """``text`` as a whole number of at most seven digits, up to ``most``, or ``default``."""
     text = (text or "").strip()
-    if not text.lstrip("-").isdecimal() or len(text) > 7:
+    if not text.removeprefix("-").isdecimal() or len(text) > 7:
         return default
     return min(int(text), most)

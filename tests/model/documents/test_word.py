@@ -276,6 +276,12 @@ def test_documents_inside_the_document() -> None:
     assert text_of(body.format("nothing")) == "a\nb"
 
 
+def test_parts_that_cannot_be_read_cost_only_themselves() -> None:
+    body = paragraph("a") + '<w:altChunk r:id="chunk"/>' + paragraph("b", '<w:r><w:dgm/><c:chart r:id="chart"/></w:r>')
+    assert text_of(body, chunk=bytes(range(256)), chart=b"<broken", styles=b"<broken") == "a\nb"
+    assert text_of(listed("a", number=7), numbering="<w:num w:numId='--5'/><w:abstractNum/>") == "a"
+
+
 def test_a_document_full_of_documents_ends() -> None:
     inside = word_package(paragraph("end"))
     for _ in range(6):
