@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from model.documents.encodings import ENCODINGS, decode
+from model.documents.notices import Notice
 from model.documents.pieces import joined, tidy
 from model.documents.tables import read_table
 from model.documents.webpage import declared_encoding, read_webpage
@@ -76,6 +77,8 @@ class Document:
     """What the file was read as: ``"text"``, ``"csv"``, ``"html"``, ``"pdf"`` or ``"docx"``."""
     size: int
     """Size of the file in bytes."""
+    notices: tuple[Notice, ...] = ()
+    """What of the file is not in the text: pages that are pictures, for example."""
 
     @staticmethod
     def of(text: str, name: str) -> Document:
@@ -119,10 +122,11 @@ def read_document(
         raise UserError("document.empty", name=name)
     media = _media(data, name)
     used = None
+    notices: tuple[Notice, ...] = ()
     if media == "pdf":
-        from model.documents.pdf import read_pdf
+        from model.documents.pdf import read_pdf_pages
 
-        text = read_pdf(data, name, max_characters)
+        text, notices = read_pdf_pages(data, name, max_characters)
     elif media == "docx":
         from model.documents.word import read_word
 
@@ -136,7 +140,8 @@ def read_document(
     if not allow_blank and not text.strip():
         raise UserError("document.blank", name=name)
     digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
-    return Document(name=name, text=text, sha256=digest, encoding=used, media=media, size=len(data))
+    size = len(data)
+    return Document(name=name, text=text, sha256=digest, encoding=used, media=media, size=size, notices=notices)
 
 
 def read_path(

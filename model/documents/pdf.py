@@ -1,86 +1,164 @@
-"""PDF to text: the text layer of every page, with limits on everything that a hostile file can inflate."""
+"""PDF to text: the text of every page as a reader sees it, without running headers and footers.
+
+pdfium reads the pages in a child process (:mod:`model.documents.pdf_pages`), which has its own limits of memory and
+time. A page that crashes it or takes too long is skipped and named; the child is started again after it.
+"""
 
 from __future__ import annotations
 
-import logging
+import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
-from io import BytesIO
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, Any
 
-from pypdf import PageObject, PasswordType, PdfReader, apply_configuration
-from pypdf.errors import DependencyError, FileNotDecryptedError, LimitReachedError
-
-from model.documents.pieces import joined
+from model.documents.notices import Notice
+from model.documents.pdf_pages.lines import Line
+from model.documents.pdf_pages.running import without_running_lines
+from model.documents.pieces import joined, too_many_characters
 from model.errors import UserError
 
 MAX_PAGES = 5_000
-MAX_STREAM = 32 * 2**20
-"""Bytes that one stream may inflate to; the text of a page takes a few kilobytes, its pictures are not read."""
-MAX_SECONDS = 180.0
+MAX_MEMORY = 2**30
+"""Bytes of address space of the child: code and a large upload take a third of it."""
+MAX_SECONDS = 300.0
 """Time for all pages together: a hostile file can have thousands of pages that are each just within the limits."""
+PAGE_SECONDS = 20
+"""Time for one page; a page of a drawing with 100,000 lines takes two."""
+MAX_RESTARTS = 8
+"""Pages that may crash the child before the file is refused."""
+
+_ROOT = Path(__file__).parents[2]
+_BYTES = 8  # of JSON for a character of text: 6 for one that is escaped, and its part of what is said of its line
+_SLACK = 2**24  # bytes of JSON, or characters of running lines, that are always allowed
+
+
+@dataclass
+class _Pages:
+    """What the child has told so far."""
+
+    total: int = 0
+    lines: dict[int, list[Line]] = field(default_factory=dict)
+    characters: int = 0
+    pictures: list[int] = field(default_factory=list)
+    noise: list[int] = field(default_factory=list)
+    damaged: list[int] = field(default_factory=list)
+    crashed: bool = False
+    begun: int | None = None
 
 
 def read_pdf(data: bytes, name: str, limit: int) -> str:
-    """The text of all pages, separated by blank lines.
+    """The text of :func:`read_pdf_pages`, without its notices."""
+    return read_pdf_pages(data, name, limit)[0]
+
+
+def read_pdf_pages(data: bytes, name: str, limit: int) -> tuple[str, tuple[Notice, ...]]:
+    """The text of all pages that have text, separated by blank lines, and what of the file is not in it.
 
     A file that only forbids printing or editing (it opens without a password) is read.
 
     Raises:
-        UserError: ``document.encrypted_pdf``, ``document.broken_pdf``, ``document.broken_pdf_page``,
-            ``document.pdf_bomb``, ``document.slow_pdf``, ``document.too_many_pages``, ``document.scanned`` or
+        UserError: ``document.encrypted_pdf``, ``document.broken_pdf``, ``document.pdf_bomb``, ``document.slow_pdf``,
+            ``document.too_many_pages``, ``document.scanned``, ``document.noise_pdf`` or
             ``document.too_many_characters``.
     """
-    # pypdf reports each oddity of a file as a warning; the user cannot do anything about them.
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-    with apply_configuration(
-        zlib_maximum_output_length=MAX_STREAM,
-        lzw_maximum_output_length=MAX_STREAM,
-        run_length_maximum_output_length=MAX_STREAM,
-        array_based_stream_maximum_output_length=MAX_STREAM,
-        stream_decoding_work_maximum_length=4 * MAX_STREAM,
-    ):
-        pages = _pages(data, name)
-        text = joined(_texts(pages, name), "\n\n", name, limit)
-    if not text.strip():
-        raise UserError("document.scanned", name=name, pages=len(pages))
-    return text
-
-
-def _pages(data: bytes, name: str) -> list[PageObject]:
-    try:
-        reader = PdfReader(BytesIO(data))
-        if reader.is_encrypted and reader.decrypt("") == PasswordType.NOT_DECRYPTED:
-            raise UserError("document.encrypted_pdf", name=name)
-        pages = list(reader.pages)
-    except (DependencyError, FileNotDecryptedError) as error:  # DependencyError: a cipher that is not installed
-        raise UserError("document.encrypted_pdf", name=name) from error
-    except (LimitReachedError, MemoryError) as error:
-        raise UserError("document.pdf_bomb", name=name) from error
-    except UserError:
-        raise
-    except Exception as error:  # "broken PDF files might cause other Exceptions" (pypdf.errors), RecursionError too
-        raise UserError("document.broken_pdf", name=name) from error
-    if not pages:
+    if b"obj" not in data:  # not one object: no process needs to be started for it
         raise UserError("document.broken_pdf", name=name)
-    if len(pages) > MAX_PAGES:
-        raise UserError("document.too_many_pages", name=name, pages=len(pages), limit=MAX_PAGES)
-    return pages
+    pages = _read(data, name, limit)
+    if not pages.total or len(pages.damaged) == pages.total:
+        raise UserError("document.pdf_bomb" if pages.crashed else "document.broken_pdf", name=name)
+    texts = sum(map(bool, pages.lines.values()))
+    if pages.noise and len(pages.noise) >= texts:
+        raise UserError("document.noise_pdf", name=name)
+    if not texts:
+        raise UserError("document.scanned", name=name, pages=pages.total)
+    kept = without_running_lines([pages.lines.get(page, []) for page in range(pages.total)])
+    written = ("\n".join(line.text.rstrip() for line in lines).strip() for lines in kept)
+    text = joined((page for page in written if page), "\n\n", name, limit)
+    return text, tuple(_notices(pages))
 
 
-def _texts(pages: list[PageObject], name: str) -> Iterator[str]:
+def _notices(pages: _Pages) -> list[Notice]:
+    kinds = (("pdf_pictures", pages.pictures), ("pdf_noise", pages.noise), ("pdf_damaged", pages.damaged))
+    return [Notice.of_pages(f"document.{key}", [page + 1 for page in numbers]) for key, numbers in kinds if numbers]
+
+
+def _read(data: bytes, name: str, limit: int) -> _Pages:
+    """Run the child until it has come to the last page, past pages that end it."""
     deadline = time.monotonic() + MAX_SECONDS
+    slow = UserError("document.slow_pdf", name=name, minutes=f"{MAX_SECONDS / 60:g}")
+    pages = _Pages()
+    first = 0
+    with TemporaryFile() as source:
+        source.write(data)
+        for _ in range(MAX_RESTARTS + 1):
+            source.seek(0)
+            with TemporaryFile() as told:
+                code = _run(source, told, first, _BYTES * limit + _SLACK, deadline, slow)
+                _take(told, pages, name, limit)
+            if code == 0:
+                return pages
+            if pages.begun is None or pages.begun < first:  # the child ended before its first page
+                raise UserError("document.broken_pdf", name=name)
+            pages.damaged.append(pages.begun)
+            pages.crashed = True
+            first = pages.begun + 1
+            if first >= pages.total:
+                return pages
+    raise UserError("document.pdf_bomb", name=name)
 
-    def check_time(*_: object) -> None:
-        if time.monotonic() > deadline:
-            raise UserError("document.slow_pdf", name=name, minutes=f"{MAX_SECONDS / 60:g}")
 
-    for number, page in enumerate(pages, start=1):
-        check_time()
+def _run(source: IO[bytes], told: IO[bytes], first: int, output: int, deadline: float, slow: UserError) -> int:
+    """Start the child at page ``first`` and wait for it; its exit status, negative for a signal."""
+    arguments = [MAX_MEMORY, PAGE_SECONDS, MAX_PAGES, output, first]
+    command = [sys.executable, "-P", "-m", "model.documents.pdf_pages", *map(str, arguments)]
+    environment = os.environ | {"PYTHONPATH": str(_ROOT)}
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise slow
+    child = subprocess.Popen(command, stdin=source, stdout=told, stderr=subprocess.DEVNULL, env=environment)
+    try:
+        return child.wait(left)
+    except subprocess.TimeoutExpired as error:
+        raise slow from error
+    finally:
+        child.kill()
+        child.wait()
+
+
+def _take(told: IO[bytes], pages: _Pages, name: str, limit: int) -> None:
+    """Add what the child has told to ``pages``; a last line that a crash cut is left out."""
+    told.seek(0)
+    for line in told:
         try:
-            yield page.extract_text(visitor_operand_before=check_time).strip()
-        except UserError:
-            raise
-        except (LimitReachedError, MemoryError) as error:
-            raise UserError("document.pdf_bomb", name=name) from error
-        except Exception as error:  # as above: the parser meets the bytes of a page only now
-            raise UserError("document.broken_pdf_page", name=name, page=number) from error
+            message = json.loads(line)
+        except ValueError:
+            continue
+        if message.get("error") == "long" or pages.characters > limit + _SLACK:
+            raise too_many_characters(name, limit)
+        if "error" in message:
+            raise UserError(_ERRORS[message["error"]], name=name)
+        if "pages" in message:
+            pages.total = message["pages"]
+            if pages.total > MAX_PAGES:
+                raise UserError("document.too_many_pages", name=name, pages=pages.total, limit=MAX_PAGES)
+        elif "begin" in message:
+            pages.begun = message["begin"]
+        else:
+            _take_page(message, pages)
+
+
+def _take_page(message: dict[str, Any], pages: _Pages) -> None:
+    page = message["page"]
+    for key, numbers in (("damaged", pages.damaged), ("picture", pages.pictures), ("noise", pages.noise)):
+        if message.get(key):
+            numbers.append(page)
+    pages.lines[page] = [Line(text, top) for text, top in message.get("lines", ())]
+    pages.characters += sum(len(line.text) for line in pages.lines[page])
+
+
+_ERRORS = {"encrypted": "document.encrypted_pdf", "broken": "document.broken_pdf", "memory": "document.pdf_bomb"}

@@ -1,31 +1,32 @@
 """HTML to the text that a reader of the page would see.
 
-The scanner is our own and small because it has to be linear in time: the parser of the standard library takes
-quadratic time on hostile pages (a megabyte of ``<a `` keeps it busy for hours) and fails on some others.
-Here every search either moves forward for good or ends the document, as browsers do with an unclosed tag.
+Tags are cut by :mod:`.web_parts.scanner`; hidden elements go, items of ordered lists get their numbers, rows of tables
+stand on one line each, and raised numbers stay raised.
 """
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from model.documents.pieces import CELL_SEPARATOR, joined
+from model.documents.pieces import joined
+from model.documents.scripts import lowered, raised
+from model.documents.web_parts.hidden import Hidden
+from model.documents.web_parts.lines import Lines
+from model.documents.web_parts.lists import LISTS, Lists, items_of_lists
+from model.documents.web_parts.main_text import main_part
+from model.documents.web_parts.scanner import Tag, names, tags
 
-_INVISIBLE = {"script", "style", "title", "template", "svg", "iframe", "noembed", "noframes", "object"}
 _CELLS = {"td", "th"}
-_ROWS = {"tr", "table", "body", "html"}
-_BLOCK_NAMES = (
-    "address article aside blockquote body br caption center dd details dialog dir div dl dt fieldset figcaption "
-    "figure footer form h1 h2 h3 h4 h5 h6 head header hr html legend li main menu nav ol option p pre section "
-    "select summary table tbody textarea tfoot thead tr ul"
+_ROWS = {"tr", "tbody", "thead", "tfoot", "caption", "body", "html"}
+_BLOCKS = names(
+    "address article aside blockquote center dd details dialog dir div dl dt fieldset figcaption figure footer form "
+    "h1 h2 h3 h4 h5 h6 head header hr legend li main menu nav ol option p pre section select summary textarea "
+    "ul"
 )
-_BLOCKS = _CELLS | set(_BLOCK_NAMES.split())
-_TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
-_END_OR_QUOTE = re.compile(r">|=[ \t\n\f]*([\"'])")
-_SPACE = re.compile(r"[ \t\n\f]+")  # not U+3000, which indents Japanese paragraphs
-_ENTITY_WITH_TOO_MANY_DIGITS = re.compile(r"&#[0-9]{9,};?")
+_WHITE = " \t\n\r\f"
+_MEANT = _CELLS | _ROWS | _BLOCKS | {"table", "br", "sup", "sub"}
+"""Tags that do anything to the text."""
 _DECLARED = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)")
 
 
@@ -35,135 +36,113 @@ def declared_encoding(data: bytes) -> str | None:
     return match.group(1).decode("ascii") if match else None
 
 
-def read_webpage(text: str, name: str, limit: int) -> str:
+def read_webpage(text: str, name: str, limit: int, main_text_only: bool = False) -> str:
     """The visible text of a page: one line for each block, table cells side by side.
 
+    ``main_text_only`` leaves out navigation, footers and what else is not the article; a page in which no main text
+    is recognised is read whole.
+
     Raises:
-        UserError: ``document.too_many_characters``.
+        UserError: ``document.too_many_characters``, or ``document.long_page`` for a page that is too long for
+            ``main_text_only``.
     """
-    return joined(_lines(text), "\n", name, limit)
+    main = main_part(text, name) if main_text_only else None
+    return joined(webpage_lines(text if main is None else main), "\n", name, limit)
 
 
-def _lines(text: str) -> Iterator[str]:
+def webpage_lines(text: str) -> Iterator[str]:
     """Lines of visible text, without empty ones."""
-    line = _Line()
-    preformatted = 0
-    for tag, closing, visible in _tokens(text):
-        if preformatted:
-            *whole, visible = visible.split("\n")
-            for part in whole:
-                line.parts.append(part)
-                yield from line.ended()
-            line.parts.append(visible)
-        elif visible:
-            if line.break_before_text and visible.strip():
-                yield from line.ended(row=False)
-            line.add(visible)
-        if tag == "pre":
-            preformatted = max(0, preformatted - 1) if closing else preformatted + 1
-        if tag in _CELLS:
-            if not closing:
-                line.start_cell()
-        elif tag in _ROWS or (tag in _BLOCKS and not line.cells):
-            yield from line.ended()
-        elif tag in _BLOCKS:
-            # <td><p>a</p></td> is one cell of a row; only text that follows in the same cell starts a new line.
-            line.break_before_text = line.cell_has_text
-    yield from line.ended()
+    counts_down = "reversed" in text or "REVERSED" in text
+    page = _Page(items_of_lists(tags(text)) if counts_down else ())
+    for tag in tags(text):
+        page.take(tag)
+        yield from page.lines.out
+        page.lines.out.clear()
+    page.lines.finish()
+    yield from page.lines.out
 
 
-class _Line:
-    """The line that is being put together; white space is folded as browsers fold it."""
+class _Page:
+    """What is open at a place of the page."""
 
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-        self.cells = 0
-        self.cell_has_text = False
-        self.break_before_text = False
+    def __init__(self, items: Sequence[int]) -> None:
+        self.lines = Lines()
+        self._hidden = Hidden()
+        self._lists = Lists(items)
+        self._preformatted = 0
+        self._raised = 0
+        self._lowered = 0
 
-    def add(self, text: str) -> None:
-        folded = _SPACE.sub(" ", text)
-        if not self.parts or self.parts[-1].endswith(" "):
-            folded = folded.removeprefix(" ")
-        if folded:
-            self.parts.append(folded)
-        self.cell_has_text |= folded not in ("", " ")
+    def take(self, tag: Tag) -> None:
+        """The text before a tag, then the tag."""
+        if tag.text and not self._hidden:
+            self._text(tag.text)
+        is_hidden = self._hidden.follow(tag)
+        if not is_hidden:
+            self._tag(tag)
+        elif tag.name == "p" and not tag.closing:  # a hidden paragraph ends the one before it all the same
+            self.lines.block()
 
-    def start_cell(self) -> None:
-        if self.cells:
-            if self.parts:
-                self.parts[-1] = self.parts[-1].rstrip(" ")
-            self.parts.append(CELL_SEPARATOR)
-        self.cells += 1
-        self.cell_has_text = self.break_before_text = False
+    def _text(self, text: str) -> None:
+        if text.strip():
+            numbers = self._lists.numbers()
+            if numbers:
+                self.lines.add(numbers)
+                text = text.lstrip(_WHITE)
+        if self._raised or self._lowered:
+            text = raised(text) if self._raised else lowered(text)
+        self.lines.add(text, preformatted=self._preformatted > 0)
 
-    def ended(self, row: bool = True) -> Iterator[str]:
-        """The finished line unless it is empty; ``row`` says whether the row of a table ends with it."""
-        text = "".join(self.parts).rstrip()
-        self.parts = []
-        self.break_before_text = False
-        if row:
-            self.cells = 0
-        if text:
-            yield text
-
-
-def _tokens(text: str) -> Iterator[tuple[str, bool, str]]:
-    """Triples (tag, whether it closes, visible text before it); tag is "" where only text was found."""
-    position = 0
-    while position < len(text):
-        start = text.find("<", position)
-        if start < 0:
-            yield "", False, _characters(text[position:])
+    def _tag(self, tag: Tag) -> None:
+        name, closing = tag.name, tag.closing
+        if name not in _MEANT:
             return
-        visible = _characters(text[position:start])
-        tag = _TAG.match(text, start)
-        if tag is None:
-            end = _end_of_markup(text, start)
-            if end == start:  # a lone "<" is text
-                yield "", False, visible + "<"
-                position = start + 1
-                continue
-            yield "", False, visible
-            position = end
-            continue
-        name, closing = tag.group(2).lower(), tag.group(1) == "/"
-        yield name, closing, visible
-        position = _end_of_tag(text, tag.end())
-        if name in _INVISIBLE and not closing and text[position - 2 : position] != "/>":
-            end_tag = re.compile(f"</{name}", re.IGNORECASE).search(text, position)
-            position = end_tag.start() if end_tag else len(text)
+        if name == "pre":
+            self._preformatted = max(0, self._preformatted + (-1 if closing else 1))
+        if name == "br":
+            self.lines.new_line()
+        elif name == "sup":
+            self._raised = max(0, self._raised + (-1 if closing else 1))
+        elif name == "sub":
+            self._lowered = max(0, self._lowered + (-1 if closing else 1))
+        elif name in _CELLS:
+            self._cell(tag)
+        elif name == "table":
+            self._ended()
+            if closing:
+                self.lines.end_table()
+            else:
+                self.lines.start_table()
+        elif name in _ROWS:
+            self._ended()
+            self.lines.end_row()
+        elif name in _BLOCKS:
+            self._ended()
+            self.lines.block()
+            self._list_tag(tag)
+
+    def _list_tag(self, tag: Tag) -> None:
+        if tag.name in LISTS:
+            if tag.closing:
+                self._lists.end()
+            else:
+                self._lists.start(tag.name == "ol", tag.attributes())
+        elif tag.name == "li" and not tag.closing:
+            self._lists.item(tag.attributes())
+
+    def _cell(self, tag: Tag) -> None:
+        self._ended()
+        if tag.closing:
+            self.lines.end_cell()
+            return
+        attributes = tag.attributes() if tag.inside else {}
+        self.lines.start_cell(_span(attributes.get("colspan")), _span(attributes.get("rowspan")))
+
+    def _ended(self) -> None:
+        """A block ends what was raised or lowered in it, even where the end tag is missing."""
+        self._raised = self._lowered = 0
 
 
-def _end_of_markup(text: str, start: int) -> int:
-    """Where a comment, declaration or processing instruction ends; ``start`` itself if it is none of these."""
-    if text.startswith("<!--", start):
-        end = text.find("-->", start + 4)
-        return end + 3 if end >= 0 else len(text)
-    if text.startswith(("<!", "<?", "</"), start):
-        end = text.find(">", start)
-        return end + 1 if end >= 0 else len(text)
-    return start
-
-
-def _end_of_tag(text: str, position: int) -> int:
-    """Where a tag ends, given a position inside it; a ``>`` inside a quoted attribute does not end it."""
-    while found := _END_OR_QUOTE.search(text, position):
-        quote = found.group(1)
-        if quote is None:
-            return found.end()
-        end = text.find(quote, found.end())
-        if end < 0:  # the quote is never closed: the next ">" has to do
-            end = text.find(">", found.end()) - 1
-            if end < 0:
-                break
-        position = end + 1
-    return len(text)
-
-
-def _characters(text: str) -> str:
-    """``text`` with its character references resolved."""
-    if "&" not in text:
-        return text
-    # Python refuses to read very long numbers; no such character exists anyway.
-    return html.unescape(_ENTITY_WITH_TOO_MANY_DIGITS.sub("\ufffd", text))
+def _span(text: str | None) -> int:
+    text = (text or "").strip()
+    return min(int(text), 65_534) if text.isdecimal() and len(text) <= 6 else 1

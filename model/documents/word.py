@@ -1,21 +1,26 @@
-"""Word documents (.docx) to text: paragraphs and tables in the order of the document.
+"""Word documents to text: paragraphs and tables in the order of the document, then footnotes and endnotes.
 
-A .docx is a ZIP archive of XML, so a small upload can unfold into gigabytes. The archive is measured first, by
-unpacking it piece by piece and counting; only an archive within the limits is handed to python-docx.
+Headers, footers and comments are left out. What belongs to a paragraph is read by
+:mod:`model.documents.word_parts`; here are the limits, the tables, and documents inside the document.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
-from io import BytesIO
-from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from itertools import chain
 
-import docx
-from docx.oxml.ns import qn
 from lxml import etree
 
+from model.documents.encodings import decode
 from model.documents.pieces import CELL_SEPARATOR, joined
+from model.documents.webpage import declared_encoding, webpage_lines
+from model.documents.word_parts.names import attribute, child, is_on, name_of, number, value
+from model.documents.word_parts.numbering import Numbering
+from model.documents.word_parts.package import BrokenPackageError, Limits, Package, measure
+from model.documents.word_parts.paragraph import SKIPPED, Notes, Paragraphs
+from model.documents.word_parts.styles import Styles
 from model.errors import UserError
 
 MAX_MEMBERS = 10_000
@@ -26,20 +31,12 @@ MAX_XML = 64 * 2**20
 MAX_RATIO = 300
 """Bytes out for one byte in, above :data:`RATIO_FROM`. Long tables of equal rows reach 100; a bomb 1,000."""
 RATIO_FROM = 16 * 2**20
-
-_CENTRAL_DIRECTORY_ENTRY = b"PK\x01\x02"
-_ENCRYPTED = 0x1  # general purpose flag of a ZIP member
-
-# Text that a reader of the printed page does not see, or would see twice: deleted and moved-away revisions, the
-# second version of a drawing for old programs, and the reading aids above kanji.
-_SKIPPED = {
-    qn("w:del"),
-    qn("w:moveFrom"),
-    qn("w:rt"),
-    "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback",
-}
-_PARAGRAPH, _CELL, _ROW, _TEXT = qn("w:p"), qn("w:tc"), qn("w:tr"), qn("w:t")
-_CHARACTERS = {qn("w:tab"): "\t", qn("w:br"): "\n", qn("w:cr"): "\n", qn("w:noBreakHyphen"): "-"}
+MAX_NESTED = 3
+"""Documents inside one another (``w:altChunk``)."""
+MAX_IMPORTED = 64
+"""Documents inside one document: each is measured and parsed."""
+MAX_COLUMNS = 63
+"""Columns of a table that Word can have."""
 
 
 def read_word(data: bytes, name: str, limit: int) -> str:
@@ -49,71 +46,128 @@ def read_word(data: bytes, name: str, limit: int) -> str:
         UserError: ``document.encrypted_word``, ``document.broken_word``, ``document.word_bomb`` or
             ``document.too_many_characters``.
     """
-    _measure(data, name)
     try:
-        body = docx.Document(BytesIO(data)).element.body
-    except Exception as error:  # python-docx lets KeyError, ValueError, XMLSyntaxError and others of its parts through
-        raise UserError("document.broken_word", name=name) from error
-    return joined(_lines(body), "\n", name, limit)
-
-
-def _measure(data: bytes, name: str) -> None:
-    """Unpack every member without keeping it, and refuse what is encrypted, damaged or far too large."""
-    bomb = UserError("document.word_bomb", name=name, limit=MAX_INFLATED // 2**20)
-    if data.count(_CENTRAL_DIRECTORY_ENTRY) > MAX_MEMBERS:  # before zipfile makes an object of each
-        raise bomb
-    try:
-        with ZipFile(BytesIO(data)) as archive:
-            members = archive.infolist()
-            if sum(member.file_size for member in members) > MAX_INFLATED:
-                raise bomb
-            if any(member.flag_bits & _ENCRYPTED for member in members):
-                raise UserError("document.encrypted_word", name=name)
-            if any(member.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for member in members):
-                raise UserError("document.broken_word", name=name)
-            inflated = xml = 0
-            for member in members:
-                with archive.open(member) as stream:
-                    while chunk := stream.read(2**20):
-                        inflated += len(chunk)
-                        xml += len(chunk) if member.filename.lower().endswith((".xml", ".rels")) else 0
-                        suspicious = inflated > RATIO_FROM and inflated > MAX_RATIO * len(data)
-                        if inflated > MAX_INFLATED or xml > MAX_XML or suspicious:
-                            raise bomb
-    except (BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        return joined(_document_lines(data, name, [MAX_IMPORTED], 0), "\n", name, limit)
+    except (BrokenPackageError, RecursionError, ValueError, LookupError) as error:
         raise UserError("document.broken_word", name=name) from error
 
 
-def _lines(body: etree._Element) -> Iterator[str]:
-    """Lines of the body, walked without recursion because tables nest.
+def _document_lines(data: bytes, name: str, imports: list[int], depth: int) -> Iterator[str]:
+    limits = Limits(members=MAX_MEMBERS, inflated=MAX_INFLATED, xml=MAX_XML, ratio=MAX_RATIO, ratio_from=RATIO_FROM)
+    measure(data, name, limits)
+    package = Package(data)
+    main = package.main()
+    root = package.tree(main)
+    body = child(root, "w:body")
+    if body is None:
+        raise BrokenPackageError
+    yield from _Document(package, main, name, imports, depth).lines(body)
 
-    ``open_parts`` holds what is being put together: text of the paragraph, or finished paragraphs of a cell, or
-    finished cells of a row. Inside a table the finished part goes to the part around it, else it is a line.
-    """
-    open_parts: list[list[str]] = []
-    rows = 0
-    walker = etree.iterwalk(body, events=("start", "end"))
-    for event, element in walker:
-        tag = element.tag
-        if event == "start":
-            if tag in _SKIPPED:
-                walker.skip_subtree()
-            elif tag in (_PARAGRAPH, _CELL, _ROW):
-                open_parts.append([])
-                rows += tag == _ROW
-            elif not open_parts:
-                continue
-            elif tag == _TEXT:
-                open_parts[-1].append(element.text or "")
-            elif tag in _CHARACTERS:
-                open_parts[-1].append(_CHARACTERS[tag])
-        elif tag in (_PARAGRAPH, _CELL, _ROW):
-            separator = {_PARAGRAPH: "", _CELL: " ", _ROW: CELL_SEPARATOR}[tag]
-            finished = separator.join(open_parts.pop())
-            rows -= tag == _ROW
-            if rows:
-                finished = " ".join(finished.split("\n"))
-            if open_parts:
-                open_parts[-1].append(finished)
-            else:
-                yield finished
+
+class _Document:
+    """The blocks of one document: paragraphs, tables, imported documents."""
+
+    def __init__(self, package: Package, main: str, name: str, imports: list[int], depth: int) -> None:
+        links = package.relationships(main)
+        parts = {link.kind: link.target for link in links.values()}
+
+        def tree(kind: str) -> etree._Element | None:
+            try:
+                return package.tree(parts[kind]) if kind in parts else None
+            except BrokenPackageError:  # the text can be read without its styles or numbers
+                return None
+
+        styles = Styles(tree("styles"))
+        self._notes = Notes()
+        for kind in ("footnotes", "endnotes"):
+            notes = tree(kind)
+            for note in notes if notes is not None else ():
+                self._notes.elements[kind, attribute(note, "w:id") or ""] = note
+        self._paragraphs = Paragraphs(
+            package=package,
+            links=links,
+            styles=styles,
+            numbering=Numbering(tree("numbering"), styles),
+            notes=self._notes,
+            blocks=self._blocks,
+        )
+        self._package, self._links, self._name = package, links, name
+        self._imports, self._depth = imports, depth
+
+    def lines(self, body: etree._Element) -> Iterator[str]:
+        yield from self._blocks(body)
+        done = 0
+        while done < len(self._notes.numbers):  # a note may refer to another
+            for key, mark in list(self._notes.numbers.items())[done:]:
+                lines = self._blocks(self._notes.elements[key])
+                yield from chain([f"[{mark}] " + next(lines, "").lstrip()], lines)
+                done += 1
+
+    def _blocks(self, element: etree._Element) -> Iterator[str]:
+        for part in element:
+            name = name_of(part)
+            if name == "w:p":
+                yield from self._paragraphs.lines(part)
+            elif name == "w:tbl":
+                for row in _found(part, "w:tr"):
+                    yield from self._row(row)
+            elif name == "w:altChunk":
+                yield from self._imported(attribute(part, "r:id"))
+            elif name and name not in SKIPPED and not name.endswith("Pr"):
+                yield from self._blocks(part)
+        carried = self._paragraphs.carried()
+        if carried:
+            yield carried
+
+    def _row(self, row: etree._Element) -> Iterator[str]:
+        """A row as a line. A cell over several columns is followed by empty ones, so that columns stay in place."""
+        properties = child(row, "w:trPr")
+        if child(properties, "w:del") is not None or is_on(properties, "w:hidden"):
+            return
+        cells = [""] * number(value(properties, "w:gridBefore"), 0, MAX_COLUMNS)
+        for cell in _found(row, "w:tc"):
+            text = " ".join(self._blocks(cell))
+            cells.append(" ".join(text.split("\n")))
+            span = number(value(cell, "w:tcPr", "w:gridSpan"), 1, MAX_COLUMNS)
+            cells += [""] * min(span - 1, MAX_COLUMNS - len(cells))
+        yield CELL_SEPARATOR.join(cells)
+
+    def _imported(self, identifier: str | None) -> Iterator[str]:
+        """Lines of a document inside this one: Word, HTML, a web archive or plain text."""
+        link = self._links.get(identifier or "")
+        data = self._package.part(link.target) if link is not None else None
+        if link is None or not data or not self._imports[0]:
+            return
+        self._imports[0] -= 1
+        if data.startswith(b"PK\x03\x04"):
+            if self._depth < MAX_NESTED:
+                yield from _document_lines(data, self._name, self._imports, self._depth + 1)
+        elif data.startswith(b"{\\rtf"):
+            return  # rich text has a reader of its own, which stands above this one
+        else:
+            yield from _text_lines(data, link.target, self._name)
+
+
+def _found(element: etree._Element, name: str) -> Iterator[etree._Element]:
+    """Rows of a table or cells of a row, also those inside content controls and the like."""
+    for part in element:
+        kind = name_of(part)
+        if kind == name:
+            yield part
+        elif kind and kind not in SKIPPED and not kind.endswith("Pr") and kind not in ("w:tr", "w:tc", "w:tbl"):
+            yield from _found(part, name)
+
+
+def _text_lines(data: bytes, target: str, name: str) -> Iterator[str]:
+    if target.lower().endswith((".mht", ".mhtml")) or data[:13].lower() == b"mime-version:":
+        message = message_from_bytes(data, policy=policy.default)
+        body = message.get_body(("html", "plain")) if isinstance(message, EmailMessage) else None
+        content = body.get_payload(decode=True) if body is not None else None
+        data = content if isinstance(content, bytes) else b""
+    start = data[:1024].lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    is_page = target.lower().endswith((".htm", ".html", ".xhtml", ".mht", ".mhtml")) or start.startswith(b"<")
+    try:
+        text, _ = decode(data, name, None, declared_encoding(data) if is_page else None)
+    except UserError:  # the document around it can be read
+        return
+    yield from webpage_lines(text) if is_page else text.split("\n")

@@ -45,6 +45,11 @@ def pdf(pages: list[bytes], compressed: bool = False) -> bytes:
         objects.append(b"<</Type/Page/Parent 2 0 R%s/Contents %d 0 R>>" % (resource, len(objects)))
         kids.append(b"%d 0 R" % len(objects))
     objects[1] = b"<</Type/Pages/Count %d/Kids[%s]>>" % (len(kids), b" ".join(kids))
+    return pdf_of_objects(objects)
+
+
+def pdf_of_objects(objects: list[bytes]) -> bytes:
+    """A PDF of numbered objects; the first is its catalogue."""
     out = bytearray(b"%PDF-1.4\n")
     table = b"0000000000 65535 f \n"
     for number, content in enumerate(objects, start=1):
@@ -86,3 +91,54 @@ def repacked(data: bytes, change: Callable[[str, bytes], bytes], extra: dict[str
         for name, part in (extra or {}).items():
             new.writestr(name, part)
     return out.getvalue()
+
+
+_W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_STRICT = (
+    (_W, "http://purl.oclc.org/ooxml/wordprocessingml/main"),
+    (_OFFICE, "http://purl.oclc.org/ooxml/officeDocument/relationships"),
+)
+_NAMESPACES = " ".join(
+    f'xmlns:{prefix}="{uri}"'
+    for prefix, uri in {
+        "w": _W,
+        "r": _OFFICE,
+        "m": "http://schemas.openxmlformats.org/officeDocument/2006/math",
+        "a": "http://schemas.openxmlformats.org/drawingml/2006/main",
+        "c": "http://schemas.openxmlformats.org/drawingml/2006/chart",
+        "dgm": "http://schemas.openxmlformats.org/drawingml/2006/diagram",
+        "mc": "http://schemas.openxmlformats.org/markup-compatibility/2006",
+        "v": "urn:schemas-microsoft-com:vml",
+    }.items()
+)
+
+
+def word_package(body: str, strict: bool = False, **parts: str | bytes) -> bytes:
+    """A Word document written by hand: the inside of its body, and of parts by their kinds (``footnotes="..."``).
+
+    Each part is the target of the relationship whose id is its kind; bytes are stored as they are.
+    """
+    written = {"document": f"<w:body>{body}</w:body>"}
+    written |= {kind: content for kind, content in parts.items() if isinstance(content, str)}
+    files = {
+        f"word/{kind}.xml": f"<w:{kind} {_NAMESPACES}>{content}</w:{kind}>".encode()
+        for kind, content in written.items()
+    }
+    files |= {f"word/{kind}.bin": content for kind, content in parts.items() if isinstance(content, bytes)}
+    files["_rels/.rels"] = _relationships({"officeDocument": "word/document.xml"})
+    names = {kind: f"{kind}.{'xml' if isinstance(content, str) else 'bin'}" for kind, content in parts.items()}
+    files["word/_rels/document.xml.rels"] = _relationships(names)
+    out = BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            for old, new in _STRICT if strict else ():
+                content = content.replace(old.encode(), new.encode())
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def _relationships(targets: dict[str, str]) -> bytes:
+    links = "".join(f'<Relationship Id="{k}" Type="{_OFFICE}/{k}" Target="{v}"/>' for k, v in targets.items())
+    namespace = "http://schemas.openxmlformats.org/package/2006/relationships"
+    return f'<Relationships xmlns="{namespace}">{links}</Relationships>'.encode()

@@ -44,7 +44,7 @@ def test_the_first_page_takes_little_work() -> None:
         "app = testing.AppTest.from_file('app.py', default_timeout=60)\n"
         "app.run()\n"
         "assert not app.exception\n"
-        "slow = ('torch', 'umap', 'numba', 'transformers', 'sklearn', 'scipy', 'pypdf', 'docx')\n"
+        "slow = ('torch', 'umap', 'numba', 'transformers', 'sklearn', 'scipy', 'pypdfium2', 'lxml')\n"
         "print([name for name in slow if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
