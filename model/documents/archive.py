@@ -8,6 +8,7 @@ import lzma
 import re
 import tarfile
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from itertools import islice
@@ -33,33 +34,66 @@ ReadOne = Callable[[bytes, str, int], Extract]
 _UTF8_NAME = 0x800  # general purpose flag of a ZIP member
 _NUMBERED = re.compile(r"(.+)\.(\d{1,4})(?:\.(?:gz|bz2|xz))?")
 _DATED = re.compile(r"(.+)[.-](\d{4}-?\d{2}-?\d{2}.*)")
+_LAST_ENDING = re.compile(r"(?i)\.(gz|bz2|xz|tgz|tbz2?|txz)$")
 _DIGITS = re.compile(r"(\d+)")
 _LEFTOVERS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
-def read_archive(file: File, limit: int, read_one: ReadOne) -> Extract:
-    """The files of an archive that can be read; the others are noted as left out, with the reason.
+@dataclass
+class Budget:
+    """What may still be unpacked of one upload, all archives inside each other together."""
+
+    depth: int = MAX_DEPTH
+    left: int = zips.MAX_INFLATED
+
+    def take(self, size: int, name: str) -> None:
+        """Spend ``size`` bytes.
+
+        Raises:
+            UserError: ``document.archive_bomb``.
+        """
+        self.left -= size
+        if self.left < 0:
+            raise zips.bomb(name)
+
+    def inside(self, name: str) -> None:
+        """Enter an archive; :meth:`outside` leaves it again.
+
+        Raises:
+            UserError: ``document.nested_archive``.
+        """
+        if self.depth == 0:
+            raise UserError("document.nested_archive", name=name, limit=MAX_DEPTH)
+        self.depth -= 1
+
+    def outside(self) -> None:
+        """Leave an archive."""
+        self.depth += 1
+
+
+def read_archive(file: File, limit: int, read_one: ReadOne, budget: Budget) -> Extract:
+    """The files of a zip or tar that can be read; the others are noted as left out, with the reason.
 
     Raises:
         UserError: ``document.broken_archive``, ``document.encrypted_archive``, ``document.archive_bomb``,
-            ``document.too_many_files``, ``document.nothing_inside`` or ``document.too_many_characters``.
+            ``document.nested_archive``, ``document.too_many_files``, ``document.nothing_inside`` or
+            ``document.too_many_characters``.
     """
     data, name = file.data, file.name
-    if file.compressed:
-        inner = _inflated(file)
-        shorter = re.sub(r"(?i)\.(gz|bz2|xz|tgz|tbz2?|txz)$", lambda end: ".tar" if "t" in end[1].lower() else "", name)
-        if not File(inner, shorter).is_tar:
-            return read_one(inner, shorter, limit)
-        data = inner
-    if file.data.startswith((zips.START, zips.EMPTY)):
-        with zips.opened(data, name, "archive") as packed:
-            return read_files(_zip_members(packed), name, limit, read_one)
+    budget.inside(name)
     try:
+        if data.startswith((zips.START, zips.EMPTY)):
+            with zips.opened(data, name, "archive") as packed:
+                budget.take(sum(member.file_size for member in packed.infolist()), name)
+                return read_files(_zip_members(packed), name, limit, read_one)
         with tarfile.open(fileobj=BytesIO(data), mode="r:") as archive:
+            budget.take(len(data), name)
             members = list(islice(_tar_members(archive), MAX_FILES + 1))
             return read_files(members, name, limit, read_one)
     except tarfile.TarError as error:
         raise UserError("document.broken_archive", name=name) from error
+    finally:
+        budget.outside()
 
 
 def read_folder(folder: Path, name: str, limit: int, max_bytes: int, read_one: ReadOne) -> tuple[Extract, int]:
@@ -129,7 +163,7 @@ def in_order(paths: list[str]) -> list[str]:
             return _natural(dated[1]), 0, 0, dated[2]
         return _natural(path), 2, 0, ""
 
-    return sorted(names, key=key)  # type: ignore[arg-type]
+    return sorted(names, key=key)
 
 
 def too_large(name: str, size: int, limit: int) -> UserError:
@@ -146,9 +180,19 @@ def _gap(out: Builder) -> str:
     return "\n" if out.length else ""
 
 
+def inflated(file: File, budget: Budget) -> tuple[bytes, str]:
+    """What a compressed file (gz, bz2, xz) holds, and its name without the last ending.
+
+    Raises:
+        UserError: ``document.broken_archive`` or ``document.archive_bomb``.
+    """
+    data = _inflated(file)
+    budget.take(len(data), file.name)
+    return data, _LAST_ENDING.sub(lambda end: ".tar" if "t" in end[1].lower() else "", file.name)
+
+
 def _inflated(file: File) -> bytes:
-    """What one compressed file holds."""
-    packed, out = BytesIO(file.data), bytearray()
+    out = bytearray()
     try:
         if file.compressed == "xz":
             unpacker = lzma.LZMADecompressor(memlimit=MAX_MEMORY)
@@ -158,7 +202,8 @@ def _inflated(file: File) -> bytes:
                 zips.check_size(len(out), len(file.data), file.name)
                 chunk = b"" if unpacker.eof else unpacker.decompress(b"", 2**20)
             return bytes(out)
-        with gzip.open(packed) if file.compressed == "gz" else bz2.open(packed) as stream:
+        unpack = gzip.open if file.compressed == "gz" else bz2.open
+        with unpack(BytesIO(file.data)) as stream:
             while chunk := stream.read(2**20):
                 out += chunk
                 zips.check_size(len(out), len(file.data), file.name)

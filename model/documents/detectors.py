@@ -13,7 +13,7 @@ from typing import NamedTuple
 import chardet
 from charset_normalizer import from_bytes
 
-from model.documents.readings import strictly
+from model.documents.readings import leniently
 
 SAMPLE = 1 << 17
 """Bytes that the detectors are shown."""
@@ -60,7 +60,7 @@ _PUNCTUATION = re.compile(rb"[\xa1-\xa5]")
 
 
 class Verdict(NamedTuple):
-    """The most likely encodings, best first, each of which reads all of the bytes; and whether to trust the first."""
+    """The most likely encodings, best first, each of which reads the sample; and whether to trust the first."""
 
     encodings: tuple[str, ...]
     sure: bool
@@ -68,7 +68,9 @@ class Verdict(NamedTuple):
 
 def verdict(data: bytes, among: frozenset[str]) -> Verdict:
     """What chardet and charset-normalizer make of ``data``, as members of ``among``."""
-    sample = data[:SAMPLE]
+    sample = data
+    if len(data) > SAMPLE:
+        sample = data[: data.rfind(b"\n", 0, SAMPLE) + 1] or data[:SAMPLE]
     found = [(_names(entry["encoding"]), entry["confidence"]) for entry in _chardet(sample)]
     ranked = [name for names, _ in found for name in names]
     confidence = found[0][1] if found else 0.0
@@ -78,7 +80,7 @@ def verdict(data: bytes, among: frozenset[str]) -> Verdict:
         best = matches.best()
         other = list(_names(best.encoding)) if best is not None else []
     names = dict.fromkeys([*ranked[:1], *other, *ranked[1:]])
-    readable = [name for name in names if name in among and strictly(data, name) is not None]
+    readable = [name for name in names if name in among and leniently(sample, name) is not None]
     agreed = bool(set(other) & set(ranked[:1]))
     return Verdict(tuple(readable[:MAX_ALTERNATIVES]), confidence >= _SURE or agreed)
 
@@ -106,7 +108,7 @@ def is_half_width_katakana(data: bytes) -> bool:
     """
     runs = _HALF_WIDTH.findall(data)
     count = sum(map(len, runs))
-    if not count or count != len(_NOT_ASCII.findall(data)):
+    if count < 4 or count != len(_NOT_ASCII.findall(data)):
         return False
     together = b" ".join(runs)
     marks, marked = len(_MARKS.findall(together)), len(_MARKED.findall(together))

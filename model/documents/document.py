@@ -1,4 +1,4 @@
-"""A file, archive or folder to text: what it says, where each part stands in it, and in one sentence why it cannot be read.
+"""A file, archive or folder to text: what it says, where each part stands, and in one sentence why it cannot be read.
 
 The content of a file decides how it is read (:mod:`.formats`), its name only among kinds of plain text. Nothing is
 done with a file before its size is known to be within the limit, and no kind of file can unfold without bound.
@@ -7,11 +7,14 @@ done with a file before its size is known to be within the limit, and no kind of
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
-from dataclasses import dataclass, field, replace
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PureWindowsPath
 
-from model.documents.archive import MAX_DEPTH, read_archive, read_folder, too_large
+from model.documents.archive import Budget, inflated, read_archive, read_folder, too_large
 from model.documents.encodings import ENCODINGS, Guess, decode
 from model.documents.formats import FORMATS, SUFFIXES, recognised
 from model.documents.pieces import Extract, Joined, Omission, Place, Step, joined, label
@@ -43,7 +46,7 @@ class Document:
     encoding: str | None
     """One of :data:`ENCODINGS`; None for formats that say it themselves, and for several files."""
     media: str
-    """What the file was read as: a key of :data:`model.documents.formats.FORMATS`, ``"text"``, ``"archive"``, ``"folder"``."""
+    """What the file was read as: a key of :data:`.formats.FORMATS`, ``"text"``, ``"archive"`` or ``"folder"``."""
     size: int
     """Size of the file in bytes."""
     places: tuple[Place, ...] = ()
@@ -71,7 +74,13 @@ class Document:
         place = self.places[index] if index >= 0 else Place(0, (), "" if self.places else "line")
         if not place.unit:
             return place.steps
-        return (*place.steps, (place.unit, place.first + self.text.count("\n", place.start, character)))
+        above = bisect_left(self._newlines, character) - bisect_left(self._newlines, place.start)
+        return (*place.steps, (place.unit, place.first + above))
+
+    @cached_property
+    def _newlines(self) -> array[int]:
+        """Where lines end, so that a chart may ask for thousands of places."""
+        return array("q", (match.start() for match in re.finditer("\n", self.text)))
 
     def place(self, character: int, language: str = "en") -> str:
         """The same in words, such as ``"page 12"`` or ``"sheet Stock, row 40"``."""
@@ -103,7 +112,7 @@ def read_document(
     name = _shown(name)
     if len(data) > max_bytes:
         raise too_large(name, len(data), max_bytes)
-    media, extract, used, guess = _read(data, name, encoding, max_characters, allow_blank, depth=0)
+    media, extract, used, guess = _read(data, name, encoding, max_characters, allow_blank, Budget())
     return _document(name, media, extract, len(data), used, guess)
 
 
@@ -140,8 +149,10 @@ def read_path(
 
 
 def _read_folder(path: Path, encoding: str | None, max_bytes: int, max_characters: int) -> Document:
+    budget = Budget()
+
     def read_one(data: bytes, name: str, limit: int) -> Extract:
-        return _read(data, _shown(name), encoding, limit, allow_blank=False, depth=1)[1]
+        return _read(data, _shown(name), encoding, limit, False, budget)[1]
 
     name = _shown(path.resolve().name)
     extract, size = read_folder(path, name, max_characters, max_bytes, read_one)
@@ -149,27 +160,28 @@ def _read_folder(path: Path, encoding: str | None, max_bytes: int, max_character
 
 
 def _read(
-    data: bytes, name: str, encoding: str | None, limit: int, allow_blank: bool, depth: int
+    data: bytes, name: str, encoding: str | None, limit: int, allow_blank: bool, budget: Budget
 ) -> tuple[str, Extract, str | None, Guess | None]:
-    """What the file was read as, what was found, and the encoding; ``depth`` counts the archives around it."""
+    """What the file was read as, what was found, its encoding, and how that was guessed."""
     if not data:
         raise UserError("document.empty", name=name)
     file = File(data, name)
     media = recognised(file)
+    if file.compressed:
+        inner, shorter = inflated(file, budget)
+        budget.inside(name)
+        try:
+            return _read(inner, shorter, encoding, limit, allow_blank, budget)
+        finally:
+            budget.outside()
     used = guess = None
     found: str | Extract
     if media == "archive":
-        if depth >= MAX_DEPTH:
-            raise UserError("document.nested_archive", name=name, limit=MAX_DEPTH)
 
         def read_one(data: bytes, name: str, limit: int) -> Extract:
-            nonlocal media, used, guess
-            inside, extract, used, guess = _read(data, _shown(name), encoding, limit, allow_blank, depth + 1)
-            media = inside if file.compressed else media
-            return extract
+            return _read(data, _shown(name), encoding, limit, False, budget)[1]
 
-        found = read_archive(file, limit, read_one)
-        used, guess = (used, guess) if media != "archive" else (None, None)
+        found = read_archive(file, limit, read_one, budget)
     elif media != "text" and not FORMATS[media].text:
         found = FORMATS[media].read(data, name, limit)
     else:

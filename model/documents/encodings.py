@@ -6,9 +6,8 @@ Evidence is taken in the order of its strength:
 2. valid UTF-8 (other encodings are hardly ever valid UTF-8 by accident); lines of UTF-8 between lines of another
    encoding; UTF-8 with a few damaged bytes
 3. what an HTML page says about itself, if it is true
-4. kana or everyday kanji in CP932 or EUC-JP, each read strictly, and half-width katakana
+4. kana or everyday kanji in CP932 or EUC-JP, each read strictly; half-width katakana; kana among damaged bytes
 5. chardet and charset-normalizer for other languages
-6. CP932 or EUC-JP with a few damaged bytes
 """
 
 from __future__ import annotations
@@ -158,7 +157,7 @@ def _unmarked(data: bytes, hint: str | None) -> Found | None:
         text = strictly(data, hint)
         if text is not None:
             return text, hint, None
-    return _japanese(data) or _by_statistics(data) or _damaged_japanese(data)
+    return _japanese(data) or _damaged_japanese(data) or _by_statistics(data)
 
 
 def _japanese(data: bytes) -> Found | None:
@@ -177,12 +176,12 @@ def _japanese(data: bytes) -> Found | None:
         guess = None if kana(text) >= 0.1 else Guess((*_others(data, name), *others)[:5], len(text) < 40)
         if kana(text) >= 0.02 or not _is_korean(data, text, name):
             return text, name, guess
+    if is_half_width_katakana(data) and (katakana := strictly(data, "cp932")):
+        return katakana, "cp932", Guess(_others(data, "cp932"), False)
     western = strictly(data, "cp1252")
     few = len(text) < _SHORT and len(_NOT_ASCII.findall(data)) < 8  # "A社": one kanji beside ASCII proves nothing
     if few and score >= 0 and (western is None or score > plausibility(western)):
         return text, name, Guess(_others(data, name), True)
-    if is_half_width_katakana(data) and (text := strictly(data, "cp932")):
-        return text, "cp932", Guess(_others(data, "cp932"), False)
     return None
 
 
@@ -200,16 +199,17 @@ def _others(data: bytes, name: str) -> tuple[str, ...]:
 
 
 def _by_statistics(data: bytes) -> Found | None:
-    """The guess of the detectors; short Windows-1252 is judged by its own plausibility, which sees accents and quotes."""
+    """The guess of the detectors; short Windows-1252 is judged by its plausibility, which sees accents and quotes."""
     encodings, sure = verdict(data, _DETECTED)
     short = len(_NOT_ASCII.findall(data)) < _SHORT
     western = strictly(data, "cp1252") if short else None
     if western is not None and _is_western(western, sure and bool(encodings)):
         encodings = ("cp1252", *(name for name in encodings if name != "cp1252"))
-    for index, name in enumerate(encodings):
-        text = strictly(data, name)
-        if text is not None:
-            return text, name, Guess(encodings[:index] + encodings[index + 1 :], not sure)
+    for read in (strictly, leniently):
+        for index, name in enumerate(encodings):
+            text = read(data, name)
+            if text is not None:
+                return text, name, Guess(encodings[:index] + encodings[index + 1 :], not sure or read is leniently)
     return None
 
 
@@ -219,15 +219,16 @@ def _is_western(text: str, against: bool) -> bool:
     They agree on Polish or Czech where one accent decides, so usual letters of the West stand above them.
     """
     telling = [letter for letter in text if letter > "~"]
-    if against:
-        return plausibility(text) > -0.3 and all(letter in _USUAL_WEST for letter in telling)
-    return plausibility(text) > (-0.3 if len(telling) < 8 else 0.2)
+    usual = all(letter in _USUAL_WEST for letter in telling)
+    if against and not usual:
+        return False
+    return plausibility(text) > (-0.3 if usual or len(telling) < 8 else 0.2)
 
 
 def _damaged_japanese(data: bytes) -> Found | None:
     for candidate in ("cp932", "euc_jp"):
         text = leniently(data, candidate)
-        if text is not None and plausibility(text) > 0:
+        if text is not None and plausibility(text) > 0.5 and kana(text) >= 0.05:
             return text, candidate, None
     return None
 

@@ -1,4 +1,4 @@
-"""The table of formats: one row each, one file each. The content of a file decides; its name only where texts look alike.
+"""The table of formats, one row and one file each. The content decides; the name only where texts look alike.
 
 The first row that recognises a file reads it. What no row recognises is plain text, whatever its name.
 """

@@ -1,12 +1,14 @@
-"""Mail (.eml, .mbox, pages saved as .mht) to text: the header that a reader sees, the body, the names of attachments."""
+"""Mail (.eml, .mbox, pages saved as .mht) to text: the header as it is shown, the body, the names of attachments."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from email import policy
 from email.message import EmailMessage
 from email.parser import BytesParser
+from email.policy import EmailPolicy
+from itertools import islice
+from typing import Any
 
 from model.documents.encodings import decode
 from model.documents.pieces import Builder, Extract
@@ -17,9 +19,22 @@ MAX_MESSAGES = 20_000
 MAX_PARTS = 500
 """Parts of one message; also the deepest nesting that the parser is given."""
 
+MAX_HEADER = 4_000
+"""Characters of one header, such as a list of a hundred recipients."""
+
 _SHOWN = ("From", "To", "Cc", "Subject", "Date")
 _NEXT_MESSAGE = re.compile(rb"(?m)^From [^\n]*\d{4}\r?\n(?=[A-Za-z][A-Za-z0-9-]*:)")
 _BOUNDARY = re.compile(rb"(?i)boundary=")
+
+
+class _ShortHeaders(EmailPolicy):
+    """The parser of the standard library takes quadratic time and more for long headers, so it gets their beginning."""
+
+    def header_fetch_parse(self, name: str, value: str) -> Any:
+        return super().header_fetch_parse(name, value[:MAX_HEADER])
+
+
+_POLICY = _ShortHeaders()
 
 
 def read_mail(data: bytes, name: str, limit: int) -> Extract:
@@ -36,7 +51,7 @@ def read_mail(data: bytes, name: str, limit: int) -> Extract:
             raise UserError("document.broken_file", name=name)
         out.add("\n" if out.length else "", ("message", number))
         try:
-            message = BytesParser(EmailMessage, policy=policy.default.clone(raise_on_defect=False)).parsebytes(source)
+            message = BytesParser(EmailMessage, policy=_POLICY).parsebytes(source)
             _one(message, ("message", number), out, limit)
         except UserError:
             raise
@@ -66,9 +81,7 @@ def _one(message: EmailMessage, place: tuple[str, int], out: Builder, limit: int
         text = _content(body)  # type: ignore[arg-type]
         html = body.get_content_subtype() == "html"
         out.add((read_webpage(text, out.name, limit) if html else text).rstrip() + "\n")
-    for count, part in enumerate(message.iter_attachments()):
-        if count >= MAX_PARTS:
-            break
+    for part in islice(message.iter_attachments(), MAX_PARTS):
         if part.get_content_disposition() == "inline" and part.get_content_maintype() == "image":
             continue
         file = " ".join((part.get_filename() or part.get_content_type()).split())

@@ -11,7 +11,7 @@ from model.documents.pieces import CELL_SEPARATOR, Builder, Extract
 from model.errors import UserError
 
 MAX_REPEATED = 1_000
-"""Spaces or cells that one element may stand for."""
+"""Spaces that one element may stand for, and cells of a row that repeated ones may fill up to."""
 
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
@@ -104,9 +104,10 @@ class _Walk:
         if tag in _PARAGRAPHS:
             self._line("".join(parts))
         elif tag in (_CELL, _COVERED):
-            # Sheets repeat their last empty cell to the end of the page; a table of text hardly ever repeats one.
-            repeated = _count(element, f"{_TABLE}number-columns-repeated")
-            self.open[-1][1].extend([" ".join(" ".join(parts).split("\n"))] * repeated) if self.open else None
+            if self.open:
+                row = self.open[-1][1]
+                repeated = min(_count(element, f"{_TABLE}number-columns-repeated"), max(1, MAX_REPEATED - len(row)))
+                row.extend([" ".join(" ".join(parts).split("\n"))] * repeated)
         elif tag == _ROW:
             self._line(CELL_SEPARATOR.join(parts))
         elif tag == _CITATION:

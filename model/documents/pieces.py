@@ -48,11 +48,18 @@ class Omission:
     key: str
     values: Mapping[str, object] = field(default_factory=dict)
 
+    def place(self, language: str) -> str:
+        """Where it stands in the file; empty for the file as a whole."""
+        return label(self.steps, language)
+
+    def reason(self, language: str) -> str:
+        """Why it was left out, as a sentence."""
+        return message(self.key, language, **self.values)
+
     def sentence(self, language: str) -> str:
-        """The reason in ``language``, after the place."""
-        reason = message(self.key, language, **self.values)
-        where = label(self.steps, language)
-        return f"{where}: {reason}" if where else reason
+        """The reason after the place."""
+        where = self.place(language)
+        return f"{where}: {self.reason(language)}" if where else self.reason(language)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,6 @@ MIXED = ("utf-8+cp932", "utf-8+euc_jp", "utf-8+cp1252")
 ISO2022_ESCAPE = re.compile(rb"(\x1b\$[@B]|\x1b\$\(D|\x1b\([BJI])")
 """What switches the character set in ISO-2022-JP."""
 
-_TOLERANT = {"utf-8", "cp932", "euc_jp", "iso2022_jp"} | WIDE
 _EUC_PART = re.compile(rb"[\x00-\x7f]+|(?:\x8e[\xa1-\xdf])+|(?:\x8f[\xa1-\xfe]{2})+|(?:[\xa1-\xfe]{2})+")
 
 
@@ -43,7 +42,7 @@ def leniently(data: bytes, name: str) -> str | None:
     fifty may be damaged, and apart from that three at each end; otherwise the encoding is wrong: None.
     """
     text = strictly(data, name)
-    if text is not None or name not in _TOLERANT:
+    if text is not None or name in MIXED:
         return text
     try:
         text = _READERS.get(name, _plain(name))(data, "replace")
@@ -59,7 +58,8 @@ def leniently(data: bytes, name: str) -> str | None:
 def is_mixed(data: bytes, name: str) -> bool:
     """Whether some lines are clearly UTF-8 and all others are plausible in the second encoding of ``name``."""
     second = name.partition("+")[2]
-    first, rest = [], []
+    first: list[bytes] = []
+    rest: list[bytes] = []
     for line in data.split(b"\n"):
         if not line.isascii():
             text = strictly(line, "utf-8")

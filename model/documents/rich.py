@@ -8,12 +8,14 @@ anew with nothing but numbers and character sets.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from striprtf.striprtf import rtf_to_text
+from striprtf import striprtf
 
 from model.documents.pieces import CELL_SEPARATOR, Builder, Extract, tidy
 from model.errors import UserError
 
+_rtf_to_text: Callable[[str, str, str], str] = striprtf.rtf_to_text
 _CODE_PAGE = re.compile(rb"\\ansicpg(\d{1,5})")
 _RAW = re.compile(rb"[\x80-\xff]+")
 _ROW_OF_CELLS = re.compile(r"(?m)^(.*)\|$")
@@ -34,7 +36,7 @@ def read_rich(data: bytes, name: str, limit: int) -> Extract:
     page = _CODE_PAGE.search(data[:4096])
     source = _plain_fonts(data.decode("ascii")).replace("{\\field{", "{\\field\n{")
     try:
-        text = rtf_to_text(source, f"cp{int(page.group(1))}" if page else "cp1252", "replace")
+        text = _rtf_to_text(source, f"cp{int(page.group(1))}" if page else "cp1252", "replace")
     except (ValueError, LookupError, OverflowError, TypeError, RecursionError) as error:
         raise UserError("document.broken_file", name=name) from error
     text = tidy(text).replace("\u00ad", "")

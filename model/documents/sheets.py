@@ -1,4 +1,4 @@
-"""Spreadsheets (xlsx, xls, ods) to text: the name of each sheet, then one line for each row that has something in it."""
+"""Spreadsheets (xlsx, xls, ods) to text: the name of each sheet, then one line for each row that is not empty."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import contextlib
 import json
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -59,25 +58,32 @@ def read_sheets(data: bytes, name: str, limit: int) -> Extract:
     return out.done()
 
 
-def _lines(data: bytes, name: str) -> Iterator[list[Any]]:
+def _lines(data: bytes, name: str) -> Generator[list[Any], None, None]:
     """What the process says, as it says it; the process is gone when the iterator is closed."""
-    with tempfile.TemporaryFile() as source:
-        source.write(data)
-        source.seek(0)
-        process = subprocess.Popen(
-            [sys.executable, "-I", str(_PROCESS)], stdin=source, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
+    process = subprocess.Popen(
+        [sys.executable, "-I", str(_PROCESS)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    source, rows = process.stdin, process.stdout
+    assert source is not None and rows is not None
     late = threading.Event()
 
     def stop() -> None:
         late.set()
         process.kill()
 
+    def send() -> None:
+        with contextlib.suppress(OSError), source:  # the process may end before it has read everything
+            source.write(data)
+
     timer = threading.Timer(MAX_SECONDS, stop)
     timer.start()
+    sender = threading.Thread(target=send)  # not a file, because uploads are never written to disk
+    sender.start()
     try:
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in rows:
             if line.endswith(b"\n"):  # not one that was cut off
                 yield json.loads(line)
         if late.is_set():
@@ -86,5 +92,5 @@ def _lines(data: bytes, name: str) -> Iterator[list[Any]]:
         timer.cancel()
         process.kill()
         process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        sender.join()
+        rows.close()
