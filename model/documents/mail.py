@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -19,6 +20,8 @@ MAX_MESSAGES = 20_000
 MAX_PARTS = 500
 """Parts of one message; also the deepest nesting that the parser is given."""
 
+MAX_SECONDS = 180.0
+"""Time for all messages together."""
 MAX_HEADER = 4_000
 """Characters of one header, such as a list of a hundred recipients."""
 
@@ -41,12 +44,16 @@ def read_mail(data: bytes, name: str, limit: int) -> Extract:
     """Every message with an empty line after its header, and an empty line between two messages.
 
     Raises:
-        UserError: ``document.broken_file``, ``document.too_many_messages`` or ``document.too_many_characters``.
+        UserError: ``document.broken_file``, ``document.too_many_messages``, ``document.slow_file`` or
+            ``document.too_many_characters``.
     """
     out = Builder(name, limit)
+    deadline = time.monotonic() + MAX_SECONDS
     for number, source in enumerate(_messages(data), start=1):
         if number > MAX_MESSAGES:
             raise UserError("document.too_many_messages", name=name, limit=MAX_MESSAGES)
+        if time.monotonic() > deadline:
+            raise UserError("document.slow_file", name=name, minutes=f"{MAX_SECONDS / 60:g}")
         if len(_BOUNDARY.findall(source)) > MAX_PARTS:
             raise UserError("document.broken_file", name=name)
         out.add("\n" if out.length else "", ("message", number))

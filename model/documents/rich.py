@@ -18,6 +18,11 @@ from model.errors import UserError
 _rtf_to_text: Callable[[str, str, str], str] = striprtf.rtf_to_text
 _CODE_PAGE = re.compile(rb"\\ansicpg(\d{1,5})")
 _RAW = re.compile(rb"[\x80-\xff]+")
+_RAW_PAIRS = {
+    # The second byte of a pair can be a letter, or a backslash.
+    "932": re.compile(rb"(?:[\x81-\x9f\xe0-\xfc][\x40-\x7e\x80-\xfc]|[\xa1-\xdf])+"),
+    **dict.fromkeys(("936", "949", "950"), re.compile(rb"(?:[\x81-\xfe][\x40-\x7e\x80-\xfe])+")),
+}
 _ROW_OF_CELLS = re.compile(r"(?m)^(.*)\|$")
 _FONT_TABLE = re.compile(r"\{\\fonttbl")
 _BRACE = re.compile(r"(?<!\\)[{}]")
@@ -32,11 +37,13 @@ def read_rich(data: bytes, name: str, limit: int) -> Extract:
         UserError: ``document.broken_file`` or ``document.too_many_characters``.
     """
     # Bytes above ASCII are written as \'xx; some programs write them raw, which means the same.
-    data = _RAW.sub(lambda raw: b"".join(b"\\'%02x" % byte for byte in raw.group()), data)
-    page = _CODE_PAGE.search(data[:4096])
+    match = _CODE_PAGE.search(data[:4096])
+    page = match.group(1).decode("ascii") if match else "1252"
+    for raw_bytes in (_RAW_PAIRS.get(page, _RAW), _RAW):
+        data = raw_bytes.sub(lambda raw: b"".join(b"\\'%02x" % byte for byte in raw.group()), data)
     source = _plain_fonts(data.decode("ascii")).replace("{\\field{", "{\\field\n{")
     try:
-        text = _rtf_to_text(source, f"cp{int(page.group(1))}" if page else "cp1252", "replace")
+        text = _rtf_to_text(source, f"cp{int(page)}", "replace")
     except (ValueError, LookupError, OverflowError, TypeError, RecursionError) as error:
         raise UserError("document.broken_file", name=name) from error
     text = tidy(text).replace("\u00ad", "")

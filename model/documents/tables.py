@@ -31,7 +31,10 @@ def read_table(text: str, name: str, limit: int) -> Extract:
     """
     separator = _SEPARATOR_LINE.match(text)
     body = text[separator.end() :] if separator else text
-    delimiter = separator.group(1) if separator else sniffed_delimiter(body)
+    if separator:
+        delimiter = separator.group(1)
+    else:
+        delimiter = "\t" if name.lower().endswith((".tsv", ".tab")) and "\t" in body else sniffed_delimiter(body)
     out = Builder(name, limit)
     out.start(unit="row", first=2 if separator else 1)
     for number, record in enumerate(_records(body, delimiter)):
@@ -70,7 +73,7 @@ def _records(text: str, delimiter: str) -> Iterator[list[str]]:
                 if end > len(lines) or end - position > _MAX_LINES:
                     break
                 width = width or len(record)
-                if end - position > 1 and len(record) != width:
+                if end - position > 1 and not _is_well_formed(lines[position:end], delimiter):
                     single = [_cut(line, delimiter) for line in lines[position:end]]
                     if all(len(cells) == width for cells in single):  # the quote opened and closed in different rows
                         yield from single
@@ -83,6 +86,14 @@ def _records(text: str, delimiter: str) -> Iterator[list[str]]:
         yield _cut(lines[position], delimiter)
         position += 1
     yield from (_cut(line, delimiter) for line in islice(lines, position, None))
+
+
+def _is_well_formed(lines: list[str], delimiter: str) -> bool:
+    """Whether the quotes of one record follow the rules of CSV."""
+    try:
+        return bool(list(csv.reader([f"{line}\n" for line in lines], delimiter=delimiter, strict=True)))
+    except csv.Error:
+        return False
 
 
 def _cut(line: str, delimiter: str) -> list[str]:
