@@ -59,6 +59,7 @@ def read_mail(data: bytes, name: str, limit: int) -> Extract:
         out.add("\n" if out.length else "", ("message", number))
         try:
             message = BytesParser(EmailMessage, policy=_POLICY).parsebytes(source)
+            assert isinstance(message, EmailMessage)
             _one(message, ("message", number), out, limit)
         except UserError:
             raise
