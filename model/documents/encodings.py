@@ -174,7 +174,7 @@ def _japanese(data: bytes) -> Found | None:
     if score >= 0.9 or (score >= 0.6 and kana(text) >= 0.1):
         others = tuple(name for _, _, name in readings[1:]) if len(readings) > 1 else ()
         guess = None if kana(text) >= 0.1 else Guess((*_others(data, name), *others)[:5], len(text) < 40)
-        if kana(text) >= 0.02 or not _is_korean(data, text, name):
+        if name != "euc_jp" or kana(text) >= 0.02 or not (_is_korean(data) or _is_chinese(data, text)):
             return text, name, guess
     if is_half_width_katakana(data) and (katakana := strictly(data, "cp932")):
         return katakana, "cp932", Guess(_others(data, "cp932"), False)
@@ -185,10 +185,14 @@ def _japanese(data: bytes) -> Found | None:
     return None
 
 
-def _is_korean(data: bytes, text: str, name: str) -> bool:
+def _is_chinese(data: bytes, text: str) -> bool:
+    """Whether kanji of EUC-JP without any kana are Chinese to both detectors."""
+    encodings, sure = verdict(data, _DETECTED)
+    return sure and encodings[:1] == ("gb18030",) and sum(letter > "\u2fff" for letter in text) >= 8
+
+
+def _is_korean(data: bytes) -> bool:
     """Whether kanji of EUC-JP are rather Korean: its syllables are the first half of the everyday kanji there."""
-    if name != "euc_jp":
-        return False
     other = strictly(data, "euc_kr")
     letters = [letter for letter in other or "" if letter > "\u2fff"]
     return len(letters) >= 8 and sum("가" <= letter <= "힣" for letter in letters) >= 0.95 * len(letters)

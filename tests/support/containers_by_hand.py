@@ -51,7 +51,11 @@ def opendocument(body: str, kind: str = "text", doctype: str = "") -> bytes:
     """An OpenDocument file with ``body`` as XML."""
     content = f"<office:body><office:{kind}>{body}</office:{kind}></office:body>"
     root = f"{doctype}<office:document-content {_NAMESPACES}>{content}</office:document-content>"
-    return packed({"content.xml": f'<?xml version="1.0"?>{root}'}, OPENDOCUMENT + kind)
+    entry = f'<m:file-entry m:full-path="/" m:media-type="{OPENDOCUMENT + kind}"/>'
+    manifest = f'<m:manifest xmlns:m="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0">{entry}</m:manifest>'
+    return packed(
+        {"META-INF/manifest.xml": manifest, "content.xml": f'<?xml version="1.0"?>{root}'}, OPENDOCUMENT + kind
+    )
 
 
 def book(chapters: Mapping[str, str], spine: list[str], extra: Mapping[str, str] | None = None) -> bytes:

@@ -112,6 +112,13 @@ def test_opendocument() -> None:
     assert shown.text == "one\nsay\n\ntwo\n" and shown.place(4) == "notes of slide 1" and shown.place(10) == "slide 2"
 
 
+def test_opendocument_sheets() -> None:
+    cell = "<table:table-cell office:value-type='string'><text:p>a</text:p></table:table-cell>"
+    rows = f"<table:table-row>{cell}{cell}</table:table-row><table:table-row table:number-rows-repeated='2'>{cell}</table:table-row>"
+    document = read(opendocument(f"<table:table table:name='S'>{rows}</table:table>", "spreadsheet"), "a.ods")
+    assert document.text == "S\na | a\na | \na | \n" and document.place(len(document.text) - 1) == "sheet S, row 3"
+
+
 def test_hostile_opendocument() -> None:
     assert refused(opendocument("<text:p>&j;</text:p>", doctype=LAUGHS + "]>"), "a.odt") == "broken_file"
     outside = "<!DOCTYPE x [<!ENTITY f SYSTEM 'file:///etc/hostname'>]>"

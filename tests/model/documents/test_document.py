@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from model.documents.document import ENCODINGS, SUFFIXES, read_document, read_path
 from model.documents.readings import MIXED
 from model.errors import UserError
-from tests.support.documents_by_hand import read, refused
+from tests.support.documents_by_hand import PAGE, pdf, read, refused
 
 JAPANESE = "ポンプP-101の振動値が基準を超えたため、運転を停止した。\n点検の結果、軸受に摩耗が見つかった。\n"
 LEVEL_1 = bytes(b for row in range(0xB0, 0xCF) for cell in range(0xA1, 0xFF) for b in (row, cell)).decode("euc_jp")
@@ -149,6 +149,21 @@ def test_random_bytes_are_read_or_refused(start: bytes, data: bytes, suffix: str
             assert document.text.encode() and "\r" not in document.text and "\x00" not in document.text
         except UserError as error:
             assert error.key.startswith("document.")
+
+
+# Where a character stands
+
+
+def test_places_are_in_order_and_have_words_in_both_languages() -> None:
+    document = read(pdf([PAGE, b"0 0 100 100 re f", PAGE]), "a.pdf")
+    last = len(document.text) - 1
+    assert [document.place(0), document.place(last), document.place(last, "ja")] == ["page 1", "page 3", "3 ページ"]
+    assert [omission.sentence("en").partition(":")[0] for omission in document.omissions] == ["page 2"]
+    assert read(b"a\nb\nc").place(4) == "line 3" and read(b"a\nb\nc").steps(2) == (("line", 2),)
+    large = read(b"a,b\n" * 100_000, "a.csv")
+    assert [large.place(index) for index in range(0, 400_000, 100_000)] == [
+        f"row {n}" for n in (1, 20001, 40001, 60001)
+    ]
 
 
 # What is refused
