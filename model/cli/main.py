@@ -1,4 +1,4 @@
-"""The command line: ``memory-explorer read | models | download | explore | train | post-train | parts | passkey ...``.
+"""The command line: ``memory-explorer read | text | models | download | explore | train | parts | passkey ...``.
 
 Each command does what the dashboard does, through the same functions, so numbers agree. What a user can put right is
 said in one sentence; only what is our fault shows a traceback. One file a command group, and here the table of them.
@@ -16,6 +16,7 @@ from model.cli.parts import parts
 from model.cli.passkey import passkey
 from model.cli.read import read
 from model.cli.serve import serve
+from model.cli.text import text
 from model.cli.train import post_train, train
 from model.cli.verify import verify
 from model.errors import UserError
@@ -23,7 +24,10 @@ from model.errors import UserError
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
 
 
-for command in (read, download, explore, verify, convert, train, post_train, parts, passkey, evidence, bench, serve):
+for command in (
+    *(read, text, download, explore, verify, convert),
+    *(train, post_train, parts, passkey, evidence, bench, serve),
+):
     app.command()(command)
 app.add_typer(models_app, name="models")
 

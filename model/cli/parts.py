@@ -16,7 +16,7 @@ from model.reading.prepare import Options, prepare
 
 
 def parts(
-    file: Annotated[Path, typer.Argument(help="The document: txt, md, log, csv, html, pdf or docx.")],
+    file: Annotated[Path, typer.Argument(help="The document: text, PDF, Office, mail, web page, archive or folder.")],
     model: Annotated[
         str, typer.Option(help="A name (see `models`), a folder, or a downloaded hub name.")
     ] = "mamba2-base",

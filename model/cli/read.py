@@ -11,7 +11,7 @@ import typer
 
 from model.cli.options import set_threads
 from model.diagnostics.summary import verdict
-from model.documents.document import read_path
+from model.documents.document import Document, read_path
 from model.documents.token_ids import read_token_ids
 from model.errors import UserError
 from model.experiment import Strategy, parse_mitigations, parse_window
@@ -37,7 +37,9 @@ REPORTED = (
 
 
 def read(
-    file: Annotated[Path | None, typer.Argument(help="The document: txt, md, log, csv, html, pdf or docx.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="The document: text, PDF, Office, mail, web page, archive or folder.")
+    ] = None,
     model: Annotated[
         str, typer.Option(help="A name (see `models`), a folder, or a downloaded hub name.")
     ] = "mamba2-base",
@@ -60,6 +62,7 @@ def read(
     out: Annotated[Path, typer.Option(help="Folder for the recording.")] = Path("recordings"),
     encoding: Annotated[str | None, typer.Option(help="The document's encoding, where detection is wrong.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes the GPU where there is one.")] = "auto",
+    main_text: Annotated[bool, typer.Option(help="Of a web page leave out navigation and footers.")] = False,
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 for speed.")] = "float32",
     control: Annotated[bool, typer.Option(help="Also read with a fresh memory, to compare.")] = True,
     token_norms: Annotated[bool, typer.Option(help="Record the exact state norm at every token.")] = False,
@@ -76,13 +79,10 @@ def read(
     """Read a document and record what the memory does; running it again resumes, or returns what is there."""
     from model.reading.runner import Progress, run
 
-    if (file is None) == (tokens is None):
-        raise UserError("document.one_of_two")
     set_threads(threads)
     name, _, source = initial_state.partition("=")
     prepared = prepare(
-        # A prompt of newlines is a document too.
-        read_path(file, encoding, allow_blank=True) if file else read_token_ids(tokens or Path()),
+        document_of(file, tokens, encoding, main_text),
         model,
         Strategy.of(name, parse_mitigations(mitigate or []), seed=seed),
         Options(
@@ -117,6 +117,15 @@ def read(
     for figure, value in figures.items():
         typer.echo(f"{figure:22s} {in_words(value)}")
     typer.echo(f"{'recording':22s} {recording.path}")
+
+
+def document_of(file: Path | None, tokens: Path | None, encoding: str | None, main_text: bool) -> Document:
+    """The document in ``file``, or that of token ids in ``tokens``; UserError unless it is one of the two."""
+    if file is not None and tokens is None:  # a prompt of newlines is a document too
+        return read_path(file, encoding, allow_blank=True, main_text_only=main_text)
+    if tokens is not None and file is None:
+        return read_token_ids(tokens)
+    raise UserError("document.one_of_two")
 
 
 def in_words(value: object) -> str:

@@ -1,22 +1,24 @@
-"""An uploaded file to text: which kind of file it is, what it says, and in one sentence why it cannot be read.
+"""A file, archive or folder to text: what it says, where each part stands, and in one sentence why it cannot be read.
 
-The suffix of the name says what a file is, with one exception: a PDF or Word document is recognised by its first
-bytes whatever its name, because its bytes under the name of a text would show only noise. A file whose bytes are
-some other binary format is refused, also with a suffix that is accepted. Nothing is done with a file before its
-size is known to be within the limit, and no kind of file can unfold without bound (:mod:`model.documents`).
+The content of a file decides how it is read (:mod:`.formats`), its name only among kinds of plain text. Nothing is
+done with a file before its size is known to be within the limit, and no kind of file can unfold without bound.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-from dataclasses import dataclass
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PureWindowsPath
 
-from model.documents.encodings import ENCODINGS, decode
-from model.documents.notices import Notice
-from model.documents.pieces import joined, tidy
-from model.documents.tables import read_table
+from model.documents.archive import Budget, inflated, read_archive, read_folder, too_large
+from model.documents.encodings import ENCODINGS, Guess, decode
+from model.documents.formats import FORMATS, SUFFIXES, recognised
+from model.documents.pieces import Extract, Omission, Place, Step, joined, label
+from model.documents.sniffing import File
 from model.documents.webpage import declared_encoding, read_webpage
 from model.errors import UserError
 
@@ -30,36 +32,6 @@ MAX_CHARACTERS = 64 * 2**20
 
 PREVIEW_CHARACTERS = 2_000
 
-_MEDIA = {
-    "txt": "text",
-    "md": "text",
-    "log": "text",
-    "csv": "csv",
-    "html": "html",
-    "htm": "html",
-    "pdf": "pdf",
-    "docx": "docx",
-}
-SUFFIXES: tuple[str, ...] = tuple(_MEDIA)
-"""Endings of the file names that are accepted, without the dot."""
-
-_ZIP = b"PK\x03\x04"
-_OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # old Office documents, and encrypted new ones
-# Only signatures that no text can begin with; formats with others are known by their control characters.
-_BINARY = (
-    *(
-        _ZIP,
-        b"PK\x05\x06",
-        _OLE,
-        b"\x1f\x8b\x08",
-        b"BZh91AY&SY",
-        b"\xfd7zXZ\x00",
-        b"7z\xbc\xaf\x27\x1c",
-        b"Rar!\x1a\x07",
-    ),
-    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\x00", b"MM\x00*", b"\x7fELF", b"MZ\x90\x00", b"\x28\xb5\x2f\xfd"),
-)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
@@ -72,13 +44,17 @@ class Document:
     sha256: str
     """Hash of the text in UTF-8, as hexadecimal digits."""
     encoding: str | None
-    """One of :data:`ENCODINGS`; None for PDF and Word, which say it themselves."""
+    """One of :data:`ENCODINGS`; None for formats that say it themselves, and for several files."""
     media: str
-    """What the file was read as: ``"text"``, ``"csv"``, ``"html"``, ``"pdf"`` or ``"docx"``."""
+    """What the file was read as: a key of :data:`.formats.FORMATS`, ``"text"``, ``"archive"`` or ``"folder"``."""
     size: int
     """Size of the file in bytes."""
-    notices: tuple[Notice, ...] = ()
-    """What of the file is not in the text: pages that are pictures, for example."""
+    places: tuple[Place, ...] = ()
+    """Parts of the original in the order of the text; empty where lines are all that it has."""
+    omissions: tuple[Omission, ...] = ()
+    """What of the file is not in the text, and why."""
+    guess: Guess | None = field(default=None, compare=False)
+    """How the encoding was found, if it had to be guessed."""
 
     @staticmethod
     def of(text: str, name: str) -> Document:
@@ -92,6 +68,24 @@ class Document:
         """The first 2,000 characters."""
         return self.text[:PREVIEW_CHARACTERS]
 
+    def steps(self, character: int) -> tuple[Step, ...]:
+        """Where the character with that index stands in the file, from the outside in."""
+        index = bisect_right(self.places, character, key=lambda place: place.start) - 1
+        place = self.places[index] if index >= 0 else Place(0, (), "" if self.places else "line")
+        if not place.unit:
+            return place.steps
+        above = bisect_left(self._newlines, character) - bisect_left(self._newlines, place.start)
+        return (*place.steps, (place.unit, place.first + above))
+
+    @cached_property
+    def _newlines(self) -> array[int]:
+        """Where lines end, so that a chart may ask for thousands of places."""
+        return array("q", (match.start() for match in re.finditer("\n", self.text)))
+
+    def place(self, character: int, language: str = "en") -> str:
+        """The same in words, such as ``"page 12"`` or ``"sheet Stock, row 40"``."""
+        return label(self.steps(character), language)
+
 
 def read_document(
     data: bytes,
@@ -100,48 +94,28 @@ def read_document(
     max_bytes: int = MAX_BYTES,
     max_characters: int = MAX_CHARACTERS,
     allow_blank: bool = False,
+    main_text_only: bool = False,
 ) -> Document:
     """Read the bytes of a file.
 
     Args:
         data: the bytes as they were uploaded.
-        name: the name of the file; its suffix says what the file is.
-        encoding: the user's choice among :data:`ENCODINGS` or an alias of one; None detects it. PDF and Word
-            documents need none and ignore it.
+        name: the name of the file; its suffix tells kinds of plain text apart.
+        encoding: the user's choice among :data:`ENCODINGS` or an alias of one; None detects it. Formats that need
+            none ignore it.
         max_bytes: refuse a larger file at once.
         max_characters: refuse a longer text.
         allow_blank: also accept a text of nothing but white space, such as a degenerate prompt of newlines.
+        main_text_only: of a web page, leave out navigation, footers and what else is not the article.
 
     Raises:
         UserError: with a key ``document.*``, for everything that can be wrong with a file; nothing else is raised.
     """
     name = _shown(name)
     if len(data) > max_bytes:
-        raise _too_large(name, len(data), max_bytes)
-    if not data:
-        raise UserError("document.empty", name=name)
-    media = _media(data, name)
-    used = None
-    notices: tuple[Notice, ...] = ()
-    if media == "pdf":
-        from model.documents.pdf import read_pdf_pages
-
-        text, notices = read_pdf_pages(data, name, max_characters)
-    elif media == "docx":
-        from model.documents.word import read_word
-
-        text = read_word(data, name, max_characters)
-    else:
-        hint = declared_encoding(data) if media == "html" else None
-        text, used = decode(data, name, encoding, hint)
-        reader = {"csv": read_table, "html": read_webpage}.get(media)
-        text = reader(text, name, max_characters) if reader else joined([text], "", name, max_characters)
-    text = tidy(text)
-    if not allow_blank and not text.strip():
-        raise UserError("document.blank", name=name)
-    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
-    size = len(data)
-    return Document(name=name, text=text, sha256=digest, encoding=used, media=media, size=size, notices=notices)
+        raise too_large(name, len(data), max_bytes)
+    media, extract, used, guess = _read(data, name, encoding, max_characters, allow_blank, Budget(), main_text_only)
+    return _document(name, media, extract, len(data), used, guess)
 
 
 def read_path(
@@ -150,8 +124,9 @@ def read_path(
     max_bytes: int = MAX_BYTES,
     max_characters: int = MAX_CHARACTERS,
     allow_blank: bool = False,
+    main_text_only: bool = False,
 ) -> Document:
-    """Read a file on disk; the arguments are those of :func:`read_document`.
+    """Read a file or folder on disk; the arguments are those of :func:`read_document`.
 
     Raises:
         UserError: as :func:`read_document`, and ``document.missing_file``, ``document.not_a_file`` and
@@ -162,43 +137,90 @@ def read_path(
     try:
         if not path.exists():
             raise UserError("document.missing_file", path=shown)
-        if not path.is_file():  # a folder, or a device that never ends
+        if path.is_dir():
+            return _read_folder(path, encoding, max_bytes, max_characters)
+        if not path.is_file():  # a device that never ends
             raise UserError("document.not_a_file", path=shown)
         size = path.stat().st_size
         if size > max_bytes:
-            raise _too_large(_shown(path.name), size, max_bytes)
+            raise too_large(_shown(path.name), size, max_bytes)
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError("document.unreadable_file", path=shown, reason=reason) from error
-    return read_document(data, path.name, encoding, max_bytes, max_characters, allow_blank)
+    return read_document(data, path.name, encoding, max_bytes, max_characters, allow_blank, main_text_only)
 
 
-def _media(data: bytes, name: str) -> str:
-    """What the file is to be read as: by its bytes if they are PDF or Word, otherwise by its suffix."""
-    media = _MEDIA.get(Path(name).suffix.lower().removeprefix("."))
-    is_word = data.startswith(_ZIP) and (media == "docx" or b"word/document" in data)
-    if data.startswith(b"%PDF-") or (media == "pdf" and not is_word):
-        # Junk in front of the header is allowed within the first kilobyte.
-        if b"%PDF-" not in data[:1024]:
-            raise UserError("document.broken_pdf", name=name)
-        return "pdf"
-    if is_word:
-        return "docx"
-    if media is None:
-        raise UserError("document.unsupported", name=name, suffixes=", ".join(SUFFIXES))
-    if media == "docx":
-        if data.startswith(_OLE):
-            encrypted = "EncryptedPackage".encode("utf-16-le") in data
-            raise UserError("document.encrypted_word" if encrypted else "document.old_word", name=name)
-        raise UserError("document.broken_word", name=name)
-    if data.startswith(_BINARY):
-        raise UserError("document.binary", name=name)
-    return media
+def _read_folder(path: Path, encoding: str | None, max_bytes: int, max_characters: int) -> Document:
+    budget = Budget()
+
+    def read_one(data: bytes, name: str, limit: int) -> Extract:
+        return _read(data, _shown(name), encoding, limit, False, budget)[1]
+
+    name = _shown(path.resolve().name)
+    extract, size = read_folder(path, name, max_characters, max_bytes, read_one)
+    return _document(name, "folder", extract, size)
 
 
-def _too_large(name: str, size: int, limit: int) -> UserError:
-    return UserError("document.too_large", name=name, size=math.ceil(size / 2**20), limit=f"{limit / 2**20:g}")
+def _read(
+    data: bytes,
+    name: str,
+    encoding: str | None,
+    limit: int,
+    allow_blank: bool,
+    budget: Budget,
+    main_text_only: bool = False,
+) -> tuple[str, Extract, str | None, Guess | None]:
+    """What the file was read as, what was found, its encoding, and how that was guessed."""
+    if not data:
+        raise UserError("document.empty", name=name)
+    file = File(data, name)
+    media = recognised(file)
+    if file.compressed:
+        inner, shorter = inflated(file, budget)
+        budget.inside(name)
+        try:
+            return _read(inner, shorter, encoding, limit, allow_blank, budget, main_text_only)
+        finally:
+            budget.outside()
+    used = guess = None
+    found: str | Extract
+    if media == "archive":
+
+        def read_one(data: bytes, name: str, limit: int) -> Extract:
+            return _read(data, _shown(name), encoding, limit, False, budget)[1]
+
+        found = read_archive(file, limit, read_one, budget)
+    elif media != "text" and not FORMATS[media].text:
+        found = FORMATS[media].read(data, name, limit)
+    else:
+        hint = declared_encoding(data) if media in ("html", "feed") or file.suffix == "xml" else None
+        text, used, guess = decode(data, name, encoding, hint)
+        if media == "html":
+            found = read_webpage(text, name, limit, main_text_only)
+        else:
+            found = FORMATS[media].read(text, name, limit) if media != "text" else joined([text], "", name, limit)
+    extract = found if isinstance(found, Extract) else Extract(text=found)
+    if not allow_blank and not extract.text.strip():
+        raise UserError("document.blank", name=name)
+    return media, extract, used, guess
+
+
+def _document(
+    name: str, media: str, extract: Extract, size: int, encoding: str | None = None, guess: Guess | None = None
+) -> Document:
+    digest = hashlib.sha256(extract.text.encode("utf-8")).hexdigest()
+    return Document(
+        name=name,
+        text=extract.text,
+        sha256=digest,
+        encoding=encoding,
+        media=media,
+        size=size,
+        places=extract.places,
+        omissions=extract.omissions,
+        guess=guess,
+    )
 
 
 def _shown(name: str) -> str:

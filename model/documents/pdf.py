@@ -11,15 +11,15 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from model.documents.notices import Notice
 from model.documents.pdf_pages.lines import Line
 from model.documents.pdf_pages.running import without_running_lines
-from model.documents.pieces import joined, too_many_characters
+from model.documents.pieces import Builder, Extract, too_many_characters
 from model.errors import UserError
 
 MAX_PAGES = 5_000
@@ -29,6 +29,8 @@ MAX_SECONDS = 300.0
 """Time for all pages together: a hostile file can have thousands of pages that are each just within the limits."""
 PAGE_SECONDS = 20
 """Time for one page; a page of a drawing with 100,000 lines takes two."""
+MAX_NAMED = 12
+"""Page numbers, or ranges of them, that a sentence names before it says that there are more."""
 MAX_RESTARTS = 8
 """Pages that may crash the child before the file is refused."""
 
@@ -51,13 +53,8 @@ class _Pages:
     begun: int | None = None
 
 
-def read_pdf(data: bytes, name: str, limit: int) -> str:
-    """The text of :func:`read_pdf_pages`, without its notices."""
-    return read_pdf_pages(data, name, limit)[0]
-
-
-def read_pdf_pages(data: bytes, name: str, limit: int) -> tuple[str, tuple[Notice, ...]]:
-    """The text of all pages that have text, separated by blank lines, and what of the file is not in it.
+def read_pdf(data: bytes, name: str, limit: int) -> Extract:
+    """All pages that have text, separated by blank lines, and what of the file is not in it.
 
     A file that only forbids printing or editing (it opens without a password) is read.
 
@@ -77,14 +74,29 @@ def read_pdf_pages(data: bytes, name: str, limit: int) -> tuple[str, tuple[Notic
     if not texts:
         raise UserError("document.scanned", name=name, pages=pages.total)
     kept = without_running_lines([pages.lines.get(page, []) for page in range(pages.total)])
-    written = ("\n".join(line.text.rstrip() for line in lines).strip() for lines in kept)
-    text = joined((page for page in written if page), "\n\n", name, limit)
-    return text, tuple(_notices(pages))
-
-
-def _notices(pages: _Pages) -> list[Notice]:
+    out = Builder(name, limit)
+    for number, lines in enumerate(kept, start=1):
+        text = "\n".join(line.text.rstrip() for line in lines).strip()
+        if text:
+            out.add("\n\n" if out.length else "")
+            out.add(text, ("page", number))
     kinds = (("pdf_pictures", pages.pictures), ("pdf_noise", pages.noise), ("pdf_damaged", pages.damaged))
-    return [Notice.of_pages(f"document.{key}", [page + 1 for page in numbers]) for key, numbers in kinds if numbers]
+    for key, numbers in kinds:
+        if numbers:
+            out.omit(f"document.{key}", pages=in_words([page + 1 for page in numbers]))
+    return out.done()
+
+
+def in_words(numbers: Sequence[int]) -> str:
+    """Page numbers as a reader writes them: ``"2, 5-9"``, and no more than MAX_NAMED of these."""
+    ranges: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    named = [str(first) if first == last else f"{first}-{last}" for first, last in ranges]
+    return ", ".join(named[:MAX_NAMED]) + (" …" if len(named) > MAX_NAMED else "")
 
 
 def _read(data: bytes, name: str, limit: int) -> _Pages:

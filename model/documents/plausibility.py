@@ -18,6 +18,7 @@ SAMPLE = 20_000
 """Characters that are weighed; more would change nothing and take time."""
 
 _TELLING = re.compile(r"[^\t\n\r\f\x1b\x20-\x7e]")
+_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 _CONTRACTION = re.compile(r"[a-z]’(?:s|t|m|d|ll|re|ve)\b")
 
 
@@ -25,6 +26,12 @@ def plausibility(text: str) -> float:
     """Mean weight of the characters outside plain ASCII; 1.0 if there are none."""
     weights = [_weight(text, match.start()) for match in islice(_TELLING.finditer(text), SAMPLE)]
     return sum(weights) / len(weights) if weights else 1.0
+
+
+def kana(text: str) -> float:
+    """Share of hiragana and full-width katakana among the characters outside plain ASCII; 0.0 if there are none."""
+    telling = "".join(match.group() for match in islice(_TELLING.finditer(text), SAMPLE))
+    return len(_KANA.findall(telling)) / len(telling) if telling else 0.0
 
 
 @cache
@@ -60,7 +67,9 @@ def _weight(text: str, index: int) -> float:
         return -3.0
     if 0x2010 <= code <= 0x205E or code in (0x20AC, 0x2122):  # quotes, dashes, euro, trademark
         return _weight_of_typography(text, index, before, after)
-    if 0x2100 <= code <= 0x27BF:  # units, arrows, circled numbers, box drawing
+    if 0x2460 <= code <= 0x2473 or 0x3200 <= code <= 0x33FF or code in (0x2116, 0x2121):
+        return 1.0  # ① ㈱ ㍻ № ℡: what Windows adds to JIS; hardly any other reading produces them
+    if 0x2100 <= code <= 0x27BF:  # units, arrows, box drawing
         return 0.25
     if 0x370 <= code <= 0x6FF or code >= 0x1F000:  # Greek, Cyrillic, Hebrew, Arabic; emoji
         return 0.0

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
-from model.documents.plausibility import plausibility
+from model.documents.plausibility import SAMPLE, plausibility
 
 WIDE = {"utf-16", "utf-16-le", "utf-16-be", "utf-32"}
 """The encodings in which a NUL byte is nothing unusual."""
 
+MIXED = ("utf-8+cp932", "utf-8+euc_jp", "utf-8+cp1252")
+"""Lines of UTF-8 and lines of another encoding in one file: a service and a driver that write to the same log."""
+
 ISO2022_ESCAPE = re.compile(rb"(\x1b\$[@B]|\x1b\$\(D|\x1b\([BJI])")
 """What switches the character set in ISO-2022-JP."""
 
-_TOLERANT = {"utf-8", "cp932", "euc_jp", "iso2022_jp"} | WIDE
 _EUC_PART = re.compile(rb"[\x00-\x7f]+|(?:\x8e[\xa1-\xdf])+|(?:\x8f[\xa1-\xfe]{2})+|(?:[\xa1-\xfe]{2})+")
 
 
@@ -37,7 +42,7 @@ def leniently(data: bytes, name: str) -> str | None:
     fifty may be damaged, and apart from that three at each end; otherwise the encoding is wrong: None.
     """
     text = strictly(data, name)
-    if text is not None or name not in _TOLERANT:
+    if text is not None or name in MIXED:
         return text
     try:
         text = _READERS.get(name, _plain(name))(data, "replace")
@@ -48,6 +53,48 @@ def leniently(data: bytes, name: str) -> str | None:
     damaged = middle.count("\ufffd")
     sound = len(middle) - damaged if name in WIDE else len(middle) - damaged - len(middle.encode("ascii", "ignore"))
     return text if damaged * 50 <= sound and at_the_ends * 3 <= sound and at_the_ends <= 6 else None
+
+
+def is_mixed(data: bytes, name: str) -> bool:
+    """Whether some lines are clearly UTF-8 and all others are plausible in the second encoding of ``name``."""
+    second = name.partition("+")[2]
+    first: list[bytes] = []
+    rest: list[bytes] = []
+    for line in data.split(b"\n"):
+        if not line.isascii():
+            text = strictly(line, "utf-8")
+            (first if text is not None and max(text) >= "\u0800" else rest).append(line)
+    if not first or not rest:
+        return False
+    text, other = strictly(b"\n".join(first), "utf-8"), strictly(b"\n".join(rest), second)
+    # In Windows-1252 two or three bytes of UTF-8 are signs beside accented letters, which is far below zero.
+    floor = 0.5 if second != "cp1252" else 0.2
+    return text is not None and plausibility(text) >= 0.5 and other is not None and plausibility(other) >= floor
+
+
+def wide_without_mark(data: bytes) -> tuple[str, str] | None:
+    """UTF-32 or UTF-16 without a mark, where NULs or control characters say that it can hardly be anything else."""
+    readings = []
+    for name in ("utf-32", "utf-16-le", "utf-16-be"):
+        text = strictly(data, name)
+        if text:
+            plain = len(text.encode("ascii", "ignore")) / len(text)
+            other = max(plausibility(text), 1.0 if _is_one_script(text) else -9.0)
+            # Plain ASCII in the right places is good evidence, but only NULs make it.
+            readings.append((plain + (1 - plain) * other, text, name))
+        if readings and name == "utf-32":
+            break
+    score, text, name = max(readings, default=(-9.0, "", ""))
+    return (text, name) if score > (0 if b"\x00" in data else 0.9) else None
+
+
+def _is_one_script(text: str) -> bool:
+    """Whether nearly all letters are of one script other than Chinese: random pairs of bytes hardly ever are."""
+    letters = [letter for letter in text[:SAMPLE] if letter >= "\x80" and unicodedata.category(letter)[0] == "L"]
+    if len(letters) < 3 or any(unicodedata.category(letter) in ("Cn", "Co") for letter in text[:SAMPLE]):
+        return False
+    script, count = Counter(unicodedata.name(letter, "?").split()[0] for letter in letters).most_common(1)[0]
+    return script not in ("CJK", "?") and count >= 0.9 * len(letters)
 
 
 def _plain(name: str) -> Callable[[bytes, str], str]:
@@ -135,9 +182,19 @@ def _windows_kanji(pairs: bytes) -> str:
     return moved.decode("cp932")
 
 
+def _by_line(data: bytes, errors: str, second: str) -> str:
+    """Each line as UTF-8 if it is valid, else in the second encoding."""
+    lines = []
+    for line in data.split(b"\n"):
+        text = strictly(line, "utf-8")
+        lines.append(text if text is not None else _READERS.get(second, _plain(second))(line, errors))
+    return "\n".join(lines)
+
+
 _READERS: dict[str, Callable[[bytes, str], str]] = {
     "utf-16": _utf16,
     "utf-32": _utf32,
     "euc_jp": _euc_jp,
     "iso2022_jp": _iso2022_jp,
+    **{name: partial(_by_line, second=name.partition("+")[2]) for name in MIXED},
 }

@@ -167,7 +167,7 @@ def _text_lines(data: bytes, target: str, name: str) -> Iterator[str]:
     start = data[:1024].lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     is_page = target.lower().endswith((".htm", ".html", ".xhtml", ".mht", ".mhtml")) or start.startswith(b"<")
     try:
-        text, _ = decode(data, name, None, declared_encoding(data) if is_page else None)
+        text, *_ = decode(data, name, None, declared_encoding(data) if is_page else None)
     except UserError:  # the document around it can be read
         return
     yield from webpage_lines(text) if is_page else text.split("\n")

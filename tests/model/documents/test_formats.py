@@ -146,21 +146,6 @@ def test_html_may_say_its_encoding_but_must_be_right() -> None:
     assert read(mislabelled.replace("euc-jp", "iso-8859-1").encode("cp932"), "a.html").encoding == "cp932"
 
 
-@pytest.mark.parametrize("delimiter", [",", "\t", ";"])
-def test_csv_keeps_one_line_for_each_record(delimiter: str) -> None:
-    records = [["日付", "機器", "備考"], ["1/2", "P-101", '"停止\r\n再開, 正常; ""良"""'], ["1/3", "", "なし"]]
-    text = "\r\n".join(delimiter.join(record) for record in records)
-    assert read(text.encode("cp932"), "a.csv").text.split("\n") == [
-        "日付 | 機器 | 備考",
-        '1/2 | P-101 | 停止 再開, 正常; "良"',
-        "1/3 |  | なし",
-    ]
-
-
-def test_csv_with_an_open_quote_keeps_its_lines() -> None:
-    assert read(b'a,"b\nc,d\n', "a.csv").text == 'a,"b\nc,d\n'
-
-
 @pytest.mark.parametrize("unit", ["<a ", "<a b='", "<!--", "<![", "<svg>", "<script>", "&#1", "<td>", "= <"])
 def test_hostile_pages_take_linear_time(unit: str) -> None:
     # The parser of the standard library needs minutes for some of these.

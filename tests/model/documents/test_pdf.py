@@ -8,11 +8,12 @@ import sys
 import pytest
 
 from model.documents import pdf as pdf_reader
-from model.documents.notices import Notice
+from model.documents.pdf import in_words
 from model.documents.pdf_pages.characters import plain
 from model.documents.pdf_pages.columns import Fragment, in_reading_order
 from model.documents.pdf_pages.lines import Line, dehyphenated
 from model.documents.pdf_pages.running import without_running_lines
+from model.documents.pieces import Omission
 from tests.support.documents_by_hand import PAGE, pdf, pdf_of_objects, read, refused
 
 HELVETICA = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
@@ -168,12 +169,13 @@ def test_pages_that_are_not_read_are_named() -> None:
     picture = b"0 0 100 100 re f"
     found = read(pdf([PAGE, picture, PAGE.replace(b"pump", b"fan"), b"", picture, picture]), "a.pdf")
     assert found.text == "The pump was stopped.\n\nThe fan was stopped."  # an empty page is not worth a word
-    assert found.notices == (Notice("document.pdf_pictures", "2, 5-6"),)
-    assert "2, 5-6" in found.notices[0].sentence("en") and "2, 5-6" in found.notices[0].sentence("ja")
+    assert found.omissions == (Omission((), "document.pdf_pictures", {"pages": "2, 5-6"}),)
+    assert found.place(found.text.index("fan")) == "page 3"
+    assert all("2, 5-6" in found.omissions[0].sentence(language) for language in ("en", "ja"))
     damaged = pdf([PAGE, PAGE]).replace(b"7 0 obj\n<</Type/Page/", b"7 0 obj\n[</Type/Page/")
-    assert read(damaged, "a.pdf").notices == (Notice("document.pdf_damaged", "2"),)
-    many = Notice.of_pages("document.pdf_pictures", range(1, 99, 2))
-    assert many.pages.startswith("1, 3, 5") and many.pages.endswith("…")
+    assert read(damaged, "a.pdf").omissions == (Omission((), "document.pdf_damaged", {"pages": "2"}),)
+    many = in_words(range(1, 99, 2))
+    assert many.startswith("1, 3, 5") and many.endswith("…")
 
 
 def test_a_file_whose_end_is_missing_is_read() -> None:
@@ -195,7 +197,7 @@ def test_a_page_that_crashes_the_child_costs_only_itself(monkeypatch: pytest.Mon
     bomb = b"q " * 20 * 2**20
     found = read(pdf([PAGE, bomb, PAGE.replace(b"pump", b"fan")], compressed=True), "a.pdf")
     assert found.text == "The pump was stopped.\n\nThe fan was stopped."
-    assert found.notices == (Notice("document.pdf_damaged", "2"),)
+    assert found.omissions == (Omission((), "document.pdf_damaged", {"pages": "2"}),)
     monkeypatch.setattr(pdf_reader, "_BYTES", 0)
     monkeypatch.setattr(pdf_reader, "_SLACK", 0)
     assert refused(pdf([PAGE] * 3), "a.pdf") == "too_many_characters"

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from model.recording.reader import recordings
 from tests.support.app import PAGES, sound, until, words
+from tests.support.containers_by_hand import packed
 from tests.support.tiny import tiny_text
 from viz.app import session
 from viz.jobs import registry as jobs
@@ -185,6 +186,17 @@ def test_the_encoding_can_be_chosen_and_an_upload_forgotten(open_app: Callable[.
     assert "ポンプ" in app.code[0].value
     sound(app.button(key="forget").click().run())
     assert not app.session_state["_explorer_workspace"].uploads
+
+
+def test_a_doubtful_encoding_and_what_was_left_out_are_shown(open_app: Callable[..., AppTest]) -> None:
+    app = open_app("ja")
+    app.switch_page("viz/pages/documents/page.py").run()
+    app.file_uploader[0].upload("short.txt", "停止".encode("euc_jp"))
+    sound(until(app, lambda app: app.selectbox(key="doc").value.startswith("upload:")))
+    assert app.code[0].value == "停止" and "euc_jp" in app.warning[0].value
+    app.file_uploader[0].upload("logs.zip", packed({"a.txt": "text", "b.png": b"\x89PNG\r\n\x1a\n"}))
+    sound(until(app, lambda app: "a.txt" in app.code[0].value))
+    assert any("b.png" in caption.value and "OCR" in caption.value for caption in app.caption)
 
 
 def test_recordings_are_renamed_kept_and_listed(open_app: Callable[..., AppTest]) -> None:

@@ -15,7 +15,7 @@ from model.recording.archive import pack
 from model.recording.reader import CANCELLED, COMPLETE, Recording
 from viz.app import session, uploads
 from viz.app.choices import describe_reading
-from viz.app.language import plain, show_error, t
+from viz.app.language import language, plain, show_error, t
 from viz.app.links import restore
 from viz.app.workspace import Upload, workspace
 from viz.jobs import registry as jobs
@@ -23,6 +23,7 @@ from viz.jobs import registry as jobs
 AUTOMATIC = "auto"
 PREVIEW_LINES, PREVIEW_CHARACTERS = 18, 1_200
 """What is shown of a document: a box that scrolls could not be reached by keyboard."""
+MAX_OMISSIONS = 50
 
 
 def render() -> None:
@@ -71,7 +72,11 @@ def _facts(document: Any) -> None:
         st.session_state["encoding"] = upload.encoding or AUTOMATIC
         detected = t("documents.automatic", encoding=document.encoding)
         labels = {AUTOMATIC: detected if upload.encoding is None else t("documents.automatic_again")}
-        labels |= {name: name for name in ENCODINGS}
+        guess = document.guess
+        likely = guess.alternatives if guess is not None else ()
+        labels |= {name: name for name in dict.fromkeys((*likely, *ENCODINGS))}
+        if guess is not None and guess.doubtful:
+            st.warning(t("documents.doubtful", encoding=document.encoding), icon=":material/translate:")
         st.selectbox(
             t("documents.encoding"),
             list(labels),
@@ -81,6 +86,10 @@ def _facts(document: Any) -> None:
             args=(upload,),
             help=t("documents.encoding_help"),
         )
+    if document.omissions:
+        with st.expander(t("documents.omissions", count=len(document.omissions))):
+            for omission in document.omissions[:MAX_OMISSIONS]:
+                st.caption(plain(omission.sentence(language())))
     st.button(
         t("documents.forget"),
         icon=":material/close:",
