@@ -53,9 +53,8 @@ def opendocument(body: str, kind: str = "text", doctype: str = "") -> bytes:
     root = f"{doctype}<office:document-content {_NAMESPACES}>{content}</office:document-content>"
     entry = f'<m:file-entry m:full-path="/" m:media-type="{OPENDOCUMENT + kind}"/>'
     manifest = f'<m:manifest xmlns:m="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0">{entry}</m:manifest>'
-    return packed(
-        {"META-INF/manifest.xml": manifest, "content.xml": f'<?xml version="1.0"?>{root}'}, OPENDOCUMENT + kind
-    )
+    members = {"META-INF/manifest.xml": manifest, "content.xml": f'<?xml version="1.0"?>{root}'}
+    return packed(members, OPENDOCUMENT + kind)
 
 
 def book(chapters: Mapping[str, str], spine: list[str], extra: Mapping[str, str] | None = None) -> bytes:

@@ -114,8 +114,8 @@ def test_opendocument() -> None:
 
 def test_opendocument_sheets() -> None:
     cell = "<table:table-cell office:value-type='string'><text:p>a</text:p></table:table-cell>"
-    repeated = f"<table:table-row table:number-rows-repeated='2'>{cell}</table:table-row>"
-    rows = f"<table:table-row>{cell}{cell}</table:table-row>{repeated}"
+    rows = f"<table:table-row>{cell}{cell}</table:table-row>"
+    rows += f"<table:table-row table:number-rows-repeated='2'>{cell}</table:table-row>"
     document = read(opendocument(f"<table:table table:name='S'>{rows}</table:table>", "spreadsheet"), "a.ods")
     assert document.text == "S\na | a\na | \na | \n" and document.place(len(document.text) - 1) == "sheet S, row 3"
 
