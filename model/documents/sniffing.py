@@ -45,7 +45,7 @@ class File:
     def is_office(self, folder: str) -> bool:
         """Whether it is an Office file of today whose parts stand in ``folder``."""
         in_folder = any(member.startswith(folder) for member in self.members)
-        return in_folder and "[Content_Types].xml" in self.members
+        return in_folder and not {"[Content_Types].xml", f"{folder}document.xml"}.isdisjoint(self.members)
 
     @cached_property
     def purpose(self) -> str:

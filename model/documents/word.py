@@ -15,6 +15,7 @@ from lxml import etree
 
 from model.documents.encodings import decode
 from model.documents.pieces import CELL_SEPARATOR, joined
+from model.documents.rich import read_rich
 from model.documents.webpage import declared_encoding, webpage_lines
 from model.documents.word_parts.names import attribute, child, is_on, name_of, number, value
 from model.documents.word_parts.numbering import Numbering
@@ -143,7 +144,7 @@ class _Document:
             if self._depth < MAX_NESTED:
                 yield from _document_lines(data, self._name, self._imports, self._depth + 1)
         elif data.startswith(b"{\\rtf"):
-            return  # rich text has a reader of its own, which stands above this one
+            yield from read_rich(data, link.target, MAX_XML).text.split("\n")
         else:
             yield from _text_lines(data, link.target, self._name)
 
