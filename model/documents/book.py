@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from urllib.parse import unquote
 
-from model.documents import zips
+from model.documents import xml_trees, zips
 from model.documents.encodings import decode
 from model.documents.pieces import Builder, Extract
 from model.documents.webpage import declared_encoding, read_webpage
@@ -25,12 +25,12 @@ def read_book(data: bytes, name: str, limit: int) -> Extract:
     with zips.opened(data, name) as archive:
         members = set(archive.namelist())
         if "META-INF/encryption.xml" in members:
-            methods = zips.xml(archive, "META-INF/encryption.xml", name).iterfind(".//{*}EncryptionMethod")
+            methods = xml_trees.member(archive, "META-INF/encryption.xml", name).iterfind(".//{*}EncryptionMethod")
             if any(method.get("Algorithm") not in _FONTS for method in methods):
                 raise UserError("document.encrypted_file", name=name)
-        rootfile = zips.xml(archive, _CONTAINER, name).find(".//{*}rootfile")
+        rootfile = xml_trees.member(archive, _CONTAINER, name).find(".//{*}rootfile")
         package_path = rootfile.get("full-path", "") if rootfile is not None else ""
-        package = zips.xml(archive, package_path, name)
+        package = xml_trees.member(archive, package_path, name)
         paths = {
             item.get("id"): posixpath.normpath(
                 posixpath.join(posixpath.dirname(package_path), unquote(item.get("href", "")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lxml import etree
 
-from model.documents import zips
+from model.documents import xml_trees
 from model.documents.pieces import Builder, Extract, joined
 from model.documents.webpage import read_webpage
 from model.errors import UserError
@@ -22,7 +22,7 @@ def read_feed(text: str, name: str, limit: int) -> Extract:
     try:
         # The text is decoded already: what the declaration says about bytes does not hold for it.
         start = text.find("?>") + 2 if text.lstrip().startswith("<?xml") else 0
-        root = zips.parsed(text[start:].encode("utf-8"), name)
+        root = xml_trees.parsed(text[start:].encode("utf-8"), name)
     except UserError:
         return Extract(text=str(joined([text], "", name, limit)))
     out = Builder(name, limit)

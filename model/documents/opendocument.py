@@ -6,7 +6,7 @@ import re
 
 from lxml import etree
 
-from model.documents import zips
+from model.documents import xml_trees, zips
 from model.documents.pieces import CELL_SEPARATOR, Builder, Extract
 from model.errors import UserError
 
@@ -43,7 +43,7 @@ def read_opendocument(data: bytes, name: str, limit: int) -> Extract:
         members = set(archive.namelist())
         if "META-INF/manifest.xml" in members and b"encryption-data" in archive.read("META-INF/manifest.xml"):
             raise UserError("document.encrypted_file", name=name)
-        body = zips.xml(archive, "content.xml", name).find(f"{_OFFICE}body")
+        body = xml_trees.member(archive, "content.xml", name).find(f"{_OFFICE}body")
     if body is None:
         raise UserError("document.broken_file", name=name)
     out = Builder(name, limit)

@@ -11,8 +11,6 @@ import zlib
 from io import BytesIO
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
 
-from lxml import etree
-
 from model.errors import UserError
 
 MAX_MEMBERS = 10_000
@@ -87,33 +85,3 @@ def check_size(inflated: int, packed: int, name: str) -> None:
 def bomb(name: str) -> UserError:
     """The error for an archive that unfolds too far."""
     return UserError("document.archive_bomb", name=name, limit=MAX_INFLATED // 2**20)
-
-
-def xml(archive: ZipFile, member: str, name: str) -> etree._Element:
-    """The root of one XML member of an archive from :func:`opened`; entities are not expanded, nothing is fetched.
-
-    Raises:
-        UserError: ``document.broken_file`` or ``document.archive_bomb``.
-    """
-    try:
-        data = archive.read(member)
-    except DAMAGE as error:
-        raise UserError("document.broken_file", name=name) from error
-    if len(data) > MAX_XML:
-        raise bomb(name)
-    return parsed(data, name)
-
-
-def parsed(data: bytes, name: str) -> etree._Element:
-    """The root of an XML document; entities are not expanded, nothing is fetched.
-
-    Raises:
-        UserError: ``document.broken_file``.
-    """
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, huge_tree=False, load_dtd=False, remove_comments=True, remove_pis=True
-    )
-    try:
-        return etree.fromstring(data, parser)
-    except (etree.XMLSyntaxError, ValueError) as error:
-        raise UserError("document.broken_file", name=name) from error
