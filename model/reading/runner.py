@@ -20,13 +20,14 @@ from kernels.dispatch import scan
 from model.checkpoints.catalogue import load_model
 from model.diagnostics.explored import Explored
 from model.diagnostics.summary import summarise
+from model.disk import locked
 from model.interventions.initial_states import Origin, initial_state
 from model.interventions.mitigations import check_fits, mitigated
 from model.interventions.parts import Off
 from model.reading.prepare import Prepared
 from model.reading.stream import control_border, control_losses, read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
-from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording, read_progress, read_state
+from model.recording.reader import CANCELLED, COMPLETE, META, Meta, Recording, write_text
 from model.recording.schema import CHARACTER, CHUNK, CONTROL_LOSS, LOSS, NORM, POSITION
 from model.recording.writer import BLOCK, RecordingWriter
 from model.state import unflatten_state
@@ -85,9 +86,28 @@ def run(
     """
     experiment = prepared.experiment
     path = folder / experiment.key
-    if (path / "recording.json").exists() and Recording(path).complete:
-        return Recording(path)
+    if (done := finished(path)) is not None:
+        return done
+    with locked(path):
+        return finished(path) or run_alone(prepared, path, on_progress, stop, title, keep_text)
 
+
+def finished(path: Path) -> Recording | None:
+    """The recording at ``path`` if there is one that was read to its end."""
+    recording = Recording(path) if (path / META).exists() else None
+    return recording if recording is not None and recording.complete else None
+
+
+def run_alone(
+    prepared: Prepared,
+    path: Path,
+    on_progress: Callable[[Progress], None],
+    stop: Callable[[], bool],
+    title: str,
+    keep_text: bool,
+) -> Recording:
+    """:func:`run`, while no other process writes to ``path``."""
+    experiment = prepared.experiment
     model = read_with(experiment, experiment.precision)
     config = model.config
     positions = snapshot_positions(experiment.tokens, experiment.snapshots)
@@ -103,12 +123,12 @@ def run(
     )
     writer = RecordingWriter(path, meta, positions)
     if keep_text:
-        (path / "text.txt").write_text(prepared.document.text, "utf-8")
+        write_text(path, prepared.document.text)
 
-    progress = read_progress(path)
+    progress = writer.progress
     start = int(progress["tokens"])
     if start:
-        stored = {name: torch.from_numpy(array) for name, array in read_state(path).items()}
+        stored = {name: torch.from_numpy(array) for name, array in Recording(path).state().items()}
         state = unflatten_state({name: tensor.to(model.head.device) for name, tensor in stored.items()})
     else:
         origin = Origin(explored=prepared.explored, source=prepared.source, seed=experiment.strategy.seed)
@@ -164,7 +184,7 @@ class Block:
         self.model = model
         if prepared.experiment.precision != "float32" and not prepared.card.published:  # which may fit only once
             self.model = read_with(prepared.experiment)
-        self.controlled = int(read_progress(writer.path).get("controlled", 0))
+        self.controlled = int(writer.progress.get("controlled", 0))
         self.pending: dict[str, list[tuple[int, np.ndarray]]] = {}
         self.loss, self.control_loss = float("nan"), None if not prepared.experiment.control else float("nan")
         self.norms = np.zeros(len(writer.meta.layers))
