@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,13 +24,14 @@ from model.disk import locked
 from model.interventions.initial_states import Origin, initial_state
 from model.interventions.mitigations import check_fits, mitigated
 from model.interventions.parts import Off
+from model.reading.finite import NotFiniteError, Passage, check_segment, control_passage, explained, finite_control
 from model.reading.prepare import Prepared
-from model.reading.stream import control_border, control_losses, read
+from model.reading.stream import Segment, control_border, control_losses, read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
 from model.recording.reader import CANCELLED, COMPLETE, META, Meta, Recording, write_text
 from model.recording.schema import CHARACTER, CHUNK, CONTROL_LOSS, LOSS, NORM, POSITION
 from model.recording.writer import BLOCK, RecordingWriter
-from model.state import unflatten_state
+from model.state import State, unflatten_state
 
 if TYPE_CHECKING:
     from kernels.types import Scan
@@ -139,7 +140,6 @@ def run_alone(
         spread = torch.from_numpy(prepared.explored.std.astype(np.float32))
     sketcher = Sketcher(config.d_inner * config.d_state, spread)
     recorder = Recorder(len(config.layers), positions, sketcher, config.recorded_heads)
-    recorder.position = start
     unseen = layer_scans(model, dict(experiment.strategy.mitigations), prepared.explored)
     reader, unseen = Off.of(experiment.off).applied(model, unseen)
     compile_once(reader, prepared, unseen, sketcher)
@@ -148,11 +148,33 @@ def run_alone(
     block = Block(writer, prepared, model)
     meter = Meter(experiment.tokens, start, float(progress.get("seconds", 0.0)))
     status = COMPLETE
-    for segment in read(reader, prepared.tokens, state, scans, start, recorder=recorder):
-        block.add(segment.start + 1, segment.losses, segment.telemetry)
+    safe: Segment | None = None
+
+    def reading(stop_at: int, state: State, start: int) -> Iterator[Segment]:
+        recorder.drop(start)
+        return read(reader, prepared.tokens[:stop_at], state, scans, start, recorder=recorder)
+
+    for segment in reading(experiment.tokens, state, start):
         meter.reading_until(segment.stop)
         end = segment.stop == experiment.tokens
-        block.catch_up(segment.stop, stop)
+        try:
+            check_segment(segment, positions)
+            block.catch_up(segment.stop, stop)
+        except NotFiniteError as error:
+            for part in reading(error.safe, state, segment.start):  # whole chunks before it
+                known = segment.losses[part.start - segment.start : part.stop - segment.start]
+                block.add(part.start + 1, known, part.telemetry)
+                safe, state = part, part.state
+            if safe is not None:
+                block.commit(safe.stop, meter.seconds, safe.saved)
+            if kept := int(writer.progress["tokens"]):
+                finish(writer, CANCELLED, prepared.explored, meter)
+            passage = Passage(reader, error.safe, prepared.tokens[error.safe : error.safe + CHUNK], state, unseen)
+            if error.control:
+                passage = control_passage(block.model, prepared.tokens, error.read, experiment.train_length)
+            raise explained(error, passage, kept) from error
+        block.add(segment.start + 1, segment.losses, segment.telemetry)
+        safe, state = segment, segment.state
         meter.skip()
         if end or segment.stop % BLOCK == 0:
             block.commit(segment.stop, meter.seconds, segment.saved)
@@ -185,6 +207,7 @@ class Block:
         if prepared.experiment.precision != "float32" and not prepared.card.published:  # which may fit only once
             self.model = read_with(prepared.experiment)
         self.controlled = int(writer.progress.get("controlled", 0))
+        self.windows: int | None = None
         self.pending: dict[str, list[tuple[int, np.ndarray]]] = {}
         self.loss, self.control_loss = float("nan"), None if not prepared.experiment.control else float("nan")
         self.norms = np.zeros(len(writer.meta.layers))
@@ -201,23 +224,30 @@ class Block:
     def catch_up(self, stop: int, stopped: Callable[[], bool]) -> None:
         """Read with a fresh memory too whatever whole batches of windows ``stop`` tokens hold, or all at the end.
 
-        The last few do not wait for ``stopped``: a document that is read to its end has its control.
+        The last few do not wait for ``stopped``: a document that is read to its end has its control. NotFiniteError if
+        a loss is none; those before it are kept.
         """
         experiment = self.prepared.experiment
         end = stop == experiment.tokens
         while experiment.control and self.controlled < stop and (end or not stopped()):
-            border = control_border(self.controlled, experiment.train_length)
+            border = control_border(self.controlled, experiment.train_length, self.windows)
             if border > stop and not end:
                 break
             first, last = self.controlled, min(border, stop)
             losses = control_losses(self.model, self.prepared.tokens, first, last, experiment.train_length)
-            self.pending.setdefault(CONTROL_LOSS, []).append((first, losses))
+            fine = finite_control(losses, first)
+            if fine < len(losses) and self.windows is None:  # a bad window spoils those that are read beside it
+                self.windows = 1
+                continue
+            self.pending.setdefault(CONTROL_LOSS, []).append((first, losses[:fine]))
+            self.controlled = first + fine
+            if self.controlled < last:
+                raise NotFiniteError(self.controlled, control=True)
             self.control_loss = float(np.nanmean(losses[-512:]))
-            self.controlled = last
 
     def commit(self, tokens: int, seconds: float, state: Mapping[str, np.ndarray]) -> None:
-        """Write everything pending, if anything is, and the state from which to resume."""
-        if not self.pending:  # the reading was stopped where a block had just been written
+        """Write everything pending, if anything was read, and the state from which to resume."""
+        if NORM not in self.pending:  # the reading was stopped where a block had just been written
             return
         for name, entries in self.pending.items():
             self.writer.put(name, entries[0][0], np.concatenate([values for _, values in entries]))

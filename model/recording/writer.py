@@ -52,7 +52,7 @@ class RecordingWriter:
             if begun is not None and begun.read_tokens:
                 begun.stored.check()  # a lost chunk would be made anew without its first rows
                 self.meta = replace(begun.meta, status=RUNNING, summary={})
-                self.progress = begun.progress
+                self.progress: dict[str, Any] = begun.progress
             else:
                 self._begin(meta)
         self._arrays = {name: self._open(name) for name in Recording(path).stored.names}
@@ -80,8 +80,8 @@ class RecordingWriter:
             row = ARRAYS[name]
             self._create(name, row, tuple(lengths[word] for word in row.dimensions))
         self._open(SNAPSHOT_POSITION)[:] = self.snapshot_positions
-        flush(file for file in (self.path / FOLDER).rglob("*") if file.is_file())
-        self.progress: dict[str, Any] = {"tokens": 0}
+        flush((file for file in (self.path / FOLDER).rglob("*") if file.is_file()), self.path.parent)
+        self.progress = {"tokens": 0}
         write_sealed(self.path / PROGRESS, self.progress)
         self.meta = replace(
             meta,
@@ -129,7 +129,7 @@ class RecordingWriter:
         name, data = f"state-{progress['tokens']}.safetensors", save(dict(state))
         with writing(self.path):
             write_whole(self.path / name, data)
-            flush(self._changed)
+            flush(self._changed, self.path)
             self._changed.clear()
             self.progress = {**progress, "state": name, "state_sha256": hashlib.sha256(data).hexdigest()}
             write_sealed(self.path / PROGRESS, self.progress)
