@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from kernels.cpu.heap import keep_freed_memory
 from model.checkpoints.card import ModelCard, home
 from model.config import PRESETS, ModelConfig
+from model.disk import write_whole, writing
 from model.errors import UserError
 from model.mixers import MIXERS
 from model.published.config import PublishedConfig
@@ -161,14 +162,14 @@ def tokens_of(name: str, text: str, tokenizer: Tokenizer | None = None) -> tuple
 
 def save_checkpoint(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
     """Write config, weights and tokenizer of ``model`` to ``folder``."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(asdict(model.config), indent=1) + "\n", "utf-8")
-    tokenizer.save(str(folder / "tokenizer.json"))
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().float().contiguous() for name, tensor in model.named_parameters()}
-    partial = folder / "model.partial"
-    save_file(tensors, partial)
-    partial.replace(folder / "model.safetensors")
+    with writing(folder):
+        write_whole(folder / "config.json", (json.dumps(asdict(model.config), indent=1) + "\n").encode())
+        write_whole(folder / "tokenizer.json", tokenizer.to_str(pretty=True).encode())
+        write_whole(folder / "model.safetensors", save(tensors))
     load_model.cache_clear()  # a checkpoint that is made again has its old name
     load_tokenizer_of.cache_clear()

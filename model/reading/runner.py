@@ -246,16 +246,17 @@ class Block:
             self.control_loss = float(np.nanmean(losses[-512:]))
 
     def commit(self, tokens: int, seconds: float, state: Mapping[str, np.ndarray]) -> None:
-        """Write everything pending, if anything was read, and the state from which to resume."""
-        if NORM not in self.pending:  # the reading was stopped where a block had just been written
+        """Write everything pending, if anything is, and the state from which to resume."""
+        if not self.pending:  # the reading was stopped where a block had just been written
             return
         for name, entries in self.pending.items():
             self.writer.put(name, entries[0][0], np.concatenate([values for _, values in entries]))
-        first, rows = self.pending[NORM][0][0], sum(len(values) for _, values in self.pending[NORM])
-        at = np.minimum(np.arange(first, first + rows) * CHUNK, tokens)
-        self.writer.put(POSITION, first, at.astype(np.int32))
-        ends = np.append(self.prepared.characters, len(self.prepared.document.text))
-        self.writer.put(CHARACTER, first, ends[at].astype(np.int32))
+        if norms := self.pending.get(NORM):  # not where only the control has caught up
+            first, rows = norms[0][0], sum(len(values) for _, values in norms)
+            at = np.minimum(np.arange(first, first + rows) * CHUNK, tokens)
+            self.writer.put(POSITION, first, at.astype(np.int32))
+            ends = np.append(self.prepared.characters, len(self.prepared.document.text))
+            self.writer.put(CHARACTER, first, ends[at].astype(np.int32))
         self.pending.clear()
         self.writer.commit(
             {"tokens": tokens, "controlled": self.controlled, "seconds": seconds},
