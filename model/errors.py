@@ -10,8 +10,9 @@ from model.messages import message
 class UserError(Exception):
     """Something the user can put right.
 
-    ``key`` names a message of :mod:`model.messages`, ``values`` fill its placeholders. ``str(error)`` is the
-    English sentence; ``error.sentence("ja")`` the Japanese one. No traceback is ever shown for it.
+    ``key`` names a message of :mod:`model.messages`, ``values`` fill its placeholders; one that is a UserError itself
+    is said in the same language. ``str(error)`` is the English sentence; ``error.sentence("ja")`` the Japanese one. No
+    traceback is ever shown for it.
     """
 
     def __init__(self, key: str, **values: object) -> None:
@@ -25,7 +26,11 @@ class UserError(Exception):
 
     def sentence(self, language: str) -> str:
         """What went wrong and what to do, in ``language`` (``"en"`` or ``"ja"``)."""
-        return message(self.key, language, **self.values)
+        values = {
+            name: value.sentence(language) if isinstance(value, UserError) else value
+            for name, value in self.values.items()
+        }
+        return message(self.key, language, **values)
 
 
 def _again(key: str, values: dict[str, object]) -> UserError:

@@ -9,6 +9,7 @@ Weights are safetensors only: nothing is ever unpickled.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -20,9 +21,11 @@ from safetensors import SafetensorError
 from kernels.cpu.heap import keep_freed_memory
 from model.checkpoints.card import ModelCard, home
 from model.config import PRESETS, ModelConfig
+from model.disk import write_whole, writing
 from model.errors import UserError
 from model.mixers import MIXERS
-from model.published.config import PublishedConfig
+from model.published.config import PublishedConfig, check_sizes
+from model.published.files import SINGLE, shape_in_words, tensors_in
 from model.published.registry import find, known
 
 if TYPE_CHECKING:
@@ -42,9 +45,12 @@ def available() -> dict[str, ModelCard]:
     cards = {}
     for folder, shipped in ((SHIPPED, True), (home() / "checkpoints", False)):
         for file in sorted(folder.glob("*/config.json")):
-            if (file.parent / "model.safetensors").exists() and file.parent.name not in cards and is_ours(file):
-                card = ModelCard(name=file.parent.name, path=file.parent, config=read_config(file), shipped=shipped)
-                cards[card.name] = card
+            if file.parent.name not in cards and holds_ours(file.parent):
+                with suppress(UserError):  # said by model_card, to whoever asks for it
+                    config = read_config(file)
+                    cards[file.parent.name] = ModelCard(
+                        name=file.parent.name, path=file.parent, config=config, shipped=shipped
+                    )
     return {**cards, **{name: card for name, card in known().items() if name not in cards}}
 
 
@@ -56,13 +62,18 @@ def model_card(name: str) -> ModelCard:
     cards = available()
     if name in cards:
         return cards[name]
-    folder = Path(name)
-    if (folder / "model.safetensors").exists() and is_ours(folder / "config.json"):
-        return ModelCard(name=name, path=folder, config=read_config(folder / "config.json"), shipped=False)
+    for folder in (Path(name), home() / "checkpoints" / name):
+        if holds_ours(folder):
+            return ModelCard(name=name, path=folder, config=read_config(folder / "config.json"), shipped=False)
     published = find(name)
     if published is not None:
         return published
     raise UserError("checkpoints.unknown", name=name, known=", ".join(cards))
+
+
+def holds_ours(folder: Path) -> bool:
+    """Whether ``folder`` is a checkpoint of this project's kind."""
+    return (folder / SINGLE).exists() and is_ours(folder / "config.json")
 
 
 def is_ours(file: Path) -> bool:
@@ -75,11 +86,14 @@ def is_ours(file: Path) -> bool:
 
 
 def read_config(file: Path) -> ModelConfig:
-    """Parse a ``config.json``; UserError if it is not a ModelConfig."""
+    """Parse a ``config.json``; UserError if it is not a ModelConfig, or of sizes that no model has."""
     try:
         values: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        check_sizes(values, file.parent.name)
         config = ModelConfig(**{**values, "layers": tuple(values["layers"])})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if config.d_inner % config.headdim or config.nheads % config.ngroups:
+            raise ValueError("heads of unequal width")
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise UserError("checkpoints.bad_config", name=file.parent.name) from error
     unknown = [layer for layer in config.layers if layer not in MIXERS]
     if unknown:
@@ -110,14 +124,37 @@ def load_model(name: str, precision: str = "float32", device: str = "cpu") -> La
 
             assert isinstance(card.config, PublishedConfig)
             return load_published(card.path, card.name, card.config, precision, device, load_model.cache_clear)
+        check_fit(card)
         model = LanguageModel(card.config)
         try:
-            weights = load_file(card.path / "model.safetensors")
+            weights = load_file(card.path / SINGLE)
             model.load_state_dict(weights)
         except (RuntimeError, OSError, ValueError, SafetensorError) as error:
             raise UserError("checkpoints.bad_weights", name=card.name) from error
     model.requires_grad_(False).to(device)
     return model.use_bfloat16() if precision == "bfloat16" else model
+
+
+def check_fit(card: ModelCard) -> None:
+    """UserError unless the tensors in the file of ``card`` have the shapes of its configuration; none is allocated."""
+    import torch
+
+    from model.arch.lm import LanguageModel
+
+    entries = tensors_in(card.path, card.name)
+    if len(card.config.layers) > len(entries):
+        raise UserError("checkpoints.bad_weights", name=card.name)
+    try:
+        with torch.device("meta"):
+            outline = LanguageModel(card.config)
+    except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
+        raise UserError("checkpoints.bad_config", name=card.name) from error
+    for tensor, wanted in outline.state_dict().items():
+        if tensor not in entries:
+            raise UserError("published.missing_tensor", name=card.name, tensor=tensor)
+        if (found := entries[tensor].shape) != tuple(wanted.shape):
+            shapes = {"found": shape_in_words(found), "wanted": shape_in_words(wanted.shape)}
+            raise UserError("published.wrong_shape", name=card.name, tensor=tensor, **shapes)
 
 
 @lru_cache(maxsize=4)
@@ -158,14 +195,14 @@ def tokens_of(name: str, text: str, tokenizer: Tokenizer | None = None) -> tuple
 
 def save_checkpoint(folder: Path, model: LanguageModel, tokenizer: Tokenizer) -> None:
     """Write config, weights and tokenizer of ``model`` to ``folder``."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(asdict(model.config), indent=1) + "\n", "utf-8")
-    tokenizer.save(str(folder / "tokenizer.json"))
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().float().contiguous() for name, tensor in model.named_parameters()}
-    partial = folder / "model.partial"
-    save_file(tensors, partial)
-    partial.replace(folder / "model.safetensors")
+    with writing(folder):
+        write_whole(folder / "config.json", (json.dumps(asdict(model.config), indent=1) + "\n").encode())
+        write_whole(folder / "tokenizer.json", tokenizer.to_str(pretty=True).encode())
+        write_whole(folder / SINGLE, save(tensors))
     load_model.cache_clear()  # a checkpoint that is made again has its old name
     load_tokenizer_of.cache_clear()

@@ -6,6 +6,8 @@ said in one sentence; only what is our fault shows a traceback. One file a comma
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import typer
 
 from model.cli.bench import bench
@@ -19,6 +21,7 @@ from model.cli.serve import serve
 from model.cli.text import text
 from model.cli.train import post_train, train
 from model.cli.verify import verify
+from model.disk import disk_error
 from model.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
@@ -36,6 +39,9 @@ def main() -> None:
     """The console command: a mistake of the user's ends with one sentence and exit code 2."""
     try:
         app()
-    except UserError as error:
-        typer.echo(str(error), err=True)
+    except (UserError, OSError) as error:
+        said = disk_error(error, Path.cwd()) if isinstance(error, OSError) else error
+        if said is None:
+            raise
+        typer.echo(str(said), err=True)
         raise SystemExit(2) from None

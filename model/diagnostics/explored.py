@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from model.diagnostics.neighbours import as_points, nearest
+from model.disk import write_whole, writing
 from model.errors import UserError
 
 NEIGHBOURS = 5
@@ -53,7 +54,8 @@ class Explored:
         tensors = {name: np.ascontiguousarray(value) for name, value in asdict(self).items()}
         if len(self.sketch) and np.abs(self.sketch).max() < np.finfo(np.float16).max:
             tensors["sketch"] = tensors["sketch"].astype(np.float16)
-        save_file(tensors, path)
+        with writing(path):
+            write_whole(path, save(tensors))
 
     @staticmethod
     def load(path: Path) -> Explored:

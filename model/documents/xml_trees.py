@@ -11,7 +11,7 @@ from model.errors import UserError
 
 
 def member(archive: ZipFile, path: str, name: str) -> etree._Element:
-    """The root of one XML member of an archive from :func:`.zips.opened`; entities are not expanded, nothing is fetched.
+    """The root of one XML member of an archive from :func:`.zips.opened`.
 
     Raises:
         UserError: ``document.broken_file`` or ``document.archive_bomb``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -21,6 +22,13 @@ COMPUTED |= {"bias", "conv_bias", "rmsnorm"}
 UNUSED = {"chunk_size", "use_mem_eff_path", "use_fast_path", "A_init_range", "dt_min", "dt_max", "dt_init_floor"}
 UNUSED |= {"dt_init", "dt_scale"}
 """Settings that change the speed, or how a model starts to be trained, and nothing that is read."""
+
+
+WIDTH = re.compile(r"size|dim|width|head|group|rank|expand|vocab|channel|kernel|conv|embd|\bd_")
+PART = re.compile(r"layer|block|expert")
+"""Words in the names of settings that count numbers side by side, and what is built one by one."""
+WIDEST, MOST_PARTS = 1 << 24, 1024
+"""More of either than any model has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +82,7 @@ def _read(file: Path, name: str, _changed: int) -> PublishedConfig:
     try:
         values = json.loads(file.read_text("utf-8"))
         family = family_of(values, name)
+        check_sizes(values, name)
         return translate(family, values, file.parent)
     except NotComputedError as error:
         raise UserError("published.not_computed", name=name, what=error.what) from error
@@ -161,6 +170,17 @@ def original_values(values: Mapping[str, Any]) -> dict[str, Any]:
         limits["norm_before_gate"] = ssm.get("norm_before_gate", False)
         return {**found, **limits, "head_dim": headdim, "num_heads": heads, "n_groups": ssm.get("ngroups", 1)}
     return {**found, "time_step_rank": ssm.get("dt_rank", "auto")}
+
+
+def check_sizes(values: Mapping[str, Any], name: str) -> None:
+    """UserError for a size in a configuration that no model has, before anything is made of that many parts."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            check_sizes(value, name)
+        elif type(value) is int and "window" not in key:
+            most = WIDEST if WIDTH.search(key) else MOST_PARTS if PART.search(key) else value
+            if value > most:
+                raise UserError("checkpoints.absurd_config", name=name, what=f"{key} = {value}")
 
 
 class NotComputedError(ValueError):

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from model.errors import UserError
 
@@ -79,12 +79,20 @@ def tensors_in(folder: Path, name: str) -> dict[str, TensorEntry]:
             for entry, about in header.items():
                 if entry != "__metadata__":
                     found[entry] = TensorEntry(file, tuple(about["shape"]), str(about["dtype"]))
-                    end = max(end, 8 + length + int(about["data_offsets"][1]))
+                    first, last = about["data_offsets"]
+                    if min((0, *found[entry].shape)) < 0 or not 0 <= found[entry].size <= 2 * (last - first):
+                        raise ValueError("more numbers than bytes")  # two of them to a byte at most
+                    end = max(end, 8 + length + int(last))
             if file.stat().st_size < end:
                 raise ValueError("cut short")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError("checkpoints.bad_weights", name=name) from error
     return found
+
+
+def shape_in_words(shape: Any) -> str:
+    """A shape as people write it: 4 x 16."""
+    return " × ".join(str(length) for length in shape)
 
 
 def stamp(folder: Path) -> str:

@@ -28,12 +28,14 @@ from model.published import FAMILIES
 from model.published.attention import bound_attention
 from model.published.body import LibraryModel, replace_mixers
 from model.published.config import PublishedConfig
-from model.published.files import TensorEntry, tensors_in
+from model.published.files import TensorEntry, shape_in_words, tensors_in
 from model.published.lm import Made, PublishedModel, Source
 from model.published.room import check_room, room_of
 
 IGNORED = ("rotary_emb.inv_freq",)
 """Tensors that some checkpoints hold and that follow from the configuration."""
+MOST_LACKING = 2
+"""How many times the numbers in its files a model may have: with more of them missing, it is not theirs."""
 WRAPPERS = ("_orig_mod.", "module.")
 """Prefixes that a compiled model, and one trained on several devices, leave before every name."""
 
@@ -45,13 +47,19 @@ def outline(config: PublishedConfig) -> PublishedModel:
         return PublishedModel(config, anatomy(config)).requires_grad_(False).eval()
 
 
-def count_parameters(config: PublishedConfig) -> int:
-    """Parameters of a model of ``config``, from the configuration alone: nothing is loaded, and nothing allocated."""
-    if FAMILIES[config.family].in_transformers:
-        with torch.device("meta"):
-            library = AutoModelForCausalLM.from_config(deepcopy(config.source))
-        return sum(parameter.numel() for parameter in library.parameters())
-    model = outline(config)
+def count_parameters(config: PublishedConfig, name: str = "") -> int:
+    """Parameters of a model of ``config``, from the configuration alone: nothing is loaded, and nothing allocated.
+
+    UserError, with the model's ``name``, for sizes that do not go together.
+    """
+    try:
+        if FAMILIES[config.family].in_transformers:
+            with torch.device("meta"):
+                library = AutoModelForCausalLM.from_config(deepcopy(config.source))
+            return sum(parameter.numel() for parameter in library.parameters())
+        model = outline(config)
+    except (RuntimeError, ValueError, TypeError, ArithmeticError, AssertionError) as error:
+        raise UserError("checkpoints.bad_config", name=name) from error
     stored = {name for name, source in model.table.items() if source is not None}  # others stay as they are made
     return sum(parameter.numel() for name, parameter in model.named_parameters() if name in stored)
 
@@ -70,7 +78,12 @@ def load_published(
     not fit into memory, is damaged, or whose tensors are not those of its configuration.
     """
     entries = tensors_in(folder, name)
-    room = room_of(config, sum(entry.size for entry in entries.values()), precision)
+    if len(config.layers) > len(entries):
+        raise UserError("checkpoints.bad_weights", name=name)
+    stored = sum(entry.size for entry in entries.values())
+    if (wanted := count_parameters(config, name)) > MOST_LACKING * stored:
+        raise UserError("published.larger_than_files", name=name, wanted=f"{wanted:,}", found=f"{stored:,}")
+    room = room_of(config, stored, precision)
     if room.needed > free_memory(device):
         make_room()
         gc.collect()
@@ -144,11 +157,6 @@ def refuse_misfits(found: dict[str, Any], name: str) -> None:
     foreign = sorted(entry for entry in found["unexpected_keys"] if not entry.endswith(IGNORED))
     if foreign:
         raise UserError("published.foreign_tensor", name=name, tensor=foreign[0])
-
-
-def shape_in_words(shape: Any) -> str:
-    """A shape as people write it: 4 x 16."""
-    return " × ".join(str(length) for length in shape)
 
 
 def load_tensors(

@@ -22,17 +22,19 @@ from kernels.dispatch import kernels_noted, scan
 from model.checkpoints.catalogue import load_model
 from model.diagnostics.explored import Explored
 from model.diagnostics.summary import summarise
+from model.disk import locked
 from model.interventions.initial_states import Origin, initial_state
 from model.interventions.mitigations import check_fits, mitigated
 from model.interventions.parts import Off
 from model.machine import chosen_device, name_of
+from model.reading.finite import NotFiniteError, Passage, check_segment, control_passage, explained, finite_control
 from model.reading.prepare import Prepared
 from model.reading.stream import Segment, control_border, control_losses, read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
-from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording, read_progress, read_state
+from model.recording.reader import CANCELLED, COMPLETE, META, Meta, Recording, write_text
 from model.recording.schema import CHARACTER, CHUNK, CONTROL_LOSS, LOSS, NORM, POSITION
 from model.recording.writer import BLOCK, RecordingWriter
-from model.state import unflatten_state
+from model.state import State, unflatten_state
 
 if TYPE_CHECKING:
     from kernels.types import Scan
@@ -96,19 +98,28 @@ def run(
     A GPU without enough memory, even for the shortest segment, leaves the rest to the CPU.
     """
     path = folder / prepared.experiment.key
-    if (path / "recording.json").exists() and Recording(path).complete:
-        return Recording(path)
+    if (done := finished(path)) is not None:
+        return done
     read_on = partial(run_on, prepared, path, on_progress=on_progress, stop=stop, title=title, keep_text=keep_text)
-    device = chosen_device(prepared.device)
-    try:
-        return read_on(device=device)
-    except torch.OutOfMemoryError:
-        if device == "cpu":
-            raise
-    load_model.cache_clear()
-    torch.cuda.empty_cache()
-    log.warning("the GPU is out of memory: the CPU reads on from what is stored")
-    return read_on(device="cpu")
+    with locked(path):
+        if (done := finished(path)) is not None:
+            return done
+        device = chosen_device(prepared.device)
+        try:
+            return read_on(device=device)
+        except torch.OutOfMemoryError:
+            if device == "cpu":
+                raise
+        load_model.cache_clear()
+        torch.cuda.empty_cache()
+        log.warning("the GPU is out of memory: the CPU reads on from what is stored")
+        return read_on(device="cpu")
+
+
+def finished(path: Path) -> Recording | None:
+    """The recording at ``path`` if there is one that was read to its end."""
+    recording = Recording(path) if (path / META).exists() else None
+    return recording if recording is not None and recording.complete else None
 
 
 def run_on(
@@ -121,7 +132,7 @@ def run_on(
     title: str,
     keep_text: bool,
 ) -> Recording:
-    """:func:`run` on ``device``, with a recording in the folder ``path`` that is not complete, if there is one."""
+    """:func:`run` on ``device``, while no other process writes to ``path``; what is there already is read on from."""
     experiment = prepared.experiment
     model = read_with(experiment, experiment.precision, device)
     config = model.config
@@ -138,12 +149,12 @@ def run_on(
     )
     writer = RecordingWriter(path, meta, positions)
     if keep_text:
-        (path / "text.txt").write_text(prepared.document.text, "utf-8")
+        write_text(path, prepared.document.text)
 
-    progress = read_progress(path)
+    progress = writer.progress
     start = int(progress["tokens"])
     if start:
-        stored = {name: torch.from_numpy(array) for name, array in read_state(path).items()}
+        stored = {name: torch.from_numpy(array) for name, array in Recording(path).state().items()}
         state = unflatten_state({name: tensor.to(model.head.device) for name, tensor in stored.items()})
     else:
         origin = Origin(explored=prepared.explored, source=prepared.source, seed=experiment.strategy.seed)
@@ -154,7 +165,6 @@ def run_on(
         spread = torch.from_numpy(prepared.explored.std.astype(np.float32))
     sketcher = Sketcher(config.d_inner * config.d_state, spread)
     recorder = Recorder(len(config.layers), positions, sketcher, config.recorded_heads)
-    recorder.position = start
     unseen = layer_scans(model, dict(experiment.strategy.mitigations), prepared.explored)
     reader, unseen = Off.of(experiment.off).applied(model, unseen)
     compile_once(reader, prepared, unseen, sketcher)
@@ -163,12 +173,35 @@ def run_on(
     block = Block(writer, prepared, model, device)
     meter = Meter(experiment.tokens, start, float(progress.get("seconds", 0.0)))
     status = COMPLETE
+    safe: Segment | None = None
     kernels: set[str] = set()
-    for segment in noting_kernels(read(reader, prepared.tokens, state, scans, start, recorder=recorder), kernels):
-        block.add(segment.start + 1, segment.losses, segment.telemetry)
+
+    def reading(stop_at: int, state: State, start: int) -> Iterator[Segment]:
+        recorder.drop(start)
+        segments = read(reader, prepared.tokens[:stop_at], state, scans, start, recorder=recorder)
+        return noting_kernels(segments, kernels)
+
+    for segment in reading(experiment.tokens, state, start):
         meter.reading_until(segment.stop)
         end = segment.stop == experiment.tokens
-        block.catch_up(segment.stop, stop)
+        try:
+            check_segment(segment, positions)
+            block.catch_up(segment.stop, stop)
+        except NotFiniteError as error:
+            for part in reading(error.safe, state, segment.start):  # whole chunks before it
+                known = segment.losses[part.start - segment.start : part.stop - segment.start]
+                block.add(part.start + 1, known, part.telemetry)
+                safe, state = part, part.state
+            if safe is not None:
+                block.commit(safe.stop, meter.seconds, safe.saved)
+            if kept := int(writer.progress["tokens"]):
+                finish(writer, CANCELLED, prepared.explored, meter, ran(device, kernels))
+            passage = Passage(reader, error.safe, prepared.tokens[error.safe : error.safe + CHUNK], state, unseen)
+            if error.control:
+                passage = control_passage(block.model, prepared.tokens, error.read, experiment.train_length)
+            raise explained(error, passage, kept) from error
+        block.add(segment.start + 1, segment.losses, segment.telemetry)
+        safe, state = segment, segment.state
         meter.skip()
         if end or segment.stop % BLOCK == 0:
             block.commit(segment.stop, meter.seconds, segment.saved)
@@ -180,8 +213,12 @@ def run_on(
             status = CANCELLED
             break
     on_progress(meter.report(block, meter.tokens, phase="summary"))
-    ran = {"device": name_of(device), "kernels": ", ".join(sorted(kernels))}
-    return finish(writer, status, prepared.explored, meter, ran)
+    return finish(writer, status, prepared.explored, meter, ran(device, kernels))
+
+
+def ran(device: str, kernels: set[str]) -> dict[str, str]:
+    """What a recording says of the machine that read it."""
+    return {"device": name_of(device), "kernels": ", ".join(sorted(kernels))}
 
 
 def noting_kernels(segments: Iterator[Segment], kernels: set[str]) -> Iterator[Segment]:
@@ -195,13 +232,13 @@ def noting_kernels(segments: Iterator[Segment], kernels: set[str]) -> Iterator[S
 
 
 def finish(
-    writer: RecordingWriter, status: str, explored: Explored | None, meter: Meter, ran: Mapping[str, str]
+    writer: RecordingWriter, status: str, explored: Explored | None, meter: Meter, machine: Mapping[str, str]
 ) -> Recording:
-    """Close the recording with its key figures, and what it ``ran`` on."""
+    """Close the recording with its key figures, and the ``machine`` that read it."""
     recording = writer.finish(status, {})
     peak = peak_rss_mb()
     summary = summarise(recording, explored, tokens_per_second=meter.tokens_per_second, peak_rss_mb=peak)
-    return writer.finish(status, {**summary, **ran})
+    return writer.finish(status, {**summary, **machine})
 
 
 class Block:
@@ -214,7 +251,8 @@ class Block:
         self.model = model
         if prepared.experiment.precision != "float32" and not prepared.card.published:  # which may fit only once
             self.model = read_with(prepared.experiment, device=device)
-        self.controlled = int(read_progress(writer.path).get("controlled", 0))
+        self.controlled = int(writer.progress.get("controlled", 0))
+        self.windows: int | None = None
         self.pending: dict[str, list[tuple[int, np.ndarray]]] = {}
         self.loss, self.control_loss = float("nan"), None if not prepared.experiment.control else float("nan")
         self.norms = np.zeros(len(writer.meta.layers))
@@ -231,19 +269,26 @@ class Block:
     def catch_up(self, stop: int, stopped: Callable[[], bool]) -> None:
         """Read with a fresh memory too whatever whole batches of windows ``stop`` tokens hold, or all at the end.
 
-        The last few do not wait for ``stopped``: a document that is read to its end has its control.
+        The last few do not wait for ``stopped``: a document that is read to its end has its control. NotFiniteError if
+        a loss is none; those before it are kept.
         """
         experiment = self.prepared.experiment
         end = stop == experiment.tokens
         while experiment.control and self.controlled < stop and (end or not stopped()):
-            border = control_border(self.controlled, experiment.train_length)
+            border = control_border(self.controlled, experiment.train_length, self.windows)
             if border > stop and not end:
                 break
             first, last = self.controlled, min(border, stop)
             losses = control_losses(self.model, self.prepared.tokens, first, last, experiment.train_length)
-            self.pending.setdefault(CONTROL_LOSS, []).append((first, losses))
+            fine = finite_control(losses, first)
+            if fine < len(losses) and self.windows is None:  # a bad window spoils those that are read beside it
+                self.windows = 1
+                continue
+            self.pending.setdefault(CONTROL_LOSS, []).append((first, losses[:fine]))
+            self.controlled = first + fine
+            if self.controlled < last:
+                raise NotFiniteError(self.controlled, control=True)
             self.control_loss = float(np.nanmean(losses[-512:]))
-            self.controlled = last
 
     def commit(self, tokens: int, seconds: float, state: Mapping[str, np.ndarray]) -> None:
         """Write everything pending, if anything is, and the state from which to resume."""
@@ -251,11 +296,12 @@ class Block:
             return
         for name, entries in self.pending.items():
             self.writer.put(name, entries[0][0], np.concatenate([values for _, values in entries]))
-        first, rows = self.pending[NORM][0][0], sum(len(values) for _, values in self.pending[NORM])
-        at = np.minimum(np.arange(first, first + rows) * CHUNK, tokens)
-        self.writer.put(POSITION, first, at.astype(np.int32))
-        ends = np.append(self.prepared.characters, len(self.prepared.document.text))
-        self.writer.put(CHARACTER, first, ends[at].astype(np.int32))
+        if norms := self.pending.get(NORM):  # not where only the control has caught up
+            first, rows = norms[0][0], sum(len(values) for _, values in norms)
+            at = np.minimum(np.arange(first, first + rows) * CHUNK, tokens)
+            self.writer.put(POSITION, first, at.astype(np.int32))
+            ends = np.append(self.prepared.characters, len(self.prepared.document.text))
+            self.writer.put(CHARACTER, first, ends[at].astype(np.int32))
         self.pending.clear()
         self.writer.commit(
             {"tokens": tokens, "controlled": self.controlled, "seconds": seconds},

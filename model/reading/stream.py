@@ -222,11 +222,15 @@ def control_rows(train_length: int) -> int:
     return max(1, CONTROL_BATCH // train_length)
 
 
-def control_border(first: int, train_length: int) -> int:
-    """The end of the span of tokens, ``first`` among them, that one batch of the control's windows scores."""
+def control_border(first: int, train_length: int, rows: int | None = None) -> int:
+    """The end of the span of tokens, ``first`` among them, that one batch of the control's windows scores.
+
+    ``rows`` are the windows of a batch, by default :func:`control_rows`.
+    """
+    rows = control_rows(train_length) if rows is None else rows
     step = max(1, train_length // 2)
     window = max(0, -(-(first - train_length) // step))
-    last = (window // control_rows(train_length) + 1) * control_rows(train_length) - 1
+    last = (window // rows + 1) * rows - 1
     return train_length + last * step + 1
 
 

@@ -181,8 +181,9 @@ class Recorder:
         rows, values = self.hand_over(seqlen)
         return {name: (rows[name], array) for name, array in Transfer(values).arrays().items()}
 
-    def drop(self) -> None:
-        """Forget what was seen of a segment that has to be read again."""
+    def drop(self, position: int | None = None) -> None:
+        """Forget what was seen of a segment that has to be read again, from ``position`` on if that is earlier."""
+        self.position = self.position if position is None else position
         self._reset()
 
     def hand_over(self, seqlen: int) -> tuple[dict[str, int], dict[str, Tensor]]:
@@ -277,9 +278,10 @@ def effective_rank(grams: Tensor) -> Tensor:
     """exp of the entropy of the normalised singular values (Roy & Vetterli 2007): (..., n, n) -> (...).
 
     ``grams`` are those of the states (:func:`gram`), whose eigenvalues are the squares of the singular values.
-    Between 1 (one direction holds everything) and min(P, N); 0 for an empty state.
+    Between 1 (one direction holds everything) and min(P, N); 0 for an empty state, NaN for one that is not finite.
     """
-    singular = eigenvalues(grams).clamp_min(0).sqrt()
+    finite = torch.isfinite(grams).all(-1).all(-1)
+    singular = eigenvalues(torch.where(finite[..., None, None], grams, 0)).clamp_min(0).sqrt()
     share = singular / singular.sum(-1, keepdim=True).clamp_min(1e-30)
     entropy = -(share * share.clamp_min(1e-30).log()).sum(-1)
-    return torch.where(singular.sum(-1) > 0, entropy.exp(), torch.zeros_like(entropy))
+    return torch.where(singular.sum(-1) > 0, entropy.exp(), torch.where(finite, 0.0, torch.nan))

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from safetensors.numpy import load_file
 
 from model.errors import UserError
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS
 from model.interventions.parts import Off
 from model.json_file import write_json
-from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording, read_progress
-from model.recording.schema import ARRAYS, Array, sizes
+from model.recording.arrays import FOLDER, SEALED
+from model.recording.reader import CANCELLED, COMPLETE, Recording
+from model.recording.schema import ARRAYS, CHARACTER, SNAPSHOT_POSITION, Array, sizes
 
 WORDS = "device", "kernels"
 """Key figures that are text: what the reading ran on."""
@@ -35,6 +35,10 @@ MAX_BYTES = 1 << 30
 MAX_TOKENS = 64 << 20
 MAX_ELEMENTS = 1 << 28
 """Numbers of one array: a few bytes of zip can stand for any number of zeros."""
+PIECE = 32_768
+"""Rows of an array that are looked at together."""
+CODECS, CHECKSUM = ("bytes", "zstd"), "crc32c"
+"""How chunks are stored, and from format 2 on also the last of their codecs."""
 STATE = r"state-\d{1,12}\.safetensors"
 NAMES = re.compile(
     rf"recording\.json|progress\.json|text\.txt|{STATE}"
@@ -107,7 +111,8 @@ def extract(source: IO[bytes], path: Path) -> None:
 
 def check(path: Path) -> None:
     """Refuse what is not, to the last number, a recording that this program could have written."""
-    meta, progress = Meta.read(path), read_progress(path)
+    recording = Recording(path)
+    meta, progress = recording.meta, recording.progress
     experiment = meta.experiment
     _require(meta.status in (COMPLETE, CANCELLED), "status")
     for text, limit in ((meta.title, 300), (meta.document_name, 300), (meta.created, 40), (experiment.model, 200)):
@@ -137,8 +142,8 @@ def check(path: Path) -> None:
     _require(isinstance(meta.summary, dict) and all(_plain(*entry) for entry in meta.summary.items()), "summary")
     if meta.status == COMPLETE:
         _require(progress["tokens"] == experiment.tokens, "complete")
-    _check_state(path, progress)
-    _check_arrays(path, meta)
+    _check_state(recording)
+    _check_arrays(recording)
 
 
 def _require(holds: bool, what: str) -> None:
@@ -152,18 +157,15 @@ def _plain(name: str, value: Any) -> bool:
     return value is None or (isinstance(value, bool | int | float) and math.isfinite(value))
 
 
-def _check_state(path: Path, progress: dict[str, Any]) -> None:
+def _check_state(recording: Recording) -> None:
     """The memory to resume from: named like ours, finite, plain arrays."""
-    name = str(progress.get("state"))
-    _require(re.fullmatch(STATE, name) is not None, "state")
-    for array in load_file(path / name).values():
+    _require(re.fullmatch(STATE, str(recording.progress.get("state"))) is not None, "state")
+    for array in recording.state().values():
         _require(array.dtype.kind not in "fc" or bool(np.isfinite(array).all()), "state")
 
 
-def _check_arrays(path: Path, meta: Meta) -> None:
-    import zarr
-
-    root = path / "data.zarr"
+def _check_arrays(recording: Recording) -> None:
+    root, meta, stored = recording.path / FOLDER, recording.meta, recording.stored
     write_json(root / "zarr.json", {"zarr_format": 3, "node_type": "group", "attributes": {}})
     tokens, found = meta.experiment.tokens, {folder.name for folder in root.iterdir() if folder.is_dir()}
     snapshots = json.loads((root / "snapshot_position" / "zarr.json").read_text("utf-8"))["shape"][0]
@@ -171,23 +173,23 @@ def _check_arrays(path: Path, meta: Meta) -> None:
     lengths = sizes(tokens=tokens, layers=len(meta.layers), heads=meta.nheads, snapshots=snapshots)
     for name, row in ARRAYS.items():
         if name in found or not row.optional:
-            _check_layout(root / name, row, tuple(lengths[word] for word in row.dimensions))
+            _check_layout(root / name, row, tuple(lengths[word] for word in row.dimensions), meta.format >= SEALED)
     _require(found <= ARRAYS.keys(), "an unknown array")
-    group = zarr.open_group(str(root), mode="r")
+    _require(found == set(stored.names), "an array is missing")
+    stored.check()
     for name in found:
-        array: Any = group[name]
-        for start in range(0, array.shape[0], array.chunks[0]):
-            _require(not np.isinf(array[start : start + array.chunks[0]]).any(), "infinite numbers")
-    recording = Recording(path)
+        rows = lengths[ARRAYS[name].dimensions[0]]
+        for start in range(0, rows, PIECE):
+            _require(not np.isinf(stored.read(name, start, min(rows, start + PIECE))).any(), "infinite numbers")
     for name in (name for name, row in ARRAYS.items() if row.dtype == "int32"):
         # Boundaries after the end of a cancelled reading are zeros; places for snapshots are all known beforehand.
-        values = np.asarray(group[name]) if name == "snapshot_position" else recording.array(name)
-        limit = meta.characters if name == "character" else tokens
+        values = stored.read(name, 0, snapshots) if name == SNAPSHOT_POSITION else recording.array(name)
+        limit = meta.characters if name == CHARACTER else tokens
         rising = bool((np.diff(values) >= 0).all())
         _require(not len(values) or (rising and values[0] >= 0 and values[-1] <= limit), "positions")
 
 
-def _check_layout(folder: Path, row: Array, shape: tuple[int, ...]) -> None:
+def _check_layout(folder: Path, row: Array, shape: tuple[int, ...], checksums: bool) -> None:
     """Metadata of one array, and of each of its chunks how large it says to be unpacked."""
     metadata = json.loads((folder / "zarr.json").read_text("utf-8"))
     chunk = tuple(metadata["chunk_grid"]["configuration"]["chunk_shape"])
@@ -195,7 +197,7 @@ def _check_layout(folder: Path, row: Array, shape: tuple[int, ...]) -> None:
     _require(tuple(metadata["dimension_names"]) == row.dimensions and tuple(metadata["shape"]) == shape, "shape")
     _require(math.prod(shape) <= MAX_ELEMENTS, "too large")
     _require(all(type(a) is int and 1 <= a <= b for a, b in zip(chunk, shape, strict=True)), "chunks")
-    _require([codec["name"] for codec in metadata["codecs"]] == ["bytes", "zstd"], "codec")
+    _require([codec["name"] for codec in metadata["codecs"]] == [*CODECS, *([CHECKSUM] if checksums else [])], "codec")
     _require(not metadata.get("storage_transformers"), "transformer")
     _require(metadata["fill_value"] in (0, "NaN"), "fill")
     for file in (folder / "c").rglob("*"):

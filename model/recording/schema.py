@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-VERSION = 1
-"""Version of the layout: a recording that names a later one is refused in a sentence."""
+VERSION = 2
+"""Version of the layout: a recording that names a later one is refused in a sentence. From 2 on with checksums."""
 CHUNK = 64
 """Tokens between two boundaries; the same as :data:`kernels.types.CHUNK`, which a test checks."""
 SKETCH = 128

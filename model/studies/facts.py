@@ -71,21 +71,21 @@ def find_facts(name: str) -> Facts:
     folder = Path(name)
     if (folder / "config.json").exists() and not any(folder.glob("*.safetensors")):
         config = read_published(folder, name)
-        return facts(name, config, counted(config), 0)
+        return facts(name, config, counted(config, name), 0)
     try:
         return facts_of(model_card(name))
     except UserError as error:
         if error.key != "published.not_downloaded":
             raise
     offer = hub.look_up(name)
-    return facts(name, offer.config, offer.parameters or counted(offer.config), offer.size)
+    return facts(name, offer.config, offer.parameters or counted(offer.config, name), offer.size)
 
 
-def counted(config: PublishedConfig) -> int:
-    """Parameters of a model of ``config``, from the configuration alone."""
+def counted(config: PublishedConfig, name: str) -> int:
+    """Parameters of the model ``name`` of ``config``, from the configuration alone."""
     from model.published.load import count_parameters
 
-    return count_parameters(config)
+    return count_parameters(config, name)
 
 
 def facts(name: str, config: ModelConfig, parameters: int, disk: int) -> Facts:

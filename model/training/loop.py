@@ -16,12 +16,13 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.nn import functional as F
 
 from kernels.dispatch import scan
 from model.arch.lm import LanguageModel
+from model.disk import write_whole, writing
 from model.state import State
 from model.training.schedule import Schedule
 
@@ -161,10 +162,9 @@ def store(
     for parameter, moments in optimizer.state.items():
         tensors |= {f"{moment}.{names[parameter]}": value for moment, value in moments.items()}
     tensors |= {COURSE + name: tensor for name, tensor in course.tensors().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_path = path.with_suffix(".partial")
-    save_file(tensors, partial_path, metadata={**(about or {}), "step": str(step)})
-    partial_path.replace(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, save(tensors, metadata={**(about or {}), "step": str(step)}))
 
 
 def restore(path: Path, model: LanguageModel, optimizer: torch.optim.Optimizer, course: Course) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from model.experiment import Experiment, Strategy
-from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording
+from model.recording.reader import CANCELLED, COMPLETE, Meta, Recording, write_text
 from model.recording.schema import CHUNK, SKETCH
 from model.recording.writer import BLOCK, RecordingWriter
 
@@ -122,10 +122,10 @@ def synthetic_recording(
     writer.put("effective_rank", 0, rank.astype(np.float32))
 
     if keep_text:
-        (writer.path / "text.txt").write_text(text, "utf-8")
+        write_text(writer.path, text)
     read = tokens if read_tokens is None else min(tokens, read_tokens // BLOCK * BLOCK or read_tokens)
     state = {f"{index}.memory": np.zeros((1, nheads, 32, 64), np.float32) for index in range(layers)}
-    writer.commit({"tokens": read, "seconds": read / 12_000}, state)
+    writer.commit({"tokens": read, "controlled": read * control, "seconds": read / 12_000}, state)
     status = COMPLETE if read == tokens else CANCELLED
     return writer.finish(
         status, _summary(loss[:read], control_loss[:read], norm, position, read, train_length, control)

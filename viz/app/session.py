@@ -17,6 +17,7 @@ import streamlit as st
 from model.checkpoints.card import home
 from model.checkpoints.catalogue import available
 from model.diagnostics.explored import Explored
+from model.disk import writing
 from model.documents.document import Document
 from model.errors import UserError
 from model.reading.reference import reference_of
@@ -244,5 +245,6 @@ def keep(recording: Recording) -> None:
     """Move a recording of this session to where it outlives it."""
     target = home() / "recordings" / recording.path.name
     if recording.path.parent == workspace().recordings and not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(recording.path, target)
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(recording.path, target)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from model.checkpoints.card import home
-from model.errors import UserError
 from model.reading.prepare import prepare
-from model.recording.reader import recordings
+from model.recording.reader import TEXT, recordings, write_text
 from viz.app import session
 from viz.app.choices import Choices, describe
 from viz.app.language import plain, t
@@ -50,13 +49,9 @@ def start(chosen: Choices) -> jobs.Job:
             note = "jobs.summary" if progress.phase == "summary" else "jobs.reading"
             job.progress(progress.tokens, progress.total, note, seconds_left=progress.seconds_left, **curves)
 
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError("recordings.cannot_write", folder=str(folder)) from error
         recording = run(prepared, folder, on_progress=report, stop=job.stopped, keep_text=chosen.keep_text)
-        if chosen.keep_text and not (recording.path / "text.txt").exists():
-            (recording.path / "text.txt").write_text(document.text, "utf-8")
+        if chosen.keep_text and not (recording.path / TEXT).exists():
+            write_text(recording.path, document.text)
         return recording
 
     return READING.start(work, chosen, title=title, keep=chosen.keep)

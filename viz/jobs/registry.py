@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from model.checkpoints.card import home
+from model.disk import disk_error
 from model.errors import UserError
 
 QUEUED, RUNNING, DONE, CANCELLED, FAILED = "queued", "running", "done", "cancelled", "failed"
@@ -149,9 +151,10 @@ class Job:
             status = CANCELLED if self.stopped() else DONE
         except UserError as error:
             self.error, status = error, FAILED
-        except Exception:
+        except Exception as error:
             log.exception("The job %r failed", self.title or self.kind)
-            self.error, status = UserError("jobs.failed"), FAILED
+            said = disk_error(error, home()) if isinstance(error, OSError) else None
+            self.error, status = said or UserError("jobs.failed"), FAILED
         self.status = status
         self._ended.set()
 

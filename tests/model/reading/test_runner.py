@@ -51,7 +51,7 @@ def prepared(**choices):
 
 
 def arrays(recording: Recording) -> dict[str, np.ndarray]:
-    return {name: recording.array(name) for name in sorted(recording._group.array_keys())}
+    return {name: recording.array(name) for name in sorted(recording.stored.names)}
 
 
 def assert_same(ours: dict, theirs: dict, **tolerance) -> None:

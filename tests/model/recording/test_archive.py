@@ -1,5 +1,6 @@
 """A recording comes out of its zip file as it went in; whatever else is in one is refused and leaves nothing behind."""
 
+import hashlib
 import io
 import json
 import zipfile
@@ -12,7 +13,9 @@ import zarr
 from safetensors.numpy import save_file
 
 from model.errors import UserError
+from model.json_file import SEAL, digest
 from model.recording.archive import pack, unpack, unpacked_size
+from model.recording.arrays import metadata_digest
 from model.recording.reader import Recording
 from tests.support.recordings import synthetic_recording
 
@@ -77,10 +80,18 @@ def test_files_that_do_not_belong_are_left_out(tmp_path: Path) -> None:
 
 
 def edit_json(name: str, change: Callable[[dict], object]) -> Callable[[Path], None]:
+    """Change a file and make every digest fit: what comes in may have been forged with care."""
+
     def edit(folder: Path) -> None:
         values = json.loads((folder / name).read_text())
         change(values)
         (folder / name).write_text(json.dumps(values))
+        for sealed in ("progress.json", "recording.json"):
+            values = json.loads((folder / sealed).read_text())
+            if "arrays" in values:
+                values["arrays"] = {array: metadata_digest(folder, array) for array in values["arrays"]}
+            del values[SEAL]
+            (folder / sealed).write_text(json.dumps(values | {SEAL: digest(values)}))
 
     return edit
 
@@ -104,6 +115,8 @@ def bomb(folder: Path) -> None:
 def infinite_state(folder: Path) -> None:
     file = next(folder.glob("state-*.safetensors"))
     save_file({"0.memory": np.full((1, 2, 2, 2), np.inf, np.float32)}, file)
+    state = hashlib.sha256(file.read_bytes()).hexdigest()
+    edit_json("progress.json", lambda progress: progress.update(state_sha256=state))(folder)
 
 
 LOSS = "data.zarr/loss/zarr.json"
