@@ -27,7 +27,7 @@ UNUSED |= {"dt_init", "dt_scale"}
 WIDTH = re.compile(r"size|dim|width|head|group|rank|expand|vocab|channel|kernel|conv|embd|\bd_")
 PART = re.compile(r"layer|block|expert")
 """Words in the names of settings that count numbers side by side, and what is built one by one."""
-WIDEST, MOST_PARTS = 1 << 24, 1024
+WIDEST, MOST_PARTS = 1 << 28, 1024
 """More of either than any model has."""
 
 

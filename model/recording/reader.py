@@ -225,10 +225,19 @@ def damaged(what: str, path: Path, file: str) -> UserError:
 def recordings(*folders: Path) -> Iterator[Recording]:
     """Every readable recording in ``folders``, newest first within each."""
     for folder in folders:
-        found = []
-        for file in folder.glob("*/recording.json"):
-            try:
-                found.append(Recording(file.parent))
-            except UserError:
-                continue  # a half-written or foreign directory is not a recording
+        found = [recording for recording in _opened(folder) if isinstance(recording, Recording)]
         yield from sorted(found, key=lambda recording: recording.meta.created, reverse=True)
+
+
+def unreadable(*folders: Path) -> list[UserError]:
+    """Why others in ``folders`` cannot be opened: damaged, or of a later version."""
+    return [error for folder in folders for error in _opened(folder) if isinstance(error, UserError)]
+
+
+def _opened(folder: Path) -> Iterator[Recording | UserError]:
+    """What is in ``folder``, each recording or the sentence that says why it is none."""
+    for path in sorted(entry for entry in folder.glob("*") if (entry / META).exists() or (entry / PROGRESS).exists()):
+        try:
+            yield Recording(path)
+        except UserError as error:
+            yield error

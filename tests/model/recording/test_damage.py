@@ -16,7 +16,7 @@ import pytest
 from model.errors import UserError
 from model.json_file import SEAL
 from model.recording.arrays import FOLDER
-from model.recording.reader import META, PROGRESS, TEXT, Recording, read_state, recordings
+from model.recording.reader import META, PROGRESS, TEXT, Recording, read_state, recordings, unreadable
 from model.recording.schema import ARRAYS, CHUNK
 from model.recording.writer import BLOCK, RecordingWriter
 from tests.support.recordings import synthetic_recording
@@ -140,9 +140,11 @@ def test_every_kind_of_damage_to_every_file_gives_the_right_numbers_or_a_sentenc
 
 def test_a_recording_that_cannot_be_shown_is_left_out_of_the_list(whole: Path) -> None:
     assert len(list(recordings(whole.parent))) == 1
-    for file in (META, PROGRESS):
-        with damaged(whole / file, cut):
+    for file, damage in product((META, PROGRESS), (cut, Path.unlink)):
+        with damaged(whole / file, damage):
             assert not list(recordings(whole.parent))
+            assert [error.key for error in unreadable(whole.parent)] == ["recordings.damaged_file"]
+    assert not unreadable(whole.parent)
 
 
 def test_a_chunk_of_nothing_but_nan_is_there(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import streamlit as st
 from model.documents.document import ENCODINGS
 from model.errors import UserError
 from model.recording.archive import pack
-from model.recording.reader import CANCELLED, COMPLETE, Recording
+from model.recording.reader import CANCELLED, COMPLETE, Recording, unreadable
 from viz.app import session, uploads
 from viz.app.choices import describe_reading
 from viz.app.language import language, plain, show_error, t
@@ -109,6 +109,8 @@ def _size(count: int) -> str:
 
 
 def _recordings() -> None:
+    for error in unreadable(*(library.folder for library in session.libraries())):
+        show_error(error)
     found = {recording.key: (library, recording) for library, recording in session.catalogue()}
     if not found:
         st.info(t("documents.none"), icon=":material/folder_open:")
