@@ -128,7 +128,7 @@ def test_the_control_is_held_to_the_same(tiny: Path, tmp_path: Path, monkeypatch
     plain = load_model("tiny")
     change(tiny, nan_row(token))
     broken = load_model("tiny")
-    monkeypatch.setattr(model.reading.runner, "read_with", lambda experiment, precision="float32": plain)
+    monkeypatch.setattr(model.reading.runner, "read_with", lambda *_choices, **_more: plain)
     monkeypatch.setattr(Block, "__init__", with_control(Block.__init__, broken))
     error, path = refused(tmp_path / "bad", text)
     assert "control" in str(error) and "embedding.weight" in str(error) and error.values["token"] == place + 1
