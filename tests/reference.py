@@ -27,6 +27,7 @@ VARIABLES = {
     "MEMORY_EXPLORER_HOME": "The data folder: checkpoints, kept recordings and results of this user.",
     "MEMORY_EXPLORER_KERNEL": "`triton` or `chunked` forces the kernel of the scan.",
     "MEMORY_EXPLORER_DEVICE": "The device of published models: `cpu` by default, or `cuda`.",
+    "MEMORY_EXPLORER_JOBS": "`threads` lets the dashboard compute in its own process, without a worker process.",
 }
 
 
