@@ -35,6 +35,7 @@ class WorkerProcess:
     def __init__(self) -> None:
         """Start nothing yet."""
         self._process: subprocess.Popen[bytes] | None = None
+        self._orders = 0
         self._answers: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
 
     @property
@@ -43,9 +44,14 @@ class WorkerProcess:
         return self._process.pid if self._process else None
 
     def execute(self, work: Work, job: Job) -> Any:
-        """Do ``work`` in the process, one at a time; UserError if the process dies meanwhile."""
+        """Do ``work`` in the process, one at a time; UserError if the process dies meanwhile.
+
+        A job that is cancelled before it has reported anything ends at once: the process may be loading torch, which
+        nothing interrupts. What it still says about that job is ignored.
+        """
         order = pickle.dumps(work)
         self._ensure()
+        self._orders += 1
         self._tell(order)
         ending, content = self._follow(job)
         if ending == "done":
@@ -64,9 +70,15 @@ class WorkerProcess:
             if job.stopped() and not told:
                 self._tell(None)
                 told = True
+            if told and not job.total:
+                return "done", None
             try:
-                kind, *content = self._answers.get(timeout=PATIENCE)
+                order, kind, *content = self._answers.get(timeout=PATIENCE)
             except queue.Empty:
+                continue
+            if kind == "died":
+                return kind, None
+            if order != self._orders:
                 continue
             if kind == "progress":
                 positional, named = content
@@ -95,10 +107,10 @@ class WorkerProcess:
         threading.Thread(target=_listen, args=(self._process.stdout, self._answers), daemon=True).start()
 
     def _tell(self, order: bytes | None) -> None:
-        """Send the pickled work, or None: that what runs should stop."""
+        """Send the pickled work, or None: that the last one should stop."""
         assert self._process is not None and self._process.stdin is not None
         try:
-            pickle.dump(order, self._process.stdin)
+            pickle.dump((self._orders, order), self._process.stdin)
             self._process.stdin.flush()
         except OSError:
             pass  # it has died, which the answers say too
@@ -110,4 +122,4 @@ def _listen(stream: IO[bytes], answers: queue.SimpleQueue[tuple[Any, ...]]) -> N
         while True:
             answers.put(pickle.load(stream))
     except Exception:  # the end of the stream, perhaps in the middle of an answer
-        answers.put(("died", None))
+        answers.put((0, "died"))

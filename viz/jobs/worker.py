@@ -20,57 +20,64 @@ from model.machine import wait_passively
 from viz.jobs.job import Work
 
 
-class Context:
-    """What stands for the job here: everything it is told goes to the server."""
+class Server:
+    """The server, to which messages go whole or not at all."""
 
     def __init__(self, sink: IO[bytes]) -> None:
         """Speak to ``sink``."""
-        self.stop = threading.Event()
         self._sink, self._lock = sink, threading.Lock()
 
-    def progress(
-        self, done: float, total: float, note: str | None = None, *, seconds_left: float | None = None, **series: Any
-    ) -> None:
-        """Report ``done`` of ``total``."""
-        self.say("progress", (done, total, note), {"seconds_left": seconds_left, **series})
-
-    def send(self, value: Any) -> None:
-        """Hand ``value`` to whoever submitted the job."""
-        self.say("value", value)
-
-    def stopped(self) -> bool:
-        """Whether the server has said that the job should end."""
-        return self.stop.is_set()
-
-    def say(self, *message: Any) -> None:
-        """Send one message, whole or not at all."""
+    def tell(self, *message: Any) -> None:
+        """Send one message."""
         pickled = pickle.dumps(message)
         with self._lock:
             self._sink.write(pickled)
             self._sink.flush()
 
 
-def do(order: bytes, context: Context) -> None:
-    """Do one pickled piece of work and say how it ended."""
-    try:
-        work: Work = pickle.loads(order)
-        context.say("done", work(context))
-    except UserError as error:
-        context.say("refused", error)
-    except Exception:
-        context.say("failed", traceback.format_exc())
+class Context:
+    """What stands for the job of one ``order`` here: everything it is told goes to the server."""
+
+    def __init__(self, order: int, server: Server) -> None:
+        """Not stopped yet."""
+        self.order, self.server, self.stop = order, server, threading.Event()
+
+    def progress(
+        self, done: float, total: float, note: str | None = None, *, seconds_left: float | None = None, **series: Any
+    ) -> None:
+        """Report ``done`` of ``total``."""
+        self.server.tell(self.order, "progress", (done, total, note), {"seconds_left": seconds_left, **series})
+
+    def send(self, value: Any) -> None:
+        """Hand ``value`` to whoever submitted the job."""
+        self.server.tell(self.order, "value", value)
+
+    def stopped(self) -> bool:
+        """Whether the server has said that the job should end."""
+        return self.stop.is_set()
+
+    def do(self, pickled: bytes) -> None:
+        """Do the work and say how it ended."""
+        try:
+            work: Work = pickle.loads(pickled)
+            self.server.tell(self.order, "done", None if self.stopped() else work(self))
+        except UserError as error:
+            self.server.tell(self.order, "refused", error)
+        except Exception:
+            self.server.tell(self.order, "failed", traceback.format_exc())
 
 
-def listen(source: IO[bytes], orders: queue.SimpleQueue[bytes], context: Context) -> None:
-    """Take orders, None for "stop what runs", until the server is gone; then nobody needs this process."""
+def listen(source: IO[bytes], server: Server, orders: queue.SimpleQueue[tuple[Context, bytes]]) -> None:
+    """Take orders, None for "stop the last one", until the server is gone; then nobody needs this process."""
+    last = Context(0, server)
     try:
         while True:
-            order: bytes | None = pickle.load(source)
-            if order is None:
-                context.stop.set()
+            order, pickled = pickle.load(source)
+            if pickled is None:
+                last.stop.set()
             else:
-                context.stop.clear()
-                orders.put(order)
+                last = Context(order, server)
+                orders.put((last, pickled))
     finally:
         os._exit(0)
 
@@ -87,11 +94,12 @@ def main() -> None:
     wait_passively()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the server's, which ends and closes the pipe
     source = os.fdopen(private(0, os.open(os.devnull, os.O_RDONLY)), "rb")
-    context = Context(os.fdopen(private(1, sys.stderr.fileno()), "wb"))
-    orders: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-    threading.Thread(target=listen, args=(source, orders, context), daemon=True).start()
+    server = Server(os.fdopen(private(1, sys.stderr.fileno()), "wb"))
+    orders: queue.SimpleQueue[tuple[Context, bytes]] = queue.SimpleQueue()
+    threading.Thread(target=listen, args=(source, server, orders), daemon=True).start()
     while True:
-        do(orders.get(), context)
+        context, pickled = orders.get()
+        context.do(pickled)
 
 
 if __name__ == "__main__":

@@ -69,6 +69,12 @@ def append(job: JobContext, file: Path, word: str) -> None:
         stream.write(word)
 
 
+def load_slowly(job: JobContext, file: Path) -> None:
+    time.sleep(1)
+    if not job.stopped():
+        file.touch()
+
+
 def began(job: Job) -> Job:
     deadline = time.monotonic() + 30
     while not job.total:
@@ -94,6 +100,15 @@ def test_cancelling_reaches_the_process_within_a_second(registry: JobRegistry) -
     assert (job.status, job.result) == (CANCELLED, "so far")
     assert submitted(registry, until_stopped).wait(0.3) is False  # it was not told of the cancelling before it
     registry.jobs()[-1].cancel()
+
+
+def test_what_is_cancelled_before_it_says_anything_ends_at_once(registry: JobRegistry, tmp_path: Path) -> None:
+    slow = submitted(registry, partial(load_slowly, file=tmp_path / "made"))
+    time.sleep(0.2)
+    slow.cancel()
+    assert slow.wait(0.5) and slow.status == CANCELLED
+    after = submitted(registry, partial(square, number=5))
+    assert after.wait(30) and after.result[0] == 25 and not (tmp_path / "made").exists()
 
 
 def test_what_goes_wrong_there_is_said_here(registry: JobRegistry, caplog: pytest.LogCaptureFixture) -> None:
