@@ -13,18 +13,25 @@ from viz.app.workspace import STATE_PREFIX
 from viz.jobs import registry as jobs
 from viz.ui.chart import CONFIG
 
+LOOK, LOOK_WAITING = 0.5, 2.0
+"""Seconds between two looks at a job: one whose turn it is, and one behind others."""
 REDRAW = 1.5
-"""Seconds between two drawings of the live curves; the bar and the words move every half second."""
+"""Seconds between two drawings of the live curves: more rarely than the bar and the words move."""
 _DRAWN = STATE_PREFIX + "drawn"
 
 
-@st.fragment(run_every=0.5)
 def panel(job: jobs.Job, title: str) -> None:
     """Show ``job`` under ``title`` (Markdown) until it ends; then the whole page is drawn anew.
 
-    Any kind of job: the curves "loss", "control_loss" and "norm" are drawn if it reports them.
+    Any kind of job: the curves "loss", "control_loss" and "norm" are drawn if it reports them. One that waits for
+    others is looked at more rarely: many sessions may wait.
     """
-    if not job.active:
+    near = not jobs.waiting_before(job)
+    st.fragment(_panel, run_every=LOOK if near else LOOK_WAITING)(job, title, near)
+
+
+def _panel(job: jobs.Job, title: str, near: bool) -> None:
+    if not job.active or near != (not jobs.waiting_before(job)):
         st.rerun()
     with st.container(border=True, key=f"job-{job.kind}"):
         with st.container(horizontal=True, vertical_alignment="center"):
