@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from model.errors import UserError
+from model.machine import wait_passively
 from viz.app import session, uploads
 from viz.app.language import language_switch, show_error, t
 from viz.app.navigation import PAGES
@@ -15,6 +16,7 @@ from viz.app.sidebar import sidebar
 from viz.app.theme import follow_theme, keep_contrast
 from viz.jobs import reading
 
+wait_passively()
 ASSETS = Path(__file__).parent / "viz" / "assets"  # a page icon by its name would be fetched from outside
 st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
 with st.sidebar:

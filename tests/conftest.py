@@ -10,9 +10,10 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def no_folder_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or writes the data folder of the person who runs it."""
+    """No test reads or writes the data folder of the person who runs it; jobs run in threads of the test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path_factory.mktemp("unused")))
+        patch.setenv("MEMORY_EXPLORER_JOBS", "threads")  # a worker process takes seconds to import torch
         yield
 
 

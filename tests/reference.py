@@ -27,9 +27,10 @@ VARIABLES = {
     "MEMORY_EXPLORER_HOME": "The data folder: checkpoints, kept recordings and results of this user.",
     "MEMORY_EXPLORER_KERNEL": "`triton` or `chunked` forces the kernel of the scan.",
     "MEMORY_EXPLORER_TOKENS": "Most tokens of one reading in the app; unset: no limit.",
-    "MEMORY_EXPLORER_JOBS": "Most jobs of one person that wait or run in the app; unset: no limit.",
+    "MEMORY_EXPLORER_QUEUE": "Most jobs of one person that wait or run in the app; unset: no limit.",
     "MEMORY_EXPLORER_MEGABYTES": "Most megabytes that the app keeps for one person; unset: no limit.",
     "MEMORY_EXPLORER_DEVICE": "What `--device auto` means: `cpu`, `cuda`, or the GPU where there is one.",
+    "MEMORY_EXPLORER_JOBS": "`threads` lets the dashboard compute in its own process, without a worker process.",
 }
 
 

@@ -25,6 +25,7 @@ import typer
 
 from kernels.cpu.heap import keep_freed_memory
 from model.checkpoints.catalogue import DEFAULT, load_model, model_card, tokens_of
+from model.cli.bench_busy import processes, speeds
 from model.cli.options import set_threads
 from model.config import PRESETS
 from model.errors import UserError
@@ -93,6 +94,8 @@ def bench_read(seconds: float) -> list[Row]:
     ):
         import torch
 
+        from model.cli.bench_loop import read_all
+
         model = load_model(name, precision)
         ids = np.random.default_rng(0).integers(0, model.config.vocab_size, tokens).astype(np.int32)
         theirs = to_transformers(load_model(name))
@@ -121,6 +124,7 @@ def bench_peers(seconds: float) -> list[Row]:
     """Reading with full chunk telemetry against llama.cpp, both with the scores of every token, on the same weights."""
     import torch
 
+    from model.cli.bench_loop import read_all
     from model.cli.bench_peers import same_weights
 
     rows = []
@@ -150,6 +154,8 @@ def bench_peers(seconds: float) -> list[Row]:
 
 def bench_telemetry(seconds: float) -> list[Row]:
     """What telemetry costs: chunk statistics, and exact norms at every token, against the same read without."""
+    from model.cli.bench_loop import read_all
+
     rows = []
     for name, tokens in (("mamba2-base", 65536), ("random:mamba2-130m", 4096)):
         model = load_model(name)
@@ -278,6 +284,23 @@ def bench_passkey(_: float) -> list[Row]:
     ]  # fmt: skip
 
 
+def bench_busy(seconds: float) -> list[Row]:
+    """A reading beside busy processes, its threads waiting passively, as they do in the app and here, or spinning."""
+    found = speeds(seconds)
+    beside = f"beside {processes()} busy processes"
+    return [
+        _share("passive waiting vs spinning", found.passive, found.spinning, 0.97),
+        _share(f"passive waiting, {beside} vs without", found.passive_busy, found.passive, 0.35),
+        _share(f"spinning, {beside} vs without", found.spinning_busy, found.spinning, 0.0),
+    ]
+
+
+def _share(name: str, ours: float, theirs: float, bar: float) -> Row:
+    """A row about what is left of a speed: at least ``bar`` of it."""
+    ratio = ours / theirs
+    return Row(name=name, ours=ours, theirs=theirs, unit="tok/s", ratio=ratio, bar=f">= {bar:g}", met=ratio >= bar)
+
+
 SUITES: dict[str, Callable[[float], list[Row]]] = {
     "read": bench_read,
     "telemetry": bench_telemetry,
@@ -286,6 +309,7 @@ SUITES: dict[str, Callable[[float], list[Row]]] = {
     "memory": bench_memory,
     "passkey": bench_passkey,
     "peers": bench_peers,
+    "busy": bench_busy,
 }
 ASKED = ("peers",)
 """Suites that need more than is installed, and run only when they are asked for."""
@@ -302,28 +326,6 @@ def cost(name: str, tokens: int, ours: float, theirs: float, bar: float) -> Row:
         bar=f"<= {bar:g}",
         met=ours / theirs <= bar,
     )
-
-
-def read_all(
-    model: LanguageModel, tokens: np.ndarray, chunk_telemetry: bool = False, token_norms: bool = False
-) -> None:
-    """The reading loop of a run, without a disk."""
-    import torch
-
-    from kernels.dispatch import scan
-    from kernels.types import Scan
-    from model.reading.stream import read
-    from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
-
-    config = model.config
-    scans: list[Scan] = [scan] * len(config.layers)
-    recorder = None
-    if chunk_telemetry:
-        sketcher = Sketcher(config.nheads * config.headdim * config.d_state, torch.ones(len(scans), config.nheads))
-        recorder = Recorder(len(scans), snapshot_positions(len(tokens), 1024), sketcher)
-        scans = recorder.scans(scans, token_norms)
-    for _ in read(model, tokens, model.zero_state(), scans, recorder=recorder):
-        pass
 
 
 def to_transformers(model: LanguageModel) -> Any:
@@ -376,7 +378,7 @@ def long_text(tokens: int) -> str:
 
 def bench(
     what: Annotated[
-        str, typer.Argument(help="all, read, telemetry, mitigations, map, memory, passkey or peers.")
+        str, typer.Argument(help="all, read, telemetry, mitigations, map, memory, passkey, busy or peers.")
     ] = "all",
     seconds: Annotated[float, typer.Option(help="Time given to each comparison.")] = 20.0,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,

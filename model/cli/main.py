@@ -23,6 +23,7 @@ from model.cli.train import post_train, train
 from model.cli.verify import verify
 from model.disk import disk_error
 from model.errors import UserError
+from model.machine import wait_passively
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
 
@@ -37,6 +38,7 @@ app.add_typer(models_app, name="models")
 
 def main() -> None:
     """The console command: a mistake of the user's ends with one sentence and exit code 2."""
+    wait_passively()
     try:
         app()
     except (UserError, OSError) as error:

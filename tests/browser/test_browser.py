@@ -50,7 +50,7 @@ def test_a_newcomer_reads_a_document_of_their_own(address: str, tmp_path: Path) 
         run.click()
         cancel = page.get_by_role("button", name="Cancel")
         cancel.click()
-        expect(cancel).to_have_count(0)
+        expect(cancel).to_have_count(0, timeout=90_000)
         run.click()
         page.get_by_text("報告書.txt, read by mamba2-base").first.wait_for(timeout=240_000)
 

@@ -1,7 +1,7 @@
 """What one person may use of a shared server. Without these variables nothing is limited, as on one's own machine.
 
 MEMORY_EXPLORER_TOKENS       tokens of one reading
-MEMORY_EXPLORER_JOBS         jobs that wait or run at once
+MEMORY_EXPLORER_QUEUE        jobs that wait or run at once
 MEMORY_EXPLORER_MEGABYTES    recordings, documents and results that are kept
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from model.errors import UserError
 
-TOKENS, JOBS, MEGABYTES = "MEMORY_EXPLORER_TOKENS", "MEMORY_EXPLORER_JOBS", "MEMORY_EXPLORER_MEGABYTES"
+TOKENS, JOBS, MEGABYTES = "MEMORY_EXPLORER_TOKENS", "MEMORY_EXPLORER_QUEUE", "MEMORY_EXPLORER_MEGABYTES"
 
 
 def limit(variable: str) -> int | None:

@@ -13,7 +13,7 @@ from viz.app import session
 from viz.app.language import plain, t
 from viz.app.workspace import STATE_PREFIX, Upload, workspace
 from viz.jobs.page_job import PageJob
-from viz.jobs.registry import DONE, Job
+from viz.jobs.registry import DONE, JobContext
 
 if TYPE_CHECKING:
     from model.recording.reader import Recording
@@ -79,7 +79,7 @@ def forget(name: str | None) -> None:
 def read(data: bytes, name: str, encoding: str | None) -> None:
     """Read an uploaded document with ``encoding`` (None detects it) and choose it."""
 
-    def work(job: Job) -> Upload:
+    def work(job: JobContext) -> Upload:
         return Upload(data, read_document(data, name, encoding), encoding)
 
     DOCUMENT.start(work, None, title=name).wait(PATIENCE)
@@ -90,7 +90,7 @@ def take_in(data: bytes, name: str) -> None:
     """Unpack a zipped recording into the session's library and show it."""
     folder = workspace().recordings
 
-    def work(job: Job) -> Recording:
+    def work(job: JobContext) -> Recording:
         return unpack(io.BytesIO(data), name, folder)
 
     RECORDING.start(work, None, title=name).wait(PATIENCE)

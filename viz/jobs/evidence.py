@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -12,9 +13,9 @@ from model.studies.evidence import EvidenceResult, EvidenceTask, begin, members,
 from model.studies.evidence.run import samples, taken_over
 from viz.app.language import t
 from viz.app.workspace import workspace
+from viz.jobs.job import Job, JobContext
 from viz.jobs.measurements import SHIPPED, stored
 from viz.jobs.page_job import PageJob
-from viz.jobs.registry import Job
 
 STORED = SHIPPED / "evidence"
 MEASUREMENT: PageJob[EvidenceTask] = PageJob("evidence")
@@ -69,16 +70,23 @@ def is_current(result: EvidenceResult) -> bool:
 
 def start(documents: Sequence[tuple[str, str]], task: EvidenceTask, before: EvidenceResult | None) -> Job:
     """Queue what ``before`` lacks of ``task``; the result is on disk after every reading."""
-    path = folder() / f"{task.key}.json"
-
-    def work(job: Job) -> None:
-        begun, texts = begin(documents, tokens=task.tokens, base=task.base)
-        if before is not None:
-            begun = taken_over(begun, before)
-
-        def report(result: EvidenceResult, done: int, total: int) -> None:
-            job.progress(done, total, "evidence.reading")
-
-        run_evidence(begun, texts, report=report, keep=lambda kept: kept.save(path), stop=job.stopped)
-
+    work = partial(measure, documents=documents, task=task, before=before, path=folder() / f"{task.key}.json")
     return MEASUREMENT.start(work, task, title=t("evidence.running"))
+
+
+def measure(
+    job: JobContext,
+    documents: Sequence[tuple[str, str]],
+    task: EvidenceTask,
+    before: EvidenceResult | None,
+    path: Path,
+) -> None:
+    """Measure what ``before`` lacks of ``task``, and write it to ``path`` after every reading."""
+    begun, texts = begin(documents, tokens=task.tokens, base=task.base)
+    if before is not None:
+        begun = taken_over(begun, before)
+
+    def report(result: EvidenceResult, done: int, total: int) -> None:
+        job.progress(done, total, "evidence.reading")
+
+    run_evidence(begun, texts, report=report, keep=lambda kept: kept.save(path), stop=job.stopped)

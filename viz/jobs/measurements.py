@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,8 +12,8 @@ from model.studies.effective_context import EffectiveContextResult
 from model.studies.passkey import PasskeyResult, Reader, reader_of
 from viz.app.choices import Choices
 from viz.app.workspace import workspace
+from viz.jobs.job import Job, JobContext
 from viz.jobs.page_job import PageJob
-from viz.jobs.registry import Job
 
 SHIPPED = Path(__file__).parents[2] / "sample_data"
 """The folder of the shipped results, which has a folder for each kind of measurement."""
@@ -20,6 +21,7 @@ SHIPPED = Path(__file__).parents[2] / "sample_data"
 Result = TypeVar("Result", bound=PasskeyResult | EffectiveContextResult)
 Measure = Callable[[Any, Path | None, Callable[[Any, int], None], Callable[[], bool]], object]
 """``measure(result, source, report, stop)`` runs what the result lacks and calls ``report(so far, tokens read)``."""
+Parts = Callable[[Any], Sized]
 
 
 def stored(folders: Sequence[Path], load: Callable[[Path], Any]) -> list[Any]:
@@ -51,15 +53,15 @@ def tokens_left(begun: Sequence[Result]) -> int:
 class Measurement(Generic[Result]):
     """One kind of measurement that is stored by task and reader; a page holds one as a constant.
 
-    ``name`` is that of its folders, its job and its messages. ``parts`` counts the finished parts of a result, which is
-    written whenever their number has changed. ``more`` are folders beside the session's own that outlive it.
+    ``name`` is that of its folders, its job and its messages. ``parts`` takes the finished parts out of a result, which
+    is written whenever their number has changed. ``more`` are folders beside the session's own that outlive it.
     """
 
     def __init__(
         self,
         name: str,
         result: type[Result],
-        parts: Callable[[Result], int],
+        parts: Parts,
         more: Callable[[], tuple[Path, ...]] = lambda: (),
     ) -> None:
         self.name, self.shipped = name, SHIPPED / name
@@ -87,32 +89,23 @@ class Measurement(Generic[Result]):
     def result_of(self, task: Any, reader: Reader, known: Sequence[Result]) -> Result:
         """What is known of ``task`` and ``reader``: the fullest result, or an empty one."""
         found = [result for result in known if result.task == task and result.reader == reader]
-        return max(found, key=self._parts, default=self._result(task=task, reader=reader))
+        return max(found, key=lambda result: len(self._parts(result)), default=self._result(task=task, reader=reader))
 
     def start(self, begun: Sequence[Result], measure: Measure, *, source: Path | None, title: str, note: str) -> Job:
         """Queue what ``begun`` lacks, one reader after the other; each result is on disk after every part.
 
         ``source`` is the folder of the recording of a carried state, ``note`` the message of the progress.
         """
-        folder, lacking = self.folder, [result for result in begun if not result.complete]
-
-        def work(job: Job) -> None:
-            total, before = tokens_left(lacking), 0
-            for result in lacking:
-                path, finished, first = folder / f"{result.key}.json", self._parts(result), result.tokens
-
-                def report(partial: Result, done: int, *, path: Path = path, offset: int = before - first) -> None:
-                    nonlocal finished
-                    if self._parts(partial) != finished:
-                        finished = self._parts(partial)
-                        partial.save(path)
-                    job.progress(offset + done, total, note)
-
-                measure(result, source if result.reader.strategy.source else None, report, job.stopped)
-                if job.stopped():
-                    return
-                before += result.task.tokens - first
-
+        lacking = [result for result in begun if not result.complete]
+        work = partial(
+            measure_all,
+            lacking=lacking,
+            measure=measure,
+            parts=self._parts,
+            source=source,
+            folder=self.folder,
+            note=note,
+        )
         return self.job.start(work, lacking[0].task, title=title)
 
     def speed(self, model: str, known: Sequence[Result], *, here: bool) -> float | None:
@@ -121,3 +114,30 @@ class Measurement(Generic[Result]):
         timed = [result for result in known if result.reader.model == model and (result.key in own) == here]
         seconds = sum(result.seconds for result in timed)
         return sum(result.tokens for result in timed if result.seconds) / seconds if seconds else None
+
+
+def measure_all(
+    job: JobContext,
+    lacking: Sequence[Result],
+    measure: Measure,
+    parts: Parts,
+    source: Path | None,
+    folder: Path,
+    note: str,
+) -> None:
+    """Run what each result in ``lacking`` lacks, and write it to ``folder`` whenever it has another part."""
+    total, before = tokens_left(lacking), 0
+    for result in lacking:
+        path, finished, first = folder / f"{result.key}.json", len(parts(result)), result.tokens
+
+        def report(so_far: Result, done: int, *, path: Path = path, offset: int = before - first) -> None:
+            nonlocal finished
+            if len(parts(so_far)) != finished:
+                finished = len(parts(so_far))
+                so_far.save(path)
+            job.progress(offset + done, total, note)
+
+        measure(result, source if result.reader.strategy.source else None, report, job.stopped)
+        if job.stopped():
+            return
+        before += result.task.tokens - first

@@ -12,7 +12,7 @@ from viz.app.language import show_error
 from viz.app.workspace import STATE_PREFIX, session_id
 from viz.jobs import registry as jobs
 from viz.jobs.progress import panel
-from viz.jobs.registry import Job
+from viz.jobs.registry import Job, Work
 
 Asked = TypeVar("Asked")
 
@@ -21,7 +21,7 @@ class PageJob(Generic[Asked]):
     """One kind of background work, in any session: a page holds one as a constant.
 
         TEST: PageJob[PasskeyTask] = PageJob("passkey")
-        TEST.start(work, task, title="Passkey test")   # work(job) runs in a worker's thread
+        TEST.start(work, task, title="Passkey test")   # work(context) runs in the background
         TEST.collect()                                 # at the top of the page: what has ended since
         TEST.show_progress()                           # the bar, the live curves and the button that cancels
         TEST.show_failure()                            # the sentence, until another one starts
@@ -34,13 +34,21 @@ class PageJob(Generic[Asked]):
         self._failure = f"{STATE_PREFIX}{kind}_failure"
         self._asked = f"{STATE_PREFIX}{kind}_asked"
 
-    def start(self, work: Callable[[Job], Any], asked: Asked, *, title: str = "", keep: bool = False) -> Job:
-        """Queue ``work(job)`` for what was ``asked``; one that still runs is cancelled.
+    def start(
+        self,
+        work: Work,
+        asked: Asked,
+        *,
+        title: str = "",
+        keep: bool = False,
+        receive: Callable[[Any], None] = lambda value: None,
+    ) -> Job:
+        """Queue ``work(context)`` for what was ``asked``; one that still runs is cancelled.
 
-        With ``keep`` it continues when the session ends.
+        With ``keep`` it continues when the session ends. ``receive`` gets what the work sends before it ends.
         """
         st.session_state[self._failure], st.session_state[self._asked] = None, asked
-        return jobs.submit(session_id(), self.kind, work, title=title, keep=keep, device=self.device)
+        return jobs.submit(session_id(), self.kind, work, title=title, keep=keep, device=self.device, receive=receive)
 
     @property
     def job(self) -> Job | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import plotly.graph_objects as go
@@ -13,18 +14,31 @@ from viz.app.workspace import STATE_PREFIX
 from viz.jobs import registry as jobs
 from viz.ui.chart import CONFIG
 
+PACES: tuple[tuple[float, float], ...] = ((0, 0.5), (3, 2.0), (math.inf, 5.0))
+"""Jobs before a job, at most, and seconds between two looks at it: looks of many sessions cost the server."""
 REDRAW = 1.5
-"""Seconds between two drawings of the live curves; the bar and the words move every half second."""
+"""Seconds between two drawings of the live curves: more rarely than the bar and the words move."""
 _DRAWN = STATE_PREFIX + "drawn"
 
 
-@st.fragment(run_every=0.5)
 def panel(job: jobs.Job, title: str) -> None:
     """Show ``job`` under ``title`` (Markdown) until it ends; then the whole page is drawn anew.
 
-    Any kind of job: the curves "loss", "control_loss" and "norm" are drawn if it reports them.
+    Any kind of job: the curves "loss", "control_loss" and "norm" are drawn if it reports them. One that waits for
+    others is looked at more rarely: many sessions may wait.
     """
-    if not job.active:
+    pace = _pace(job)
+    st.fragment(_panel, run_every=pace)(job, title, pace)
+
+
+def _pace(job: jobs.Job) -> float:
+    """Seconds between two looks at ``job``."""
+    ahead = jobs.waiting_before(job)
+    return next(seconds for most, seconds in PACES if ahead <= most)
+
+
+def _panel(job: jobs.Job, title: str, pace: float) -> None:
+    if not job.active or pace != _pace(job):
         st.rerun()
     with st.container(border=True, key=f"job-{job.kind}"):
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from model.checkpoints.card import home
+from model.documents.document import Document
 from model.reading.prepare import prepare
 from model.recording.reader import TEXT, recordings, write_text
 from viz.app import session
@@ -15,6 +17,7 @@ from viz.app.choices import Choices, describe
 from viz.app.language import plain, t
 from viz.app.workspace import workspace
 from viz.jobs import registry as jobs
+from viz.jobs.job import JobContext
 from viz.jobs.page_job import PageJob
 
 if TYPE_CHECKING:
@@ -26,35 +29,45 @@ READING: PageJob[Choices] = PageJob("read")
 
 def start(chosen: Choices) -> jobs.Job:
     """Queue a reading of the chosen document; UserError if it is gone."""
-    document = session.document(chosen.document)
     source = session.visible_recordings().get(chosen.strategy.source)
     private, kept = workspace().recordings, home() / "recordings"
-    folder = kept if chosen.keep else private
-    elsewhere = [session.SHIPPED] if chosen.keep else [kept, session.SHIPPED]
+    work = partial(
+        read,
+        document=session.document(chosen.document),
+        chosen=chosen,
+        source=source.path if source is not None else None,
+        folder=kept if chosen.keep else private,
+        elsewhere=[session.SHIPPED] if chosen.keep else [kept, session.SHIPPED],
+    )
     title = f"{session.document_title(chosen.document)} · {describe(chosen.strategy)}"
-    source_path = source.path if source is not None else None
-
-    def work(job: jobs.Job) -> Recording | None:
-        from model.reading.runner import run
-
-        prepared = prepare(document, chosen.model, chosen.strategy, chosen.options, source=source_path)
-        found = finished(prepared.experiment.key, elsewhere)
-        if found is not None or job.stopped():
-            return found
-
-        def report(progress: Progress) -> None:
-            curves = {"loss": progress.loss, "norm": progress.norms}
-            if progress.control_loss is not None:
-                curves["control_loss"] = progress.control_loss
-            note = "jobs.summary" if progress.phase == "summary" else "jobs.reading"
-            job.progress(progress.tokens, progress.total, note, seconds_left=progress.seconds_left, **curves)
-
-        recording = run(prepared, folder, on_progress=report, stop=job.stopped, keep_text=chosen.keep_text)
-        if chosen.keep_text and not (recording.path / TEXT).exists():
-            write_text(recording.path, document.text)
-        return recording
-
     return READING.start(work, chosen, title=title, keep=chosen.keep)
+
+
+def read(
+    job: JobContext, document: Document, chosen: Choices, source: Path | None, folder: Path, elsewhere: list[Path]
+) -> Path | None:
+    """Read ``document`` into ``folder``, unless that was done before; returns the folder of the recording.
+
+    None if the job was cancelled before anything was read.
+    """
+    from model.reading.runner import run
+
+    prepared = prepare(document, chosen.model, chosen.strategy, chosen.options, source=source)
+    found = finished(prepared.experiment.key, elsewhere)
+    if found is not None or job.stopped():
+        return found.path if found is not None else None
+
+    def report(progress: Progress) -> None:
+        curves = {"loss": progress.loss, "norm": progress.norms}
+        if progress.control_loss is not None:
+            curves["control_loss"] = progress.control_loss
+        note = "jobs.summary" if progress.phase == "summary" else "jobs.reading"
+        job.progress(progress.tokens, progress.total, note, seconds_left=progress.seconds_left, **curves)
+
+    recording = run(prepared, folder, on_progress=report, stop=job.stopped, keep_text=chosen.keep_text)
+    if chosen.keep_text and not (recording.path / TEXT).exists():
+        write_text(recording.path, document.text)
+    return recording.path
 
 
 def finished(key: str, folders: list[Path]) -> Recording | None:
@@ -68,8 +81,9 @@ def collect() -> None:
     if job is None:
         return
     if job.result is not None:
-        session.select(job.result.key)
-        done = job.result.complete
+        recording = session.opened(job.result)
+        session.select(recording.key)
+        done = recording.complete
         st.toast(
             t("jobs.done" if done else "jobs.stopped_early"), icon=":material/check:" if done else ":material/stop:"
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +20,8 @@ from model.diagnostics.explored import Explored, novelty, threshold, unexplored_
 from model.diagnostics.state_map import PCA, UMAP, StateMap, coverage, project
 from model.recording.reader import Recording
 from viz.app.session import explored, libraries
+from viz.jobs.job import JobContext
 from viz.jobs.page_job import PageJob
-from viz.jobs.registry import Job
 
 ARRAYS = ("explored_xy", "document_xy")
 
@@ -110,21 +111,27 @@ def umap_job(states: States) -> PageJob[None]:
 
 
 def start_umap(states: States) -> None:
-    """Queue the UMAP of ``states``."""
-    unwritten, file, identity = _in_memory(states.identity), _file(states), states.identity
+    """Queue the UMAP of ``states``; of a recording that may not be written to, it is sent and stays in memory."""
+    unwritten, file = _in_memory(states.identity), _file(states)
     writable = any(place.writable and place.folder == states.recording.path.parent for place in libraries())
-    sketches = states.sketches()
+    work = partial(fit, sketches=states.sketches(), file=file if writable else None, identity=states.identity)
+    umap_job(states).start(work, None, title="UMAP", receive=partial(unwritten.__setitem__, UMAP))
 
-    def fit(job: Job) -> None:
-        found = project(*sketches, UMAP, progress=lambda share: job.progress(share, 1), stop=job.stopped)
-        if found is None:
-            return
-        if writable and not found.reason and file.parent.is_dir():
-            _store(file, found, identity)
-        else:
-            unwritten[UMAP] = found
 
-    umap_job(states).start(fit, None, title="UMAP")
+def fit(
+    job: JobContext,
+    sketches: tuple[np.ndarray, np.ndarray],
+    file: Path | None,
+    identity: tuple[str, int, int, int],
+) -> None:
+    """Make the UMAP of ``sketches``, explored and of the document; write it to ``file``, or send it if that is None."""
+    found = project(*sketches, UMAP, progress=lambda share: job.progress(share, 1), stop=job.stopped)
+    if found is None:
+        return
+    if file is not None and not found.reason and file.parent.is_dir():
+        _store(file, found, identity)
+    else:
+        job.send(found)
 
 
 def _file(states: States) -> Path:

@@ -8,7 +8,7 @@ import pytest
 
 from model.errors import UserError
 from viz.jobs import registry as jobs
-from viz.jobs.registry import CANCELLED, DONE, FAILED, QUEUED, RUNNING, Job, Series
+from viz.jobs.job import CANCELLED, DONE, FAILED, QUEUED, RUNNING, Job, Series
 
 
 @pytest.fixture(autouse=True)
@@ -123,7 +123,7 @@ def test_the_end_of_a_session_cancels_its_jobs_but_not_those_to_keep() -> None:
 
 
 def test_seconds_left_follow_the_progress() -> None:
-    job = Job("a", "read", lambda job: None, "", False)
+    job = Job("a", "read", lambda job: None)
     job.status = RUNNING
     assert job.seconds_left is None
     job.progress(0, 10)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from model.checkpoints.catalogue import tokens_of
@@ -10,11 +12,11 @@ from model.studies.effective_context import EffectiveContextResult, EffectiveCon
 from model.studies.effective_context.run import Report
 from model.studies.passkey import Reader
 from viz.app.language import t
+from viz.jobs.job import Job
 from viz.jobs.measurements import Measurement, tokens_left
 from viz.jobs.progress import duration
-from viz.jobs.registry import Job
 
-CONTEXT = Measurement("effective_context", EffectiveContextResult, lambda result: len(result.distances))
+CONTEXT = Measurement("effective_context", EffectiveContextResult, attrgetter("distances"))
 """The measurement: its results, and the job that runs it."""
 
 
@@ -38,15 +40,16 @@ def task_to_show(
 
 def start(begun: Sequence[EffectiveContextResult], text: str, source: Path | None) -> Job:
     """Queue what ``begun`` lacks of the document ``text``; ``source`` is the recording of a carried state."""
-    model = begun[0].reader.model
+    title, note = t("effective_context.running"), "effective_context.reading"
+    return CONTEXT.start(begun, partial(measure_on, text), source=source, title=title, note=note)
 
-    def run(result: EffectiveContextResult, source: Path | None, report: Report, stop: Callable[[], bool]) -> object:
-        tokens, _ = tokens_of(model, text)  # one for all: they share the tokenizer
-        return measure(result, tokens, source=source, report=report, stop=stop)
 
-    return CONTEXT.start(
-        begun, run, source=source, title=t("effective_context.running"), note="effective_context.reading"
-    )
+def measure_on(
+    text: str, result: EffectiveContextResult, source: Path | None, report: Report, stop: Callable[[], bool]
+) -> EffectiveContextResult:
+    """Run what ``result`` lacks of the document ``text``."""
+    tokens, _ = tokens_of(result.reader.model, text)
+    return measure(result, tokens, source=source, report=report, stop=stop)
 
 
 def estimate(begun: Sequence[EffectiveContextResult], known: Sequence[EffectiveContextResult]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +19,9 @@ from viz.app import session
 from viz.app.choices import Choices
 from viz.app.language import t
 from viz.app.workspace import STATE_PREFIX, workspace
+from viz.jobs.job import Job, JobContext
 from viz.jobs.page_job import PageJob
 from viz.jobs.progress import duration
-from viz.jobs.registry import Job
 from viz.pages.lab.texts import TrainingText, streams_of, watched_part
 
 TRAINING: PageJob[Trial] = PageJob("lab")
@@ -128,38 +129,35 @@ def plain_one(trial: Trial) -> TrialResult | None:
 
 def start(trial: Trial, text: TrainingText, document: Document, *, only_time: bool = False) -> Job:
     """Queue ``trial``, or what it lacks; what is seen goes to :func:`results` as it is seen."""
-    known, folder, begun = results(), folder_of(trial), result_of(trial)
-    config = trial.config
+    known, begun = results(), result_of(trial)
+    known.setdefault(trial.key, begun)
+    work = partial(train, begun=begun, text=text, document=document, folder=folder_of(trial), only_time=only_time)
+    return TRAINING.start(work, trial, title=t("lab.running"), receive=partial(known.__setitem__, trial.key))
+
+
+def train(
+    job: JobContext, begun: TrialResult, text: TrainingText, document: Document, folder: Path, only_time: bool
+) -> None:
+    """Train what ``begun`` lacks, in ``folder``; sends every result so far."""
+    from model.training.watch import run_trial
+
+    trial, config = begun.trial, begun.trial.config
+    tokens, after = watched_part(config.base, document, trial.train_length, trial.picks)
+    streams = streams_of(text, config.base, document.text[after:], job.stopped)
+    if streams is None:
+        return
+    if not any(streams.values()):
+        raise UserError("lab.all_watched", tokens=len(tokens))
+
+    def report(result: TrialResult, phase: str, done: int, total: int, left: float | None) -> None:
+        job.send(result)
+        job.progress(done, total, f"lab.phase_{phase}", seconds_left=left)
+
     parts = ", ".join(f"{name}={share:g}" for name, share in config.interventions)
     command = f"the page Lab: {parts}, trained on {text.words}"
-
-    def work(job: Job) -> None:
-        from model.training.watch import run_trial
-
-        tokens, after = watched_part(config.base, document, trial.train_length, trial.picks)
-        streams = streams_of(text, config.base, document.text[after:], job.stopped)
-        if streams is None:
-            return
-        if not any(streams.values()):
-            raise UserError("lab.all_watched", tokens=len(tokens))
-
-        def report(result: TrialResult, phase: str, done: int, total: int, left: float | None) -> None:
-            known[trial.key] = result
-            job.progress(done, total, f"lab.phase_{phase}", seconds_left=left)
-
-        known[trial.key] = run_trial(
-            known.get(trial.key, begun),
-            streams,
-            tokens,
-            folder,
-            command=command,
-            report=report,
-            stop=job.stopped,
-            only_time=only_time,
-        )
-
-    known.setdefault(trial.key, begun)
-    return TRAINING.start(work, trial, title=t("lab.running"))
+    job.send(
+        run_trial(begun, streams, tokens, folder, command=command, report=report, stop=job.stopped, only_time=only_time)
+    )
 
 
 def suggested_name(result: TrialResult) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from model.checkpoints.card import ModelCard
 from model.checkpoints.catalogue import model_card
 from model.published.hub import check_hub_name, look_up
 from model.published.hub import download as fetch
@@ -15,8 +17,8 @@ from model.reading.reference import record_explored
 from viz.app import session
 from viz.app.language import plain, t
 from viz.app.workspace import STATE_PREFIX
+from viz.jobs.job import JobContext
 from viz.jobs.page_job import PageJob
-from viz.jobs.registry import Job
 
 if TYPE_CHECKING:
     from model.published.hub import Offer
@@ -46,7 +48,7 @@ def look(written: str) -> str | None:
 def download(offer: Offer) -> None:
     """Queue the download of ``offer``: it continues when the page is left, and ends when the session does."""
 
-    def work(job: Job) -> None:
+    def work(job: JobContext) -> None:
         def report(done: int, total: int) -> None:
             job.progress(done / MEGABYTE, total / MEGABYTE, "models.downloading")
 
@@ -58,17 +60,22 @@ def download(offer: Offer) -> None:
 
 def record(name: str, document: str, windows: int) -> None:
     """Queue the recording of explored states of the model ``name`` from the document with the key ``document``."""
-    card, text = model_card(name), session.document(document)
-    title = session.document_title(document)
-
-    def work(job: Job) -> None:
-        def report(done: int, total: int) -> None:
-            job.progress(done, total, "models.recording")
-
-        record_explored(card, [(title, text.text)], windows=windows, report=report, stop=job.stopped)
-
+    text = session.document_title(document), session.document(document).text
     _dismiss()
-    RECORD.start(work, None, title=t("models.recording_title", name=plain(name)))
+    RECORD.start(
+        partial(explore, card=model_card(name), text=text, windows=windows),
+        None,
+        title=t("models.recording_title", name=plain(name)),
+    )
+
+
+def explore(job: JobContext, card: ModelCard, text: tuple[str, str], windows: int) -> None:
+    """Record the explored states of ``card`` from ``text``, its name and itself."""
+
+    def report(done: int, total: int) -> None:
+        job.progress(done, total, "models.recording")
+
+    record_explored(card, [text], windows=windows, report=report, stop=job.stopped)
 
 
 def collect() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -13,8 +15,8 @@ from model.studies.passkey import PasskeyResult, PasskeyTask, Reader
 from viz.app import session
 from viz.app.language import t
 from viz.app.workspace import STATE_PREFIX
+from viz.jobs.job import Job, JobContext
 from viz.jobs.page_job import PageJob
-from viz.jobs.registry import Job
 
 if TYPE_CHECKING:
     from model.studies.passkey.explain import Explained
@@ -43,33 +45,35 @@ def start(results: Sequence[PasskeyResult], cell: Cell, texts: Sequence[str]) ->
     """Queue the examination of ``cell`` of all ``results`` that lack it; ``texts`` are their documents."""
     lacking = [(name_of(result, cell), text) for result, text in zip(results, texts, strict=True)]
     lacking = [(name, text) for name, text in lacking if name not in st.session_state.get(_FOUND, {})]
-    wanted = [name for name, _ in lacking]
     recordings = session.visible_recordings()
     sources = [
         recordings[reader.strategy.source].path if reader.strategy.source in recordings else None
-        for _, reader in wanted
+        for (_, reader), _ in lacking
     ]
-    total = sum(task.tokens for task, _ in wanted)
-
-    def work(job: Job) -> dict[Name, Explained]:
-        from model.studies.passkey.explain import explain
-
-        examined: dict[Name, Explained] = {}
-        before = 0
-        for ((task, reader), text), source in zip(lacking, sources, strict=True):
-
-            def passed(tokens: int, before: int = before) -> bool:
-                job.progress(before + tokens, total, "passkey.reading")
-                return job.stopped()
-
-            explained = explain(task, reader, cell, text=text, source=source, passed=passed)
-            if explained is None:
-                break
-            examined[task, reader] = explained
-            before += task.tokens
-        return examined
-
+    work = partial(examine, cell=cell, lacking=lacking, sources=sources)
     return LOOK.start(work, None, title=t("passkey.cell.running"))
+
+
+def examine(
+    job: JobContext, cell: Cell, lacking: Sequence[tuple[Name, str]], sources: Sequence[Path | None]
+) -> dict[Name, Explained]:
+    """What is seen of ``cell`` by each name in ``lacking``, which has its text, until the job is cancelled."""
+    from model.studies.passkey.explain import explain
+
+    examined: dict[Name, Explained] = {}
+    before, total = 0, sum(task.tokens for (task, _), _ in lacking)
+    for ((task, reader), text), source in zip(lacking, sources, strict=True):
+
+        def passed(tokens: int, before: int = before) -> bool:
+            job.progress(before + tokens, total, "passkey.reading")
+            return job.stopped()
+
+        explained = explain(task, reader, cell, text=text, source=source, passed=passed)
+        if explained is None:
+            break
+        examined[task, reader] = explained
+        before += task.tokens
+    return examined
 
 
 def collect() -> None:

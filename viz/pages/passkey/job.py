@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from model.checkpoints.card import home
@@ -14,9 +16,9 @@ from model.studies.passkey.prompts import Prompts
 from model.studies.passkey.result import Report
 from viz.app import session
 from viz.app.language import t
+from viz.jobs.job import Job
 from viz.jobs.measurements import Measurement, tokens_left
 from viz.jobs.progress import duration
-from viz.jobs.registry import Job
 
 
 def kept() -> Path:
@@ -24,7 +26,7 @@ def kept() -> Path:
     return home() / "passkey"
 
 
-TEST = Measurement("passkey", PasskeyResult, lambda result: len(result.cells), more=lambda: (kept(),))
+TEST = Measurement("passkey", PasskeyResult, attrgetter("cells"), more=lambda: (kept(),))
 """The test: its results, and the job that runs it."""
 
 
@@ -71,11 +73,15 @@ def task_to_show(task: PasskeyTask, wanted: Sequence[Reader], known: Sequence[Pa
 
 def start(begun: Sequence[PasskeyResult], text: str, source: Path | None) -> Job:
     """Queue what ``begun`` lacks; ``text`` is the document of the test, ``source`` that of a carried state."""
-
-    def run(result: PasskeyResult, source: Path | None, report: Report, stop: Callable[[], bool]) -> object:
-        return measure(result, text=text, source=source, report=report, stop=stop)
-
+    run = partial(measure_on, text)
     return TEST.start(begun, run, source=source, title=t("passkey.running"), note="passkey.reading")
+
+
+def measure_on(
+    text: str, result: PasskeyResult, source: Path | None, report: Report, stop: Callable[[], bool]
+) -> PasskeyResult:
+    """Run what ``result`` lacks on the document ``text``."""
+    return measure(result, text=text, source=source, report=report, stop=stop)
 
 
 def estimate(begun: Sequence[PasskeyResult], known: Sequence[PasskeyResult]) -> str:
