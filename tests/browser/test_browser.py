@@ -30,7 +30,8 @@ SEEN = {
     "lab": "lab.nothing_yet",
     "evidence": "evidence.column_verdict",
     "compare": "compare.figures_title",
-    "documents": "documents.recordings",
+    "documents": "documents.document",
+    "recordings": "recordings.select_first",
     "models": "models.here",
 }
 """A message without placeholders that each page shows."""

@@ -44,11 +44,8 @@ def start(results: Sequence[PasskeyResult], cell: Cell, texts: Sequence[str]) ->
     lacking = [(name_of(result, cell), text) for result, text in zip(results, texts, strict=True)]
     lacking = [(name, text) for name, text in lacking if name not in st.session_state.get(_FOUND, {})]
     wanted = [name for name, _ in lacking]
-    recordings = session.visible_recordings()
-    sources = [
-        recordings[reader.strategy.source].path if reader.strategy.source in recordings else None
-        for _, reader in wanted
-    ]
+    found = [session.find(reader.strategy.source) for _, reader in wanted]
+    sources = [None if entry is None else entry.path for entry in found]
     total = sum(task.tokens for task, _ in wanted)
 
     def work(job: Job) -> dict[Name, Explained]:
