@@ -25,8 +25,8 @@ REFERENCE, RECORDINGS = ROOT / "docs" / "reference.md", ROOT / "docs" / "recordi
 BEGIN, END = "<!-- arrays: python -m tests.reference -->\n", "<!-- end of arrays -->"
 VARIABLES = {
     "MEMORY_EXPLORER_HOME": "The data folder: checkpoints, kept recordings and results of this user.",
-    "MEMORY_EXPLORER_SHARED": "`1`: many people use this server, each browser in its own workspace; `0`: one person does. "
-    "Unset, it is 0 if the server listens on this machine alone (`--server.address localhost`).",
+    "MEMORY_EXPLORER_SHARED": "`1`: many people use this server, each browser in its own workspace; `0`: one person "
+    "does. Unset, it is 0 if the server listens on this machine alone (`--server.address localhost`).",
     "MEMORY_EXPLORER_DAYS": "Days without a visit after which the workspace of a browser is deleted: 30.",
     "MEMORY_EXPLORER_KERNEL": "`triton` or `chunked` forces the kernel of the scan.",
     "MEMORY_EXPLORER_DEVICE": "The device of published models: `cpu` by default, or `cuda`.",
