@@ -95,7 +95,14 @@ def test_a_newcomer_reads_a_document_of_their_own(address: str, tmp_path: Path) 
         cancel.click()
         expect(cancel).to_have_count(0)
         run.click()
-        page.get_by_text("報告書.txt, read by mamba2-base").first.wait_for(timeout=240_000)
+        result = "報告書.txt, read by mamba2-base"
+        page.get_by_text(result).first.wait_for(timeout=240_000)
+        page.reload()
+        page.get_by_text(result).first.wait_for()
+        second = browser.new_page(locale="en-GB")
+        second.goto(page.url)
+        second.get_by_text(result).first.wait_for(timeout=90_000)
+        second.close()
 
         assert SEEN.keys() == PAGES.keys()
         for language in LANGUAGES:
