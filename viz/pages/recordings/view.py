@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 import streamlit as st
@@ -23,6 +23,7 @@ SHOWN = 500
 HEIGHT = 420
 SELECTED = "managed"
 """The widget with the keys of the selected recordings."""
+WIDTHS: dict[str, Literal["small", "medium"]] = {"pinned": "small", "note": "medium"}
 NUMBERS = {"tokens": "%,d", "excess": "%+.0f%%"}
 
 Pair: TypeAlias = tuple[session.Library, Entry]
@@ -85,8 +86,8 @@ def _column(name: str, label: str) -> Any:
     if name in NUMBERS:
         return st.column_config.NumberColumn(label, format=NUMBERS[name])
     if name == "tags":
-        return st.column_config.ListColumn(label)
-    return st.column_config.TextColumn(label, width="small" if name == "pinned" else None)
+        return st.column_config.ListColumn(label, width="medium")
+    return st.column_config.TextColumn(label, width=WIDTHS.get(name))
 
 
 def _row(library: session.Library, entry: Entry) -> dict[str, Any]:
@@ -94,14 +95,14 @@ def _row(library: session.Library, entry: Entry) -> dict[str, Any]:
     return {
         "pinned": "★" if notes.pinned else "",
         "title": session.title_of(entry),
-        "document": session.sample_titles().get(row.document, row.document),
-        "model": row.model,
-        "strategy": describe_reading(entry.experiment),
         "verdict": t(f"recordings.verdict_{row.verdict}") if row.verdict else "",
         "excess": None if row.excess is None else round(100 * row.excess) + 0.0,  # no minus zero
-        "tokens": row.tokens,
         "tags": list(notes.tags),
         "note": notes.note,
+        "model": row.model,
+        "strategy": describe_reading(entry.experiment),
+        "document": session.sample_titles().get(row.document, row.document),
+        "tokens": row.tokens,
         "status": t(f"recordings.status_{_status(entry)}"),
         "place": _place(library, entry),
         "created": row.created[:16].replace("T", " "),
