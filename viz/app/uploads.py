@@ -115,6 +115,7 @@ def collect() -> None:
             DOCUMENT.fail(error)
     job = RECORDING.collect()
     if job is not None and job.status == DONE:
+        session.changed()
         session.select(job.result.key)
 
 
