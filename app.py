@@ -1,4 +1,7 @@
-"""The entry point: language, pages, sidebar. Run it with ``streamlit run app.py``."""
+"""The entry point: language, pages, sidebar. Run it with ``streamlit run app.py``.
+
+Streamlit imports this file once, finds ``app`` and serves it; it then runs the same file as the script of every page.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ import logging
 from pathlib import Path
 
 import streamlit as st
+from starlette.middleware import Middleware
 
 from model.errors import UserError
 from model.machine import wait_passively
-from viz.app import session, uploads
+from viz.app import session, sign_in, uploads
+from viz.app.browser import BrowserCookie
 from viz.app.language import language_switch, show_error, t
 from viz.app.navigation import PAGES
 from viz.app.sidebar import sidebar
@@ -18,41 +23,53 @@ from viz.jobs import reading
 
 wait_passively()
 ASSETS = Path(__file__).parent / "viz" / "assets"  # a page icon by its name would be fetched from outside
-st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
-with st.sidebar:
-    language_switch()
-st.set_page_config(page_title=t("app.name"), page_icon=str(ASSETS / "icon.svg"), layout="wide")
 
-uploads.collect()
-reading.collect()
-page = st.navigation(
-    [
-        st.Page(
-            f"viz/pages/{name}/page.py",
-            title=t(f"{name}.page.title"),
-            icon=icon,
-            url_path=name,
-            help=t(f"{name}.page.help"),
-            default=name == "overview",
-        )
-        for name, (icon, _) in PAGES.items()
-    ],
-    position="top",
-)
-name = page.url_path or "overview"
-with st.sidebar:
-    sidebar(with_uploader=name != "documents")
-    follow_theme()
-    keep_contrast()
-reading.show()
-st.title(t(f"{name}.page.title"), anchor=False)
-st.caption(t(f"{name}.page.help"))
-try:
-    if PAGES[name][1]:
-        session.choose_recording()
-    page.run()
-except UserError as error:
-    show_error(error)
-except Exception:
-    logging.getLogger(__name__).exception("The page %s failed", name)
-    st.error(t("app.unexpected"), icon=":material/error:")
+
+def draw() -> None:
+    """Draw the page that is open."""
+    st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
+    with st.sidebar:
+        language_switch()
+        sign_in.show()
+    st.set_page_config(page_title=t("app.name"), page_icon=str(ASSETS / "icon.svg"), layout="wide")
+
+    sign_in.require()
+    uploads.collect()
+    reading.collect()
+    page = st.navigation(
+        [
+            st.Page(
+                f"viz/pages/{name}/page.py",
+                title=t(f"{name}.page.title"),
+                icon=icon,
+                url_path=name,
+                help=t(f"{name}.page.help"),
+                default=name == "overview",
+            )
+            for name, (icon, _) in PAGES.items()
+        ],
+        position="top",
+    )
+    name = page.url_path or "overview"
+    with st.sidebar:
+        sidebar(with_uploader=name != "documents")
+        follow_theme()
+        keep_contrast()
+    reading.show()
+    st.title(t(f"{name}.page.title"), anchor=False)
+    st.caption(t(f"{name}.page.help"))
+    try:
+        if PAGES[name][1]:
+            session.choose_recording()
+        page.run()
+    except UserError as error:
+        show_error(error)
+    except Exception:
+        logging.getLogger(__name__).exception("The page %s failed", name)
+        st.error(t("app.unexpected"), icon=":material/error:")
+
+
+if __name__ == "__main__":
+    draw()
+else:
+    app = st.App(__file__, middleware=[Middleware(BrowserCookie)])

@@ -10,10 +10,15 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def no_folder_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or writes the data folder of the person who runs it; jobs run in threads of the test."""
+    """No test reads or writes the data folder of the person who runs it; jobs run in threads of the test.
+
+    Sessions of the app are those of a shared server without a cookie: none sees what another leaves. Tests of what
+    lasts say so themselves.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path_factory.mktemp("unused")))
         patch.setenv("MEMORY_EXPLORER_JOBS", "threads")  # a worker process takes seconds to import torch
+        patch.setenv("MEMORY_EXPLORER_SHARED", "1")
         yield
 
 

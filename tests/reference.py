@@ -25,6 +25,9 @@ REFERENCE, RECORDINGS = ROOT / "docs" / "reference.md", ROOT / "docs" / "recordi
 BEGIN, END = "<!-- arrays: python -m tests.reference -->\n", "<!-- end of arrays -->"
 VARIABLES = {
     "MEMORY_EXPLORER_HOME": "The data folder: checkpoints, kept recordings and results of this user.",
+    "MEMORY_EXPLORER_SHARED": "`1`: many people use this server, each browser in its own workspace; `0`: one person "
+    "does. Unset, it is 0 if the server listens on this machine alone (`--server.address localhost`).",
+    "MEMORY_EXPLORER_DAYS": "Days without a visit after which the workspace of a browser is deleted: 30.",
     "MEMORY_EXPLORER_KERNEL": "`triton` or `chunked` forces the kernel of the scan.",
     "MEMORY_EXPLORER_TOKENS": "Most tokens of one reading in the app; unset: no limit.",
     "MEMORY_EXPLORER_QUEUE": "Most jobs of one person that wait or run in the app; unset: no limit.",

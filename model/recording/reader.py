@@ -5,6 +5,7 @@
     data.zarr/          arrays with named dimensions (Zarr v3): ``xarray.open_zarr`` opens it without this project
     state-N.safetensors the memory after the last safe token: where to resume, and the "carried" state of other runs
     text.txt            the document itself, only if its owner chose that
+    notes.json          tags, a note and a pin, if there are any (:mod:`model.recording.notes`)
 
 The arrays, their dimensions and units stand in :data:`model.recording.schema.ARRAYS`;
 :mod:`model.recording.writer` fills them. Every file is checked when it is read: the two JSON files hold a digest of
@@ -99,6 +100,11 @@ class Recording:
     def title(self) -> str:
         """The name its owner gave it."""
         return self.meta.title
+
+    @property
+    def document_name(self) -> str:
+        """The name of the document's file."""
+        return self.meta.document_name
 
     @property
     def experiment(self) -> Experiment:

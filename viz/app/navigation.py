@@ -11,7 +11,8 @@ PAGES: dict[str, tuple[str, bool]] = {
     "lab": (":material/science:", False),
     "evidence": (":material/balance:", False),
     "compare": (":material/compare_arrows:", False),
-    "documents": (":material/folder_open:", False),
+    "recordings": (":material/database:", False),
+    "documents": (":material/description:", False),
     "models": (":material/deployed_code:", False),
 }
 """Folder: its icon, and whether the page shows the chosen recording."""

@@ -1,76 +1,140 @@
 """Which documents and recordings a session may see, and which of them it shows.
 
-Recordings are in three libraries. ``shipped`` comes with the program and is read-only. ``kept`` outlives the program
-and is shared by everyone who uses this server. ``session`` is a folder of the session's own that is deleted with it.
+Recordings are in libraries. ``session`` is a folder that is deleted with the session. ``own`` lasts: on one's own
+machine it is the data folder, on a shared server the workspace of this browser. ``server`` is the data folder of a
+shared server, where whoever runs it puts recordings for everyone, and ``shipped`` came with the program: both are
+read-only. A link can show one more: a recording that its owner shares.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TypeAlias
 
 import streamlit as st
 
 from model.checkpoints.card import home
 from model.checkpoints.catalogue import available
 from model.diagnostics.explored import Explored
+from model.diagnostics.summary import verdict
 from model.disk import writing
 from model.documents.document import Document
 from model.errors import UserError
 from model.reading.reference import reference_of
-from model.recording.reader import RUNNING, Recording, recordings
+from model.recording.catalogue import SORTS, Catalogue, Entry, Query
+from model.recording.reader import COMPLETE, Recording
 from sample_data import SAMPLES, sample_text
+from viz.app.browser import shared
 from viz.app.choices import describe_reading
 from viz.app.language import plain, t
 from viz.app.links import publish, restore
-from viz.app.workspace import STATE_PREFIX, workspace
-from viz.app.workspace import session_id as session_id
-
-if TYPE_CHECKING:
-    from model.diagnostics.explored import Explored
+from viz.app.sharing import shared_by_others
+from viz.app.workspace import STATE_PREFIX, keeps, workspace
 
 SHIPPED = Path(__file__).parents[2] / "sample_data" / "recordings"
+RECENT = 100
+"""Recordings of a library that a box offers; the page "Recordings" has all."""
 _WANTED = STATE_PREFIX + "select"
+_LINKED = STATE_PREFIX + "linked"
+
+Titled: TypeAlias = Recording | Entry
 
 
 @dataclass(frozen=True)
 class Library:
-    """A folder of recordings; ``name`` is "session", "kept" or "shipped"."""
+    """A folder of recordings; ``name`` is "session", "own", "server" or "shipped"."""
 
     name: str
     folder: Path
     writable: bool
 
+    @property
+    def catalogue(self) -> Catalogue:
+        """Its catalogue, with what has changed in the folder."""
+        found = _catalogue(self.folder, in_memory=self.name != "own" and self.name != "server")
+        found.refresh()
+        return found
+
+
+@st.cache_resource(max_entries=256, show_spinner=False)
+def _catalogue(folder: Path, in_memory: bool) -> Catalogue:
+    return Catalogue(folder, _judge, in_memory=in_memory)
+
+
+def _judge(summary: Mapping[str, Any]) -> str:
+    """The verdict of a summary by its name, without its details: "holds", "costs", "collapses" ..."""
+    try:
+        case = verdict(dict(summary))[0].removeprefix("verdict.")
+    except (KeyError, TypeError):
+        return ""
+    return next((name for name in VERDICTS if case.startswith(name)), "")
+
+
+VERDICTS = ("holds", "costs", "collapses", "unclear", "no_control", "too_short", "broken")
+"""How the names of verdicts begin."""
+
 
 def libraries() -> tuple[Library, ...]:
     """Where this session's recordings come from; an experiment found twice is taken from the first."""
-    return (
-        Library("session", workspace().recordings, True),
-        Library("kept", home() / "recordings", True),
-        Library("shipped", SHIPPED, False),
-    )
+    here = workspace()
+    found = [Library("session", here.passing_recordings, True)]
+    if here.lasting is not None:
+        found.append(Library("own", here.recordings, True))
+    if shared():
+        found.append(Library("server", home() / "recordings", False))
+    return (*found, Library("shipped", SHIPPED, False))
 
 
-def catalogue() -> Iterator[tuple[Library, Recording]]:
-    """Every recording that this session may see, newest first within each library, unfinished ones included."""
-    seen: set[str] = set()
+def stays() -> str:
+    """Where what is uploaded and read now stays: "session", "own" (one's own machine) or "browser" (shared server)."""
+    return ("browser" if shared() else "own") if keeps() else "session"
+
+
+def entries(query: Query) -> list[tuple[Library, Entry]]:
+    """The recordings that this session may see, sorted as ``query`` says, each once."""
+    found: dict[str, tuple[Library, Entry]] = {}
     for library in libraries():
-        for recording in recordings(library.folder):
-            if recording.key not in seen:
-                seen.add(recording.key)
-                yield library, recording
+        for entry in library.catalogue.find(query):
+            found.setdefault(entry.key, (library, entry))
+    column = query.sort if query.sort in SORTS else "created"
+
+    def rank(pair: tuple[Library, Entry]) -> Any:
+        value = getattr(pair[1].row, column)
+        return value.casefold() if isinstance(value, str) else value
+
+    known = [pair for pair in found.values() if getattr(pair[1].row, column) not in (None, "")]
+    known.sort(key=rank, reverse=query.descending)
+    unknown = [pair for pair in found.values() if getattr(pair[1].row, column) in (None, "")]
+    ordered = sorted(known + unknown, key=lambda pair: not pair[1].row.pinned)
+    return ordered if query.limit < 0 else ordered[: query.limit]
 
 
-def visible_recordings() -> dict[str, Recording]:
-    """The recordings that can be looked at, by key: complete, or cancelled with something read."""
-    return {
-        recording.key: opened(recording.path)
-        for _, recording in catalogue()
-        if recording.meta.status != RUNNING and recording.read_tokens > 1
-    }
+def find(key: str) -> Entry | None:
+    """The recording ``key``, if this session may see it and it can be looked at."""
+    if not key:
+        return None
+    query = Query(key=key, finished=True, limit=1)
+    found = next((entry for library in libraries() for entry in library.catalogue.find(query)), None)
+    return found or _linked().get(key)
+
+
+def visible_recordings(model: str = "") -> dict[str, Entry]:
+    """The recordings that can be looked at, by key: pinned ones first, then the newest of each library.
+
+    All that were pinned, chosen or opened by a link are among them, but of others only the newest.
+    """
+    query = Query(model=model, finished=True, limit=RECENT)
+    found: dict[str, Entry] = {}
+    for library in libraries():
+        for entry in library.catalogue.find(query):
+            found.setdefault(entry.key, entry)
+    found = {**found, **{key: entry for key, entry in _linked().items() if key not in found}}
+    ordered = sorted(found.values(), key=lambda entry: not entry.row.pinned)
+    return {entry.key: entry for entry in ordered if model in ("", entry.row.model)}
 
 
 def opened(path: Path) -> Recording:
@@ -91,13 +155,18 @@ def select(key: str) -> None:
 
 def choose_recording() -> None:
     """The selectbox that says which recording every page shows; the link holds it."""
+    asked = None if "recording" in st.session_state else st.query_params.get("recording")
+    if asked and find(asked) is None and shared_by_others(asked) is not None:
+        st.session_state.setdefault(_LINKED, []).append(asked)
     found = visible_recordings()
     if not found:
         return
-    keys = list(found)
-    asked = None if "recording" in st.session_state else st.query_params.get("recording")
-    restore("recording", keys, default_key(found))
     wanted = st.session_state.pop(_WANTED, None)
+    for key in (asked, wanted, st.session_state.get("recording")):
+        if key and key not in found and (older := find(key)) is not None:
+            found[key] = older
+    keys = list(found)
+    restore("recording", keys, default_key(found))
     if wanted in found:
         st.session_state["recording"] = wanted
     titles = titles_of(found)
@@ -114,25 +183,36 @@ def choose_recording() -> None:
         st.info(t("app.recording_not_here"), icon=":material/link_off:")
 
 
-def default_key(found: dict[str, Recording]) -> str:
+def _linked() -> dict[str, Entry]:
+    """The recordings that links have opened in this session, as long as their owners share them."""
+    paths = {key: shared_by_others(key) for key in st.session_state.get(_LINKED, ())}
+    found: dict[str, Entry] = {}
+    for key, path in paths.items():
+        if path is not None:
+            library = _catalogue(path.parent, in_memory=False)
+            library.refresh()
+            found |= {entry.key: entry for entry in library.find(Query(key=key, finished=True, limit=1))}
+    return found
+
+
+def default_key(found: Mapping[str, Entry]) -> str:
     """What is shown first: a finished recording that came with the program, one of the plain model if possible."""
-    shipped = [key for key, recording in found.items() if recording.path.parent == SHIPPED and recording.complete]
+    shipped = [key for key, entry in found.items() if entry.library == SHIPPED and entry.row.status == COMPLETE]
     plain = [key for key in shipped if found[key].experiment.plain]
     return next(iter([*plain, *shipped, *found]))
 
 
-def title_of(recording: Recording) -> str:
+def title_of(recording: Titled) -> str:
     """The name that its owner gave it; else, in the session's language, its document and what was set."""
-    if recording.title != recording.meta.document_name:
+    if recording.title != recording.document_name:
         return recording.title
-    experiment = recording.experiment
-    document = sample_titles().get(recording.meta.document_name, recording.meta.document_name)
-    return f"{document} · {describe_reading(experiment)}"
+    document = sample_titles().get(recording.document_name, recording.document_name)
+    return f"{document} · {describe_reading(recording.experiment)}"
 
 
-def short_titles_of(chosen: Sequence[Recording]) -> list[str]:
+def short_titles_of(chosen: Sequence[Titled]) -> list[str]:
     """Titles that leave out the document where all of ``chosen`` are of the same one and none has a name of its own."""
-    named = any(recording.title != recording.meta.document_name for recording in chosen)
+    named = any(recording.title != recording.document_name for recording in chosen)
     if named or len({recording.experiment.document for recording in chosen}) > 1:
         return [title_of(recording) for recording in chosen]
     models = len({recording.experiment.model for recording in chosen}) > 1
@@ -142,26 +222,36 @@ def short_titles_of(chosen: Sequence[Recording]) -> list[str]:
     ]
 
 
-def titles_of(found: dict[str, Recording]) -> dict[str, str]:
+def titles_of(found: Mapping[str, Titled]) -> dict[str, str]:
     """Titles by key, made different where two are the same."""
     titles = {key: title_of(recording) for key, recording in found.items()}
-    many = {title for title in titles.values() if list(titles.values()).count(title) > 1}
-    return {key: f"{title} ({key[:4]})" if title in many else title for key, title in titles.items()}
+    count = Counter(titles.values())
+    return {key: f"{title} ({key[:4]})" if count[title] > 1 else title for key, title in titles.items()}
 
 
 def current_recording() -> Recording:
     """The recording that the pages show. If there is none, says so and ends the page."""
-    found = visible_recordings()
-    if not found:
-        st.info(t("app.no_recording"), icon=":material/menu_book:")
-        st.stop()
-    key = st.session_state.get("recording", "")
-    return found.get(key) or found[default_key(found)]
+    entry = find(st.session_state.get("recording", ""))
+    if entry is None:
+        found = visible_recordings()
+        if not found:
+            st.info(t("app.no_recording"), icon=":material/menu_book:")
+            st.stop()
+        entry = found[default_key(found)]
+    return opened(entry.path)
 
 
 def document_keys() -> list[str]:
     """Keys of the documents that can be chosen: uploads, newest first, then samples."""
-    return [f"upload:{key}" for key in reversed(workspace().uploads)] + [f"sample:{key}" for key in SAMPLES]
+    return [f"upload:{key}" for key in reversed(workspace().listed())] + [f"sample:{key}" for key in SAMPLES]
+
+
+def document_of(sha256: str) -> str | None:
+    """The key of the upload or sample whose text has that hash; None if there is none."""
+    for key, listed in workspace().listed().items():
+        if listed.sha256 == sha256:
+            return f"upload:{key}"
+    return next((f"sample:{name}" for name in SAMPLES if sample_document(name).sha256 == sha256), None)
 
 
 def document_title(key: str) -> str:
@@ -169,7 +259,8 @@ def document_title(key: str) -> str:
     kind, _, name = key.partition(":")
     if kind == "sample":
         return t(f"app.samples.{name}")
-    return workspace().uploads[name].document.name if name in workspace().uploads else "?"
+    listed = workspace().listed().get(name)
+    return "?" if listed is None else listed.name
 
 
 def sample_titles() -> dict[str, str]:
@@ -187,9 +278,10 @@ def document(key: str) -> Document:
     kind, _, name = key.partition(":")
     if kind == "sample":
         return sample_document(name)
-    if name not in workspace().uploads:
+    upload = workspace().upload(name)
+    if upload is None:
         raise UserError("app.document_gone")
-    return workspace().uploads[name].document
+    return upload.document
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -201,17 +293,11 @@ def sample_document(name: str) -> Document:
 
 
 def text_of(recording: Recording) -> str | None:
-    """The text of a recording: stored with it, or that of an upload or sample of this session; else None."""
+    """The text of a recording: stored with it, or that of an upload or sample that is here; else None."""
     if recording.text is not None:
         return recording.text
-    wanted = recording.experiment.document
-    for upload in workspace().uploads.values():
-        if upload.document.sha256 == wanted:
-            return upload.document.text
-    for name in SAMPLES:
-        if SAMPLES[name].file == recording.meta.document_name and sample_document(name).sha256 == wanted:
-            return sample_document(name).text
-    return None
+    key = document_of(recording.experiment.document)
+    return None if key is None else document(key).text
 
 
 def explored(model_name: str) -> Explored | None:
@@ -235,16 +321,17 @@ def _explored(file: Path, _changed: int) -> Explored:
     return Explored.load(file)
 
 
-def delete(recording: Recording) -> None:
-    """Delete a recording of a writable library."""
-    if any(library.writable and recording.path.parent == library.folder for library in libraries()):
-        shutil.rmtree(recording.path, ignore_errors=True)
+def changed() -> None:
+    """Look at every library again: something was written there a moment ago."""
+    for library in libraries():
+        library.catalogue.refresh(now=True)
 
 
-def keep(recording: Recording) -> None:
+def keep(entry: Entry) -> None:
     """Move a recording of this session to where it outlives it."""
-    target = home() / "recordings" / recording.path.name
-    if recording.path.parent == workspace().recordings and not target.exists():
+    target = workspace().recordings / entry.row.folder
+    if entry.library == workspace().passing_recordings and not target.exists():
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(recording.path, target)
+            shutil.move(entry.path, target)
+        changed()

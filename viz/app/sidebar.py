@@ -21,9 +21,11 @@ from model.published.config import sees_everything
 from model.published.cost import notes
 from model.reading.prepare import MOST_WINDOW, Options, attention_window
 from viz.app import session, uploads
+from viz.app.browser import days, shared
 from viz.app.choices import Choices, number, remember
 from viz.app.language import show_error, t
 from viz.app.links import choice
+from viz.app.workspace import workspace
 from viz.jobs import reading
 
 CUSTOM = "custom"
@@ -99,8 +101,7 @@ def _initial_state(model: ModelCard) -> tuple[str, str]:
     name = choice("init", titles, t("app.sidebar.initial_state"), help=help_text)
     if not INITIAL_STATES[name].needs_source:
         return name, ""
-    found = session.visible_recordings()
-    sources = session.titles_of({key: found[key] for key in found if found[key].experiment.model == model.name})
+    sources = session.titles_of(session.visible_recordings(model.name))
     if not sources:
         st.caption(t("app.sidebar.no_source"))
         return name, ""
@@ -229,7 +230,13 @@ def _options(model: ModelCard) -> tuple[Options, bool, bool]:
             ),
             device=_device(),
         )
-        keep = st.toggle(t("app.sidebar.keep"), key="keep", help=t("app.sidebar.keep_help"), persist_state="session")
+        keep = workspace().lasting is not None and st.toggle(
+            t("app.sidebar.keep"),
+            True,
+            key="keep",
+            help=t(f"app.sidebar.keep_{'browser' if shared() else 'own'}", days=days()),
+            persist_state="session",
+        )
         keep_text = st.toggle(
             t("app.sidebar.keep_text"), key="keep_text", help=t("app.sidebar.keep_text_help"), persist_state="session"
         )
@@ -293,4 +300,4 @@ def _run(chosen: Choices) -> None:
             show_error(error)
         else:
             st.rerun()
-    st.caption(t("app.sidebar.privacy_kept" if chosen.keep else "app.sidebar.privacy"))
+    st.caption(t(f"app.sidebar.privacy_{session.stays()}", days=days()))

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from model.documents.document import MAX_BYTES, SUFFIXES, read_document
+from model.documents.shelf import Upload
+from model.errors import UserError
 from model.recording.archive import unpack
 from viz.app import session
+from viz.app.browser import days
 from viz.app.language import plain, t
-from viz.app.workspace import STATE_PREFIX, Upload, workspace
+from viz.app.workspace import STATE_PREFIX, keeps, workspace
 from viz.jobs.page_job import PageJob
 from viz.jobs.registry import DONE, JobContext
 
@@ -34,7 +37,12 @@ def document_uploader(key: str) -> None:
         key=key,
         on_change=_receive_document,
         args=(key,),
-        help=t("app.uploads.document_help", suffixes=", ".join(SUFFIXES), limit=MAX_BYTES // 2**20),
+        help=" ".join(
+            (
+                t("app.uploads.document_help", suffixes=", ".join(SUFFIXES), limit=MAX_BYTES // 2**20),
+                t(f"app.uploads.document_{session.stays()}", days=days()),
+            )
+        ),
     )
     _outcome(DOCUMENT)
 
@@ -82,18 +90,18 @@ def read(data: bytes, name: str, encoding: str | None) -> None:
     def work(job: JobContext) -> Upload:
         return Upload(data, read_document(data, name, encoding), encoding)
 
-    DOCUMENT.start(work, None, title=name).wait(PATIENCE)
+    DOCUMENT.start(work, None, title=name, private=True).wait(PATIENCE)
     collect()
 
 
 def take_in(data: bytes, name: str) -> None:
-    """Unpack a zipped recording into the session's library and show it."""
-    folder = workspace().recordings
+    """Unpack a zipped recording into this workspace and show it."""
+    folder = workspace().recordings if keeps() else workspace().passing_recordings
 
     def work(job: JobContext) -> Recording:
         return unpack(io.BytesIO(data), name, folder)
 
-    RECORDING.start(work, None, title=name).wait(PATIENCE)
+    RECORDING.start(work, None, title=name, private=True).wait(PATIENCE)
     collect()
 
 
@@ -101,11 +109,14 @@ def collect() -> None:
     """Take what has been read since: a document is chosen, a recording is shown."""
     job = DOCUMENT.collect()
     if job is not None and job.status == DONE:
-        st.session_state[FRESH] = workspace().add(job.result)
+        try:
+            st.session_state[FRESH] = workspace().add(job.result, keep=keeps())
+        except UserError as error:
+            DOCUMENT.fail(error)
     job = RECORDING.collect()
     if job is not None and job.status == DONE:
+        session.changed()
         session.select(job.result.key)
-        st.session_state["managed"] = job.result.key
 
 
 def _outcome(job: PageJob[None]) -> None:

@@ -22,7 +22,7 @@ MEASUREMENT: PageJob[EvidenceTask] = PageJob("evidence")
 
 
 def folder() -> Path:
-    """The folder of this session's results."""
+    """The folder of this workspace's results."""
     return workspace().folder / "evidence"
 
 
@@ -32,9 +32,9 @@ def installed() -> bool:
 
 
 def own_documents() -> list[tuple[str, str]]:
-    """Name and text of what this session has uploaded."""
-    uploads = workspace().uploads.values()
-    return [(upload.document.name, upload.document.text) for upload in uploads]
+    """Name and text of the uploaded documents."""
+    uploads = [workspace().upload(key) for key in workspace().listed()]
+    return [(upload.document.name, upload.document.text) for upload in uploads if upload is not None]
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
@@ -49,17 +49,17 @@ def task_of(documents: Sequence[tuple[str, str]], tokens: int) -> EvidenceTask:
 
 
 def known_results() -> list[EvidenceResult]:
-    """Every result that this session may see: its own, newest first, then what came with the program."""
+    """Every result that can be seen: the workspace's own, newest first, then what came with the program."""
     return stored((folder(), STORED), EvidenceResult.load)
 
 
 def result_of(task: EvidenceTask, known: Sequence[EvidenceResult]) -> EvidenceResult | None:
-    """What is known of ``task``, this session's own first."""
+    """What is known of ``task``, the workspace's own first."""
     return next((result for result in known if result.task == task), None)
 
 
 def is_own(result: EvidenceResult) -> bool:
-    """Whether ``result`` was measured in this session."""
+    """Whether ``result`` was measured in this workspace."""
     return (folder() / f"{result.task.key}.json").exists()
 
 

@@ -98,6 +98,7 @@ class Job:
         self.session, self.kind, self.title, self.keep = session, kind, title, keep
         self.status = QUEUED
         self.result: Any = None
+        self.asked: Any = None
         self.error: UserError | None = None
         self.done, self.total = 0.0, 0.0
         self.note: str | None = None

@@ -54,7 +54,7 @@ class Measurement(Generic[Result]):
     """One kind of measurement that is stored by task and reader; a page holds one as a constant.
 
     ``name`` is that of its folders, its job and its messages. ``parts`` takes the finished parts out of a result, which
-    is written whenever their number has changed. ``more`` are folders beside the session's own that outlive it.
+    is written whenever their number has changed. ``more`` are folders beside the workspace's own that everyone sees.
     """
 
     def __init__(
@@ -70,16 +70,16 @@ class Measurement(Generic[Result]):
 
     @property
     def folder(self) -> Path:
-        """The folder of this session's results."""
+        """The folder of this workspace's results."""
         return workspace().folder / self.name
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """Folders of results: the session's own, those that outlive it, the shipped ones."""
-        return self.folder, *self._more(), self.shipped
+        """Folders of results: the workspace's own, those that everyone sees, the shipped ones; each once."""
+        return tuple(dict.fromkeys((self.folder, *self._more(), self.shipped)))
 
     def stored(self) -> list[Result]:
-        """Every result that this session may see."""
+        """Every result that this workspace may see."""
         return stored(self.folders, self._result.load)
 
     def file_of(self, key: str) -> Path | None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from model.errors import UserError
 from viz.app.language import show_error
-from viz.app.workspace import STATE_PREFIX, session_id
+from viz.app.workspace import STATE_PREFIX, workspace
 from viz.jobs import registry as jobs
 from viz.jobs.progress import panel
 from viz.jobs.registry import Job, Work
@@ -26,13 +26,14 @@ class PageJob(Generic[Asked]):
         TEST.show_progress()                           # the bar, the live curves and the button that cancels
         TEST.show_failure()                            # the sentence, until another one starts
 
-    ``kind`` names the work in the registry, ``device`` the queue it waits in.
+    ``kind`` names the work in the registry, ``device`` the queue it waits in. All sessions with the same workspace see
+    the job: the tab that started it, a second tab, and the same tab after a reload.
     """
 
     def __init__(self, kind: str, *, device: str = "cpu") -> None:
         self.kind, self.device = kind, device
         self._failure = f"{STATE_PREFIX}{kind}_failure"
-        self._asked = f"{STATE_PREFIX}{kind}_asked"
+        self._watched = f"{STATE_PREFIX}{kind}_watched"
 
     def start(
         self,
@@ -40,20 +41,29 @@ class PageJob(Generic[Asked]):
         asked: Asked,
         *,
         title: str = "",
-        keep: bool = False,
+        private: bool = False,
         receive: Callable[[Any], None] = lambda value: None,
     ) -> Job:
         """Queue ``work(context)`` for what was ``asked``; one that still runs is cancelled.
 
-        With ``keep`` it continues when the session ends. ``receive`` gets what the work sends before it ends.
+        A ``private`` job belongs to this session alone and is cancelled when it ends. ``receive`` gets what the work
+        sends before it ends.
         """
-        st.session_state[self._failure], st.session_state[self._asked] = None, asked
-        return jobs.submit(session_id(), self.kind, work, title=title, keep=keep, device=self.device, receive=receive)
+        owner = workspace().session if private else workspace().id
+        st.session_state[self._failure] = None
+        if self.job is not None:
+            self.job.cancel()
+        job = jobs.submit(owner, self.kind, work, title=title, device=self.device, receive=receive)
+        job.asked = asked
+        st.session_state[self._watched] = job
+        return job
 
     @property
     def job(self) -> Job | None:
-        """The newest job of this session, of any status, until :meth:`collect` has taken it."""
-        return jobs.latest(session_id(), self.kind)
+        """The newest job, of any status, until :meth:`collect` has taken it."""
+        owners = {workspace().session, workspace().id}
+        found = [job for owner in owners if (job := jobs.latest(owner, self.kind)) is not None]
+        return max(found, key=lambda job: job.id, default=None)
 
     @property
     def active(self) -> bool:
@@ -62,8 +72,9 @@ class PageJob(Generic[Asked]):
 
     @property
     def asked(self) -> Asked:
-        """What the last job was started for."""
-        return st.session_state[self._asked]
+        """What the current job was started for."""
+        job = self.job or st.session_state[self._watched]
+        return job.asked
 
     def cancel(self) -> None:
         """Ask the job to end, if there is one."""
@@ -71,16 +82,27 @@ class PageJob(Generic[Asked]):
             self.job.cancel()
 
     def collect(self) -> Job | None:
-        """The job that has ended since this was last asked, with its result; its failure is noted."""
-        ended = jobs.take(session_id(), self.kind)
-        if ended is not None:
-            st.session_state[self._failure] = ended.error
-        return ended
+        """The job that has ended since this session last asked, with its result; its failure is noted.
+
+        The first session that asks takes it from the registry; others that saw it run get it, too.
+        """
+        job = self.job or st.session_state.get(self._watched)
+        if job is None or job.active:
+            st.session_state[self._watched] = job
+            return None
+        st.session_state[self._watched] = None
+        jobs.registry().forget(job)
+        st.session_state[self._failure] = job.error
+        return job
 
     @property
     def failure(self) -> UserError | None:
         """Why the last job failed; None once another one starts, or after :meth:`dismiss`."""
         return st.session_state.get(self._failure)
+
+    def fail(self, error: UserError) -> None:
+        """Note that what the last job gave could not be used."""
+        st.session_state[self._failure] = error
 
     def dismiss(self) -> None:
         """Forget the last failure."""

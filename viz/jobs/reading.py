@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from model.checkpoints.card import home
 from model.documents.document import Document
+from model.errors import UserError
 from model.reading.prepare import prepare
-from model.recording.reader import TEXT, recordings, write_text
+from model.recording.reader import TEXT, Recording, write_text
 from viz.app import session
 from viz.app.choices import Choices, describe
 from viz.app.language import plain, t
@@ -22,25 +23,26 @@ from viz.jobs.page_job import PageJob
 
 if TYPE_CHECKING:
     from model.reading.runner import Progress
-    from model.recording.reader import Recording
 
 READING: PageJob[Choices] = PageJob("read")
 
 
 def start(chosen: Choices) -> jobs.Job:
     """Queue a reading of the chosen document; UserError if it is gone."""
-    source = session.visible_recordings().get(chosen.strategy.source)
-    private, kept = workspace().recordings, home() / "recordings"
+    document = session.document(chosen.document)
+    source = session.find(chosen.strategy.source)
+    folder = workspace().recordings if chosen.keep else workspace().passing_recordings
+    elsewhere = [place.folder for place in session.libraries() if place.name != "session" and place.folder != folder]
     work = partial(
         read,
-        document=session.document(chosen.document),
+        document=document,
         chosen=chosen,
         source=source.path if source is not None else None,
-        folder=kept if chosen.keep else private,
-        elsewhere=[session.SHIPPED] if chosen.keep else [kept, session.SHIPPED],
+        folder=folder,
+        elsewhere=elsewhere,
     )
     title = f"{session.document_title(chosen.document)} · {describe(chosen.strategy)}"
-    return READING.start(work, chosen, title=title, keep=chosen.keep)
+    return READING.start(work, chosen, title=title, private=not chosen.keep)
 
 
 def read(
@@ -72,7 +74,12 @@ def read(
 
 def finished(key: str, folders: list[Path]) -> Recording | None:
     """The complete recording ``key`` in one of ``folders``: the same experiment is not run twice."""
-    return next((found for found in recordings(*folders) if found.key == key and found.complete), None)
+    for path in (folder / key for folder in folders):
+        with suppress(UserError):
+            found = Recording(path)
+            if found.complete:
+                return found
+    return None
 
 
 def collect() -> None:
@@ -80,6 +87,7 @@ def collect() -> None:
     job = READING.collect()
     if job is None:
         return
+    session.changed()
     if job.result is not None:
         recording = session.opened(job.result)
         session.select(recording.key)

@@ -28,10 +28,8 @@ class Picked:
 
 
 def document_of(recording: Recording) -> str | None:
-    """The key of the document of ``recording`` in this session, an upload or a sample; None if there is none."""
-    wanted = recording.experiment.document
-    keys = session.document_keys()
-    return next((key for key in keys if session.document(key).sha256 == wanted), None)
+    """The key of the document of ``recording``, an upload or a sample; None if it is not here."""
+    return session.document_of(recording.experiment.document)
 
 
 def pick(recording: Recording, document: str, spans: list[Span]) -> None:

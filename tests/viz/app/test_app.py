@@ -140,20 +140,6 @@ def test_sessions_do_not_see_each_other(open_app: Callable[..., AppTest]) -> Non
         assert "secret" not in words(app)
 
 
-def test_what_is_kept_is_seen_by_everyone_and_deleted_on_demand(open_app: Callable[..., AppTest]) -> None:
-    first = upload(open_app(), tiny_text(900), "minutes.txt")
-    first.toggle(key="keep").set_value(True).run()
-    first.button(key="run").click().run()
-    until(first, lambda app: reading(app) is None)
-    key = first.selectbox(key="recording").value
-    second = open_app(recording=key)
-    assert second.selectbox(key="recording").value == key
-    sound(second.switch_page("viz/pages/documents/page.py").run())
-    second.selectbox(key="managed").set_value(key).run()
-    sound(second.button(key="delete_now").click().run())
-    assert not (session.home() / "recordings" / key).exists()
-
-
 def test_a_session_leaves_nothing_behind(open_app: Callable[..., AppTest]) -> None:
     app = upload(open_app(), tiny_text(120_000), "long.txt")
     app.button(key="run").click().run()
@@ -197,23 +183,6 @@ def test_a_doubtful_encoding_and_what_was_left_out_are_shown(open_app: Callable[
     app.file_uploader[0].upload("logs.zip", packed({"a.txt": "text", "b.png": b"\x89PNG\r\n\x1a\n"}))
     sound(until(app, lambda app: "a.txt" in app.code[0].value))
     assert any("b.png" in caption.value and "OCR" in caption.value for caption in app.caption)
-
-
-def test_recordings_are_renamed_kept_and_listed(open_app: Callable[..., AppTest]) -> None:
-    app = upload(open_app(), tiny_text(700), "notes.txt")
-    app.button(key="run").click().run()
-    until(app, lambda app: reading(app) is None)
-    key = app.selectbox(key="recording").value
-    app.switch_page("viz/pages/documents/page.py").run()
-    assert app.selectbox(key="managed").value == key
-    app.text_input(key=f"title-{key}").set_value("![x](http://example.com/x.png)").run()
-    sound(app.button(key="save_title").click().run())
-    assert "![x](http://example.com/x.png)" in list(app.dataframe[0].value["title"])
-    assert "![x]" not in words(app)
-    sound(app.button(key="keep_recording").click().run())
-    assert (session.home() / "recordings" / key).exists()
-    sound(app.button(key="delete_now").click().run())
-    assert key not in app.selectbox(key="managed").options
 
 
 def test_a_bad_upload_is_one_sentence(open_app: Callable[..., AppTest]) -> None:

@@ -22,7 +22,8 @@ SAYS: dict[str, tuple[int, tuple[str, ...]]] = {
     "lab": (0, ("lab.intro", "lab.nothing_yet")),
     "evidence": (4, ("evidence.intro", "evidence.summary")),
     "compare": (2, ("compare.finding_cost", "compare.figures_title", "compare.no_reference")),
-    "documents": (0, ("documents.document", "documents.sample", "documents.recordings")),
+    "documents": (0, ("documents.document", "documents.sample")),
+    "recordings": (0, ("recordings.shown_all", "recordings.select_first")),
     "models": (0, ("models.here", "models.add")),
 }
 """How many charts a page draws of the recording under test, and what it says of it."""

@@ -134,7 +134,7 @@ def test_an_own_document_is_tested_listed_kept_and_seen_by_others(open_page, tmp
     other = sound(open_page("en", pk_result=mine))
     assert not any("mine.txt" in option for option in other.selectbox(key="pk_result").options)
     assert other.selectbox(key="pk_result").value == mine
-    assert any("not in this session" in note.value for note in other.caption)
+    assert any("is not here" in note.value for note in other.caption)
 
 
 def test_a_cancelled_test_keeps_what_there_is_and_can_go_on(open_page):

@@ -11,6 +11,7 @@ import streamlit as st
 from model.diagnostics.collapse import BEYOND, MATERIAL, collapse_onset, excess_beyond, tokens_needed
 from model.diagnostics.explored import unexplored_fraction
 from model.diagnostics.memory import mean_norm_growth
+from model.recording.catalogue import Entry
 from model.recording.reader import Recording
 from viz.app.choices import number
 from viz.app.language import plain, t
@@ -32,12 +33,13 @@ class Figures(NamedTuple):
     unexplored: float | None
 
 
-def alike(one: Recording, other: Recording) -> bool:
+def alike(one: Recording | Entry, other: Recording | Entry) -> bool:
     """Whether two recordings are of the same document, read by the same model."""
-    return _read(one) == _read(other)
+    return read(one) == read(other)
 
 
-def _read(recording: Recording) -> tuple[str, str, str]:
+def read(recording: Recording | Entry) -> tuple[str, str, str]:
+    """What was read and by which model."""
     experiment = recording.experiment
     return experiment.document, experiment.model, experiment.weights
 

@@ -6,6 +6,7 @@ baseline of all differences.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,15 +15,16 @@ import streamlit as st
 
 from model.diagnostics.collapse import excess_curve
 from model.messages import message
+from model.recording.catalogue import Entry
 from model.recording.reader import Recording
 from model.recording.schema import CHUNK
 from viz.app import links
 from viz.app.language import plain, t
-from viz.app.session import short_titles_of, titles_of
+from viz.app.session import opened, short_titles_of, titles_of
 from viz.app.theme import is_dark
 from viz.pages.compare import figures as compare_figures
 from viz.pages.compare.figures import Line
-from viz.pages.compare.numbers import Figures, alike, cost, differences, figures, novelty, removed, shares
+from viz.pages.compare.numbers import Figures, alike, cost, differences, figures, novelty, read, removed, shares
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice
 from viz.ui.curves import binned
@@ -31,7 +33,7 @@ MOST = 6
 """Recordings in one comparison; more lines cannot be distinguished."""
 
 
-def render(found: dict[str, Recording], current: Recording | None = None) -> None:
+def render(found: dict[str, Entry], current: Recording | None = None) -> None:
     """Draw the page from the recordings ``found``, by key; ``current`` is the one that the other pages show."""
     if len(found) < 2:
         st.info(t("compare.too_few"), icon=":material/compare_arrows:")
@@ -50,7 +52,7 @@ def render(found: dict[str, Recording], current: Recording | None = None) -> Non
     _charts(lines, chosen, tokens)
 
 
-def _choose(found: dict[str, Recording], current: Recording | None) -> list[Recording]:
+def _choose(found: dict[str, Entry], current: Recording | None) -> list[Recording]:
     """The baseline and what is compared with it, the baseline first."""
     titles = titles_of(found)
     default = _default_baseline(found, current)
@@ -76,17 +78,18 @@ def _choose(found: dict[str, Recording], current: Recording | None) -> list[Reco
         warning.warning(t(key, names=names), icon=":material/difference:")
         if not shown:
             picked = [key for key in picked if key in similar]
-    return [found[key] for key in [baseline, *picked]]
+    return [opened(found[key].path) for key in [baseline, *picked]]
 
 
-def _default_baseline(found: dict[str, Recording], current: Recording | None) -> str:
-    """A plain recording that something can be compared with, preferably of what is shown now."""
+def _default_baseline(found: dict[str, Entry], current: Recording | None) -> str:
+    """A pinned or plain recording that something can be compared with, preferably of what is shown now."""
+    count = Counter(map(read, found.values()))
 
-    def rank(key: str) -> tuple[bool, int, bool]:
-        recording = found[key]
-        partners = sum(alike(recording, other) for other in found.values())
-        shown = current is not None and partners > 1 and alike(recording, current)
-        return shown, min(partners, 2), recording.experiment.plain
+    def rank(key: str) -> tuple[bool, int, bool, bool]:
+        entry = found[key]
+        partners = count[read(entry)]
+        shown = current is not None and partners > 1 and alike(entry, current)
+        return shown, min(partners, 2), entry.row.pinned == 1, entry.experiment.plain
 
     return max(found, key=rank)
 

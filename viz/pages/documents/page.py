@@ -1,4 +1,4 @@
-"""The page "Documents and recordings"."""
+"""The page "Documents"."""
 
 from viz.pages.documents import view as documents
 

@@ -103,7 +103,7 @@ def _run(
     if clicked:
         try:
             begun[0].task.check()
-            source = session.visible_recordings().get(chosen.strategy.source)
+            source = session.find(chosen.strategy.source)
             start(begun, text, source.path if source is not None else None)
         except UserError as error:
             show_error(error)

@@ -25,7 +25,6 @@ from viz.jobs.progress import duration
 from viz.pages.lab.texts import TrainingText, streams_of, watched_part
 
 TRAINING: PageJob[Trial] = PageJob("lab")
-_RESULTS = STATE_PREFIX + "lab_results"
 _KEPT = STATE_PREFIX + "lab_kept"
 
 
@@ -81,14 +80,19 @@ def longest(train_length: int) -> int:
 
 
 def folder_of(trial: Trial) -> Path:
-    """The folder of the run of ``trial`` in this session."""
-    return workspace().folder / "lab" / trial.key
+    """The folder of the run of ``trial``; it lasts as long as the program."""
+    return workspace().scratch / "lab" / trial.key
 
 
 def results() -> dict[str, TrialResult]:
-    """Everything that was run in this session, by the trials' keys, in the order in which it was begun."""
-    found: dict[str, TrialResult] = st.session_state.setdefault(_RESULTS, {})
-    return found
+    """Everything that was run in this workspace, by the trials' keys, in the order in which it was begun."""
+    return _results(workspace().id)
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _results(owner: str) -> dict[str, TrialResult]:
+    """The runs of a workspace: they outlive a session, not the program."""
+    return {}
 
 
 def result_of(trial: Trial) -> TrialResult:

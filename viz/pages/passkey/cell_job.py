@@ -45,11 +45,8 @@ def start(results: Sequence[PasskeyResult], cell: Cell, texts: Sequence[str]) ->
     """Queue the examination of ``cell`` of all ``results`` that lack it; ``texts`` are their documents."""
     lacking = [(name_of(result, cell), text) for result, text in zip(results, texts, strict=True)]
     lacking = [(name, text) for name, text in lacking if name not in st.session_state.get(_FOUND, {})]
-    recordings = session.visible_recordings()
-    sources = [
-        recordings[reader.strategy.source].path if reader.strategy.source in recordings else None
-        for (_, reader), _ in lacking
-    ]
+    found = [session.find(reader.strategy.source) for (_, reader), _ in lacking]
+    sources = [None if entry is None else entry.path for entry in found]
     work = partial(examine, cell=cell, lacking=lacking, sources=sources)
     return LOOK.start(work, None, title=t("passkey.cell.running"))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from model.checkpoints.card import home
 from model.checkpoints.catalogue import load_tokenizer_of
+from model.recording.catalogue import Query
 from model.studies.passkey import PasskeyResult, PasskeyTask, Reader, doubling_lengths, measure
 from model.studies.passkey.prompts import Prompts
 from model.studies.passkey.result import Report
@@ -22,7 +23,7 @@ from viz.jobs.progress import duration
 
 
 def kept() -> Path:
-    """The folder of results that outlive their session and are visible to everyone who uses this server."""
+    """The folder of results that are visible to everyone who uses this server."""
     return home() / "passkey"
 
 
@@ -41,7 +42,7 @@ def text_of(task: PasskeyTask) -> str | None:
     """The document of ``task``, "" if it has none; None if it is neither a sample nor an upload of this session."""
     if task.filler != "text":
         return ""
-    document = next((key for key in session.document_keys() if session.document(key).sha256 == task.document), None)
+    document = session.document_of(task.document)
     return None if document is None else session.document(document).text
 
 
@@ -54,8 +55,13 @@ def listed(known: Sequence[PasskeyResult]) -> dict[str, PasskeyResult]:
     return found
 
 
+def can_be_kept(file: Path) -> bool:
+    """Whether the result in ``file`` is of this workspace alone."""
+    return file.parent == TEST.folder != kept()
+
+
 def keep(key: str) -> None:
-    """Move a result of this session to where it outlives it."""
+    """Move a result of this workspace to where everyone sees it."""
     kept().mkdir(parents=True, exist_ok=True)
     shutil.move(TEST.folder / f"{key}.json", kept() / f"{key}.json")
 
@@ -103,7 +109,6 @@ def estimate(begun: Sequence[PasskeyResult], known: Sequence[PasskeyResult]) -> 
 
 def _recorded_speed(model: str) -> float | None:
     """Tokens per second of the newest recording with ``model`` that was made on this machine."""
-    for library, recording in session.catalogue():
-        if library.name != "shipped" and recording.experiment.model == model and recording.summary:
-            return recording.summary.get("tokens_per_second")
-    return None
+    newest = session.entries(Query(model=model, finished=True, limit=8))
+    here = next((entry for library, entry in newest if library.name != "shipped"), None)
+    return None if here is None else session.opened(here.path).summary.get("tokens_per_second")

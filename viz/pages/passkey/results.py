@@ -72,7 +72,7 @@ def downloads(results: Sequence[PasskeyResult], titles: Sequence[str], keys: Seq
                 key=f"pk_json_{key}",
                 on_click="ignore",
             )
-            if file.parent == passkeys.TEST.folder:
+            if passkeys.can_be_kept(file):
                 st.button(
                     t("passkey.results.keep", title=name),
                     icon=":material/inventory_2:",
@@ -116,7 +116,7 @@ def task_words(task: PasskeyTask) -> str:
 def filler_words(task: PasskeyTask) -> str:
     """The filler; for a document its title, if this session has it."""
     if task.filler == "text":
-        for key in session.document_keys():
-            if session.document(key).sha256 == task.document:
-                return session.document_title(key)
+        key = session.document_of(task.document)
+        if key is not None:
+            return session.document_title(key)
     return t(f"passkey.filler_{task.filler}")

@@ -95,7 +95,7 @@ def _run(
         try:
             begun[0].task.check()
             passkey_results.show_settings()
-            source = session.visible_recordings().get(chosen.strategy.source)
+            source = session.find(chosen.strategy.source)
             passkeys.start(begun, text, source.path if source is not None else None)
         except UserError as error:
             show_error(error)
