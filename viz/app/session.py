@@ -138,13 +138,13 @@ def visible_recordings(model: str = "") -> dict[str, Entry]:
 
 
 def opened(path: Path) -> Recording:
-    """The recording at ``path``; opened once for all reruns, so that arrays are read once."""
+    """The recording at ``path``; opened once for all reruns and again when it has changed."""
     changed = tuple((path / name).stat().st_mtime_ns for name in ("recording.json", "progress.json"))
     return _opened(path, changed)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _opened(path: Path, _changed: tuple[int, ...]) -> Recording:
+def _opened(path: Path, mark: tuple[int, ...]) -> Recording:
     return Recording(path)
 
 
@@ -317,7 +317,7 @@ def explored_origin(model_name: str) -> str | None:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _explored(file: Path, _changed: int) -> Explored:
+def _explored(file: Path, mark: int) -> Explored:
     return Explored.load(file)
 
 

@@ -143,7 +143,7 @@ def _scratch(owner: str) -> tempfile.TemporaryDirectory[str]:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _stored(folder: Path, key: str, _changed: int) -> Upload | None:
+def _stored(folder: Path, key: str, mark: int) -> Upload | None:
     return Shelf(folder).get(key)
 
 

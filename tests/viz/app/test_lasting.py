@@ -143,6 +143,20 @@ def test_a_running_job_survives_a_reload_and_both_tabs_show_its_end(own: Callabl
     assert job_of(second) is None
 
 
+def test_a_cancelled_reading_resumes_to_its_end(own: Callable[..., AppTest]) -> None:
+    app = upload(own(), 20_000, "long.txt")
+    app.button(key="run").click().run()
+    job = job_of(app)
+    assert job is not None
+    app.button(key=f"cancel-{job.id}").click().run()
+    until(app, lambda app: job_of(app) is None)
+    sound(app.button(key="run").click().run())
+    sound(until(app, lambda app: job_of(app) is None))
+    key = app.selectbox(key="recording").value
+    assert session.opened(session.home() / "recordings" / key).complete
+    assert "Stopped after" not in words(app.run())
+
+
 def test_folders_of_the_command_line_appear_by_themselves(own: Callable[..., AppTest], data: Path) -> None:
     app = own()
     made = synthetic_recording(data / "recordings", 3000, title="by the command line")
