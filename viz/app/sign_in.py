@@ -22,9 +22,14 @@ def wanted() -> bool:
         return False
 
 
+def signed_in() -> bool:
+    """Whether this visitor has signed in; nobody has where the provider is not set up rightly."""
+    return st.user.get("is_logged_in") is True
+
+
 def require() -> None:
     """Show the page to sign in, and nothing else, to a visitor who has to and has not."""
-    if not wanted() or st.user.is_logged_in:
+    if not wanted() or signed_in():
         return
     st.title(t("app.name"), anchor=False)
     st.write(t("app.sign_in.why"))
@@ -34,7 +39,7 @@ def require() -> None:
 
 def identity() -> str | None:
     """The hash of who has signed in, the same in all of their browsers; None where nobody has to."""
-    if not wanted() or not st.user.is_logged_in:
+    if not wanted() or not signed_in():
         return None
     who = f"{st.user.get('iss', '')} {st.user.get('sub') or st.user.get('email')}"
     return hashlib.sha256(who.encode()).hexdigest()[:32]
@@ -42,7 +47,7 @@ def identity() -> str | None:
 
 def show() -> None:
     """In the sidebar: who has signed in, and the way out."""
-    if not wanted():
+    if not wanted() or not signed_in():
         return
     name = st.user.get("name") or st.user.get("email") or "?"
     st.caption(t("app.sign_in.as", name=plain(str(name))))

@@ -8,11 +8,12 @@ from typing import Any, Generic, TypeVar
 import streamlit as st
 
 from model.errors import UserError
+from viz.app import limits
 from viz.app.language import show_error
 from viz.app.workspace import STATE_PREFIX, workspace
 from viz.jobs import registry as jobs
 from viz.jobs.progress import panel
-from viz.jobs.registry import Job, Work
+from viz.jobs.registry import PROCESSES, Job, Work
 
 Asked = TypeVar("Asked")
 
@@ -47,9 +48,12 @@ class PageJob(Generic[Asked]):
         """Queue ``work(context)`` for what was ``asked``; one that still runs is cancelled.
 
         A ``private`` job belongs to this session alone and is cancelled when it ends. ``receive`` gets what the work
-        sends before it ends.
+        sends before it ends. UserError if whoever asks has as many jobs as the server allows.
         """
         owner = workspace().session if private else workspace().id
+        if self.device in PROCESSES:
+            others = [job for name in {owner, workspace().id} for job in jobs.jobs_of(name) if job.kind != self.kind]
+            limits.check_jobs(sum(job.active for job in others))
         st.session_state[self._failure] = None
         if self.job is not None:
             self.job.cancel()

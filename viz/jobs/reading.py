@@ -13,7 +13,7 @@ from model.documents.document import Document
 from model.errors import UserError
 from model.reading.prepare import prepare
 from model.recording.reader import TEXT, Recording, write_text
-from viz.app import session
+from viz.app import limits, session
 from viz.app.choices import Choices, describe
 from viz.app.language import plain, t
 from viz.app.workspace import workspace
@@ -30,6 +30,7 @@ READING: PageJob[Choices] = PageJob("read")
 def start(chosen: Choices) -> jobs.Job:
     """Queue a reading of the chosen document; UserError if it is gone."""
     document = session.document(chosen.document)
+    limits.check_room(workspace().folder)
     source = session.find(chosen.strategy.source)
     folder = workspace().recordings if chosen.keep else workspace().passing_recordings
     elsewhere = [place.folder for place in session.libraries() if place.name != "session" and place.folder != folder]
@@ -55,6 +56,7 @@ def read(
     from model.reading.runner import run
 
     prepared = prepare(document, chosen.model, chosen.strategy, chosen.options, source=source)
+    limits.check_tokens(len(prepared.tokens))
     found = finished(prepared.experiment.key, elsewhere)
     if found is not None or job.stopped():
         return found.path if found is not None else None
