@@ -81,8 +81,9 @@ def read(
 
     set_threads(threads)
     name, _, source = initial_state.partition("=")
+    document = document_of(file, tokens, encoding, main_text)
     prepared = prepare(
-        document_of(file, tokens, encoding, main_text),
+        document,
         model,
         Strategy.of(name, parse_mitigations(mitigate or []), seed=seed),
         Options(
@@ -116,6 +117,9 @@ def read(
     typer.echo(f"\n{message(key, 'en', **values)}\n")
     for figure, value in figures.items():
         typer.echo(f"{figure:22s} {in_words(value)}")
+    onset = recording.summary.get("collapse_onset")
+    if onset is not None:
+        typer.echo(f"{'onset in the document':22s} {document.place(int(prepared.characters[onset])) or '-'}")
     typer.echo(f"{'recording':22s} {recording.path}")
 
 

@@ -26,11 +26,15 @@ FILES = INFO, ORIGINAL, TEXT = "document.json", "original", "text.txt"
 
 @dataclass(frozen=True)
 class Upload:
-    """An uploaded file, read with the ``encoding`` that was chosen; None if it was detected."""
+    """An uploaded file, read with the ``encoding`` that was chosen; None if it was detected.
+
+    ``main_text_only``: of a web page, navigation and footers were left out.
+    """
 
     data: bytes
     document: Document
     encoding: str | None = None
+    main_text_only: bool = False
 
     @property
     def key(self) -> str:
@@ -72,7 +76,8 @@ class Shelf:
                 (path / ORIGINAL).write_bytes(upload.data)
                 (path / TEXT).write_bytes(upload.document.text.encode("utf-8"))
                 values = {name: value for name, value in asdict(upload.document).items() if name != "text"}
-                write_json(path / INFO, {**values, "chosen_encoding": upload.encoding})
+                values |= {"chosen_encoding": upload.encoding, "main_text_only": upload.main_text_only}
+                write_json(path / INFO, values)
                 self.remove(upload.document.name)
                 shutil.rmtree(self.folder / upload.key, ignore_errors=True)
                 path.rename(self.folder / upload.key)
@@ -89,9 +94,9 @@ class Shelf:
         path = self.folder / key
         try:
             values = json.loads((path / INFO).read_text("utf-8"))
-            chosen = values.pop("chosen_encoding", None)
+            chosen, main = values.pop("chosen_encoding", None), bool(values.pop("main_text_only", False))
             document = _document((path / TEXT).read_bytes().decode("utf-8"), values)
-            return Upload((path / ORIGINAL).read_bytes(), document, chosen)
+            return Upload((path / ORIGINAL).read_bytes(), document, chosen, main)
         except (OSError, ValueError, TypeError, KeyError, IndexError):
             return None
 

@@ -84,11 +84,15 @@ def forget(name: str | None) -> None:
     workspace().forget(name)
 
 
-def read(data: bytes, name: str, encoding: str | None) -> None:
-    """Read an uploaded document with ``encoding`` (None detects it) and choose it."""
+def read(data: bytes, name: str, encoding: str | None, main_text_only: bool = False) -> None:
+    """Read an uploaded document with ``encoding`` (None detects it) and choose it.
+
+    ``main_text_only`` leaves out what of a web page is not the article.
+    """
 
     def work(job: JobContext) -> Upload:
-        return Upload(data, read_document(data, name, encoding), encoding)
+        document = read_document(data, name, encoding, main_text_only=main_text_only)
+        return Upload(data, document, encoding, main_text_only)
 
     DOCUMENT.start(work, None, title=name, private=True).wait(PATIENCE)
     collect()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 
 from model.diagnostics.collapse import excess_curve
@@ -28,6 +29,7 @@ from viz.pages.compare.numbers import Figures, alike, cost, differences, figures
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice
 from viz.ui.curves import binned
+from viz.ui.places import name_places
 
 MOST = 6
 """Recordings in one comparison; more lines cannot be distinguished."""
@@ -200,6 +202,12 @@ def _charts(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int) -> 
         _unexplored_chart(lines, chosen, tokens, log_x)
 
 
+def _with_places(figure: go.Figure, chosen: Sequence[Recording]) -> go.Figure:
+    """``figure`` with places in the document, if all of ``chosen`` read the same one."""
+    same = len({recording.experiment.document for recording in chosen}) == 1
+    return name_places(figure, chosen[0]) if same else figure
+
+
 def _excess_chart(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int, log_x: bool) -> None:
     curves, table = [], []
     for line, recording in zip(lines, chosen, strict=True):
@@ -210,7 +218,10 @@ def _excess_chart(lines: Sequence[Line], chosen: Sequence[Recording], tokens: in
         table.append(pd.DataFrame({"recording": line.name, **columns}))
     train_length = chosen[0].train_length
     chart(
-        compare_figures.excess_figure(curves, train_length=train_length, end=tokens, log_x=log_x, dark=is_dark()),
+        _with_places(
+            compare_figures.excess_figure(curves, train_length=train_length, end=tokens, log_x=log_x, dark=is_dark()),
+            chosen,
+        ),
         key="compare_excess",
         title=t("compare.excess_title"),
         explanation=t("compare.excess_explanation"),
@@ -225,7 +236,9 @@ def _loss_chart(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int,
     train_length = chosen[0].train_length
     far = slice(tokens - tokens // 10, None)
     chart(
-        compare_figures.loss_figure(losses, control, train_length=train_length, log_x=log_x, dark=is_dark()),
+        _with_places(
+            compare_figures.loss_figure(losses, control, train_length=train_length, log_x=log_x, dark=is_dark()), chosen
+        ),
         key="compare_loss",
         title=t("compare.loss_title"),
         explanation=t("compare.loss_explanation"),
@@ -255,7 +268,9 @@ def _norm_chart(
         table.append(pd.DataFrame({"recording": line.name, "tokens_read": position[rows], "norm": mean}))
     where = t("ui.curves.all_layers") if layer is None else t("ui.curves.layer", layer=layer)
     chart(
-        compare_figures.norm_figure(norms, train_length=chosen[0].train_length, log_x=log_x, dark=is_dark()),
+        _with_places(
+            compare_figures.norm_figure(norms, train_length=chosen[0].train_length, log_x=log_x, dark=is_dark()), chosen
+        ),
         key="compare_norms",
         title=t("compare.norm_title", where=where),
         explanation=t("compare.norm_explanation"),
@@ -276,7 +291,10 @@ def _unexplored_chart(lines: Sequence[Line], chosen: Sequence[Recording], tokens
         return
     train_length, dark = chosen[0].train_length, is_dark()
     chart(
-        compare_figures.unexplored_figure(drawn, train_length=train_length, end=tokens, log_x=log_x, dark=dark),
+        _with_places(
+            compare_figures.unexplored_figure(drawn, train_length=train_length, end=tokens, log_x=log_x, dark=dark),
+            chosen,
+        ),
         key="compare_unexplored",
         title=t("compare.unexplored_title"),
         explanation=t("compare.unexplored_explanation"),

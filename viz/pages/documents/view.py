@@ -69,9 +69,18 @@ def _facts(document: Document) -> None:
             list(labels),
             format_func=labels.__getitem__,
             key="encoding",
-            on_change=_decode_again,
+            on_change=_read_again,
             args=(upload,),
             help=t("documents.encoding_help"),
+        )
+    if document.media == "html":
+        st.session_state["main_text"] = upload.main_text_only
+        st.toggle(
+            t("documents.main_text"),
+            key="main_text",
+            on_change=_read_again,
+            args=(upload,),
+            help=t("documents.main_text_help"),
         )
     if document.omissions:
         with st.expander(t("documents.omissions", count=len(document.omissions))):
@@ -86,9 +95,10 @@ def _facts(document: Document) -> None:
     )
 
 
-def _decode_again(upload: Upload) -> None:
-    chosen = st.session_state["encoding"]
-    uploads.read(upload.data, upload.document.name, None if chosen == AUTOMATIC else chosen)
+def _read_again(upload: Upload) -> None:
+    """Read the same file as the page says now."""
+    chosen, main = st.session_state.get("encoding", AUTOMATIC), st.session_state.get("main_text", False)
+    uploads.read(upload.data, upload.document.name, None if chosen == AUTOMATIC else chosen, main)
 
 
 def _size(count: int) -> str:

@@ -34,6 +34,7 @@ from viz.ui.curves import (
     position_axis,
     translucent,
 )
+from viz.ui.places import name_places, place_of
 
 HEIGHT = 300
 UNKNOWN = "–"
@@ -130,7 +131,7 @@ def render(recording: Recording) -> None:
     """Draw the page for ``recording``."""
     summary = summary_of(recording)
     _verdict(recording, summary)
-    _key_figures(summary)
+    _key_figures(recording, summary)
     _charts(recording)
     with st.expander(t("overview.what_title"), icon=":material/help:"):
         st.markdown(t("overview.what", train_length=f"{recording.train_length:,}"))
@@ -170,7 +171,7 @@ def _what_was_read(recording: Recording, summary: dict[str, Any]) -> str:
     return words
 
 
-def _key_figures(summary: dict[str, Any]) -> None:
+def _key_figures(recording: Recording, summary: dict[str, Any]) -> None:
     train_length = summary.get("train_length") or 1
     tokens = summary.get("tokens") or 0
     onset, share, growth = summary.get("collapse_onset"), summary.get("unexplored_fraction"), summary.get("norm_growth")
@@ -178,7 +179,8 @@ def _key_figures(summary: dict[str, Any]) -> None:
         _card("tokens", f"{tokens:,}", t("overview.tokens_note", times=f"{tokens / train_length:,.0f}"))
         _excess_card(summary)
         if onset is not None:
-            _card("onset", f"{onset + 1:,}", t("overview.onset_note", times=f"{onset / train_length:,.1f}"))
+            note = t("overview.onset_note", times=f"{onset / train_length:,.1f}")
+            _card("onset", f"{onset + 1:,}", " · ".join(filter(None, (note, plain(place_of(recording, onset))))))
         elif summary.get("excess_loss") is not None:
             _card("onset", t("overview.onset_none"), t("overview.onset_none_note"))
         else:
@@ -225,7 +227,7 @@ def _charts(recording: Recording) -> None:
     with st.grid(3, min_column_width=275):
         table = pd.DataFrame({"tokens_read": curve.position, "loss": curve.loss, "control_loss": curve.control})
         chart(
-            loss_figure(loss, control, **common),
+            name_places(loss_figure(loss, control, **common), recording),
             key="overview_loss",
             title=t("overview.loss_title"),
             explanation=t("overview.loss_explanation"),
@@ -235,7 +237,7 @@ def _charts(recording: Recording) -> None:
         layers = {f"layer_{layer}": norm[:, layer].mean(axis=1) for layer in range(norm.shape[1])}
         overall = norm.mean(axis=(1, 2))
         chart(
-            norm_figure(position, norm, **common),
+            name_places(norm_figure(position, norm, **common), recording),
             key="overview_norm",
             title=t("overview.norm_title"),
             explanation=t("overview.norm_explanation"),
@@ -251,7 +253,7 @@ def _third_chart(recording: Recording, curve: ExcessCurve, common: dict[str, Any
     scores = novelty_of(recording)
     if scores is not None:
         chart(
-            novelty_figure(position, scores, **common),
+            name_places(novelty_figure(position, scores, **common), recording),
             key="overview_novelty",
             title=t("overview.novelty_title"),
             explanation=t("overview.novelty_explanation"),
@@ -261,7 +263,7 @@ def _third_chart(recording: Recording, curve: ExcessCurve, common: dict[str, Any
     elif np.isfinite(curve.excess).any():
         data = {"tokens_read": curve.position, "excess": curve.excess, "low": curve.low, "high": curve.high}
         chart(
-            excess_figure(curve, **common),
+            name_places(excess_figure(curve, **common), recording),
             key="overview_excess",
             title=t("overview.excess_title"),
             explanation=t("overview.excess_explanation"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from model.recording.reader import Recording
 from viz.app.language import t
 from viz.app.session import text_of
 from viz.jobs.state_map import States, scores
+from viz.ui.places import places_of
 from viz.ui.spans import document_of, pick, span_words
 
 SNIPPET, PASSAGE = 80, 1200
@@ -35,7 +37,7 @@ def render(states: States) -> None:
         text = text_of(recording)
         passages = [None if text is None else passage(recording, span, text) for span in found]
         event = st.dataframe(
-            table(found, passages),
+            table(found, passages, places_of(recording, [span.at for span in found])),
             hide_index=True,
             column_config={
                 t("ui.spans.column_novelty"): st.column_config.NumberColumn(format="%.2f"),
@@ -60,14 +62,15 @@ def _found(identity: tuple[object, ...], _states: States) -> list[Span]:
     return out_of_distribution_spans(_states.explored, _states.recording)
 
 
-def table(found: list[Span], passages: list[str | None]) -> pd.DataFrame:
-    """One row per span; losses in nats per token."""
+def table(found: list[Span], passages: list[str | None], places: Sequence[str] = ()) -> pd.DataFrame:
+    """One row per span, with its place in the document where that is known; losses in nats per token."""
     rows = []
-    for span, words in zip(found, passages, strict=True):
+    for row, (span, words) in enumerate(zip(found, passages, strict=True)):
         layer, head = span.grown
         rows.append(
             {
                 t("ui.spans.column_tokens"): span_words(span.first, span.last),
+                **({t("ui.spans.column_place"): places[row]} if places else {}),
                 t("ui.spans.column_novelty"): span.novelty,
                 t("ui.spans.column_loss"): span.loss,
                 t("ui.spans.column_control"): span.control,

@@ -18,7 +18,7 @@ from model.diagnostics.state_map import StateMap
 from model.messages import message
 from model.recording.reader import Recording
 from model.recording.schema import CHUNK
-from viz.app.language import t
+from viz.app.language import plain, t
 from viz.app.session import explored_origin, text_of
 from viz.app.theme import EXPLORED, is_dark
 from viz.jobs.registry import Job, waiting_before
@@ -27,6 +27,7 @@ from viz.pages.state_map import out_of_distribution
 from viz.pages.state_map.figures import figure, novelty_figure
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice, newly_clicked
+from viz.ui.places import place_of
 
 AROUND = 200
 """Characters of the document that are shown on either side of a chosen state."""
@@ -198,6 +199,8 @@ def _text_there(recording: Recording, found: Scores, position: np.ndarray) -> No
         boundary = int(np.searchsorted(recording.array("position"), tokens))
         character = int(recording.array("character")[boundary])
         st.markdown(t("state_map.text_where", tokens=tokens, character=character, novelty=found.novelty[row]))
+        if place := place_of(recording, tokens):
+            st.caption(plain(place))
         text = text_of(recording)
         if text is None:
             st.info(t("state_map.no_text"), icon=":material/visibility_off:")

@@ -36,6 +36,7 @@ from viz.ui.curves import (
     position_axis,
     translucent,
 )
+from viz.ui.places import name_places
 
 STATISTICS = ("norm", "std", "max_abs", "mean", "decay", "effective_rank", "overwritten", "alignment")
 BANDS = 4
@@ -255,18 +256,21 @@ def _main_chart(
         what = t("state_norms.heads_explanation")
     at, overall = int(np.searchsorted(position, recording.train_length)), np.nanmean(values, axis=(1, 2))
     chart(
-        figure(
-            position,
-            values,
-            loss,
-            control_loss,
-            name=name,
-            train_length=recording.train_length,
-            layer=layer,
-            head=head,
-            log_x=log_x,
-            log_y=log_y,
-            dark=dark,
+        name_places(
+            figure(
+                position,
+                values,
+                loss,
+                control_loss,
+                name=name,
+                train_length=recording.train_length,
+                layer=layer,
+                head=head,
+                log_x=log_x,
+                log_y=log_y,
+                dark=dark,
+            ),
+            recording,
         ),
         key="norms_main",
         title=title,
