@@ -14,6 +14,7 @@ from model.checkpoints.catalogue import available, load_model, model_card, token
 from model.documents.document import read_path
 from model.messages import message
 from model.published import hub
+from model.published.cost import expected_speed
 from model.published.room import gigabytes
 from model.reading.reference import SAMPLE, WINDOWS, record_explored
 from model.studies.facts import find_facts
@@ -59,7 +60,7 @@ def show(
     """Say what is known of a model before it is downloaded or loaded."""
     known = find_facts(name)
     if as_json:
-        typer.echo(json.dumps(asdict(known)))
+        typer.echo(json.dumps({**asdict(known), "tokens_per_second": expected_speed(known.parameters)}))
         return
     window = 2 * known.grows * known.train_length
     grows = f"{gigabytes(known.grows)} a token, up to {gigabytes(window)} with a window of the training length"
@@ -75,6 +76,7 @@ def show(
         "training length": message(f"published.length_{known.length_from}", tokens=known.train_length),
         "memory needed": ", ".join(f"{gigabytes(size)} in {kind}" for kind, size in known.needed.items()),
         "keys and values": grows if known.grows else "-",
+        "expected speed": f"about {expected_speed(known.parameters):,.0f} tokens/s on this processor, float32",
     }
     for label, value in rows.items():
         typer.echo(f"{label:16s} {value}")

@@ -21,6 +21,14 @@ SHARE = 0.5
 """Of the speed of large products: what a reading of the 130M shape of Mamba-2 reaches on a CPU."""
 
 
+def expected_speed(parameters: int) -> float:
+    """About how many tokens a second this machine's CPU reads with a model of so many ``parameters``, in float32.
+
+    Its products alone: what attention adds goes with the window, and a small model also waits for other things.
+    """
+    return SHARE * operations_per_second() / (2 * max(1, parameters))
+
+
 class Cost(NamedTuple):
     """``kept``: bytes of the keys and values of a reading's end, of which two copies exist while a segment is read.
 

@@ -13,6 +13,7 @@ from model.errors import UserError
 from model.machine import free_memory
 from model.published import FAMILIES, titles
 from model.published.config import PublishedConfig
+from model.published.cost import expected_speed
 from model.published.files import stamp
 from model.published.registry import candidates, card_of, forget_folder, note
 from model.published.room import gigabytes
@@ -140,6 +141,8 @@ def _sizes(name: str, config: Any, known: Facts) -> None:
     figures = {"state": state, "layers": layers, "length": length}
     figures |= {"parameters": f"{known.parameters:,}" if known.parameters else unknown}
     figures |= {"memory": needed, "free": gigabytes(free)}
+    if known.parameters:
+        figures["speed"] = t("models.speed_value", speed=float(f"{expected_speed(known.parameters):.2g}"))
     st.markdown("  \n".join(f"{t(f'models.{key}_metric')}: **{value}**" for key, value in figures.items()))
     if known.needed["bfloat16"] > free:
         show_error(
