@@ -52,12 +52,13 @@ def follow_theme() -> None:
 
 
 def keep_contrast() -> None:
-    """Dark letters on the primary buttons of the dark theme.
+    """Dark letters on the primary buttons, and on what was chosen among many, of the dark theme.
 
     Streamlit's are white there, and no blue is dark enough for white letters and light enough on a dark page.
     """
     if is_dark():
-        st.html(f'<style>[data-testid^="stBaseButton-primary"] * {{ color: {BACKGROUND[True]} !important }}</style>')
+        filled = '[data-testid^="stBaseButton-primary"] *, [data-tag-index] *'
+        st.html(f"<style>:is({filled}) {{ color: {BACKGROUND[True]} !important }}</style>")
 
 
 def template(dark: bool) -> go.layout.Template:

@@ -61,7 +61,7 @@ def test_the_page_shows_a_stored_result(open_page, language: str, theme: str) ->
     assert len(app.get("plotly_chart")) == 4 and len(app.table) == len(GROUPS)
     assert sum(len(element.value) for element in app.table) == len(CLAIMS)
     counted = [finding for finding in findings(made_up()) if finding.verdict in ("agrees", "disagrees", "unclear")]
-    assert str(len(counted)) in app.main.subheader[0].value
+    assert str(len(counted)) in app.main.header[0].value
     column = message("evidence.column_verdict", language)
     assert any("✗" in cell for element in app.table for cell in element.value[column])
     assert all(element.proto.alt for element in app.get("plotly_chart"))

@@ -116,7 +116,7 @@ def test_a_short_run_ends_with_a_model_that_the_sidebar_lists(page, tiny, langua
     short_run(page)
     until(page, lambda page: job_of(page) is None)
     assert not page.exception and not page.error, page.error
-    assert page.main.subheader[0].value and len(page.get("plotly_chart")) == 2
+    assert page.main.header[0].value and len(page.get("plotly_chart")) == 2
     name = next(entry for entry in page.text_input if entry.key.startswith("lab_name_"))
     assert name.value == "tiny-carried"
     name.set_value("tiny").run()
@@ -194,7 +194,7 @@ def test_a_run_that_diverges_says_so_and_loses_nothing(page, monkeypatch):
     ended(page)
     assert "NaN or infinite at step 10" in page.error[0].value and not page.exception
     page.selectbox(key="lab_how").set_value("carried").run()
-    assert page.main.subheader and page.button(key="lab_keep") and not page.exception
+    assert page.main.header and page.button(key="lab_keep") and not page.exception
 
 
 def test_a_run_is_timed_cancelled_and_resumed(page):

@@ -19,7 +19,7 @@ MAX_OMISSIONS = 50
 
 def render() -> None:
     """Draw the page."""
-    st.subheader(t("documents.document"), anchor=False)
+    st.header(t("documents.document"), anchor=False)
     left, right = st.columns([2, 3], gap="large")
     with left:
         uploads.document_uploader("page_upload")

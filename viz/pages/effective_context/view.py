@@ -129,7 +129,7 @@ def _results(
     with st.container(border=True, key="effective-context-finding"):
         for place, (result, name) in enumerate(measured):
             words = finding(result, name, train_length)
-            st.subheader(words, anchor=False) if place == 0 else st.markdown(words)
+            st.header(words, anchor=False) if place == 0 else st.markdown(words)
     counts = {len(result.distances) for result, _ in measured}
     st.caption(t("effective_context.shown", length=shown.length, ends=min(counts), of=shown.ends))
     grid = st.grid(len(measured), min_column_width=240)

@@ -116,7 +116,7 @@ def _results(shown: EvidenceTask | None, task: EvidenceTask | None, active: bool
         st.caption(t("evidence.shown_other"))
     found = findings(result)
     with st.container(border=True, key="evidence-finding"):
-        st.subheader(summary(found), anchor=False)
+        st.header(summary(found), anchor=False)
         disagreeing = [words(finding.claim, language()) for finding in found if finding.verdict == DISAGREES]
         if disagreeing:
             st.markdown(f"{MARKS[DISAGREES]} {t('evidence.summary_disagrees', claims='; '.join(disagreeing))}")

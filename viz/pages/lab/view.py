@@ -102,7 +102,7 @@ def _results(shown: Trial, title: str, active: bool) -> None:
         return
     if result.complete:
         with st.container(border=True, key="lab-finding"):
-            st.subheader(finding(result), anchor=False)
+            st.header(finding(result), anchor=False)
             st.markdown(within(result))
     else:
         if not active and result.losses:

@@ -35,7 +35,7 @@ def render() -> None:
     model_jobs.collect()
     busy = any(job.active for job in model_jobs.JOBS)
     cards, problems = _cards()
-    st.subheader(t("models.here"), anchor=False)
+    st.header(t("models.here"), anchor=False)
     _table(cards)
     for job in model_jobs.JOBS:
         job.show_progress()
