@@ -75,7 +75,8 @@ def scan(
                 raise
             except Exception as error:
                 give_up(set(FAMILIES) if isinstance(error, ImportError) else {name}, error)
-        say_once(inputs)
+        if not broken:  # which has left its own line
+            say_once(inputs)
     note("pytorch")
     return chunked_scan(inputs, memory, token_norms, chunk=chunk)
 

@@ -106,7 +106,8 @@ class RecordingWriter:
 
     def _open(self, name: str) -> Any:
         """The array ``name``, which keeps chunks of nothing but NaN too, so that a chunk that is missing was lost."""
-        return zarr.open_array(str(self.path / FOLDER / name), mode="r+", config={"write_empty_chunks": True})
+        with zarr.config.set({"array.write_empty_chunks": True}):  # an array that is there takes no other word for it
+            return zarr.open_array(str(self.path / FOLDER / name), mode="r+")
 
     def put(self, name: str, start: int, values: np.ndarray) -> None:
         """Store ``values`` in the array ``name`` from row ``start`` on.

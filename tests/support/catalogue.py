@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from model.experiment import Experiment, Strategy
-from model.json_file import write_json
+from model.json_file import write_sealed
 from model.recording.catalogue import Catalogue, Query
 from model.recording.reader import COMPLETE, Meta
 
@@ -45,7 +45,7 @@ def bare_recording(folder: Path, number: int, *, title: str = "", **changes: str
     path = folder / experiment.key
     path.mkdir(parents=True)
     meta.write(path)
-    write_json(path / "progress.json", {"tokens": experiment.tokens})
+    write_sealed(path / "progress.json", {"tokens": experiment.tokens})
     for file in (*path.iterdir(), path):
         os.utime(file, (AN_HOUR_AGO, AN_HOUR_AGO))
     return path
