@@ -1,11 +1,14 @@
 """The pictures of the README: ``python -m tests.screenshots`` opens the dashboard in Chromium and takes them."""
 
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-from tests.browser.test_browser import CHROMIUM, QUIET, ROOT, SETTLED
+from tests.reference import ROOT
+from tests.support.browser import CHROMIUM, QUIET, SETTLED
 
 SHOTS = {  # file: (page, language, colour scheme)
     "overview.png": ("", "en", "light"),
@@ -21,7 +24,8 @@ def main(folder: Path = ROOT / "docs", port: int = 8596) -> None:
 
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}", "--server.headless=true"]
-    server = subprocess.Popen(command, cwd=ROOT)
+    home = tempfile.TemporaryDirectory()  # what lasts on this machine is not in a picture
+    server = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "MEMORY_EXPLORER_HOME": home.name})
     try:
         time.sleep(5)
         with sync_playwright() as playwright:
@@ -37,6 +41,8 @@ def main(folder: Path = ROOT / "docs", port: int = 8596) -> None:
             browser.close()
     finally:
         server.terminate()
+        server.wait()
+        home.cleanup()
 
 
 if __name__ == "__main__":
