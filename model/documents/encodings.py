@@ -91,7 +91,8 @@ def decode(data: bytes, name: str, encoding: str | None = None, hint: str | None
         if wanted is None:
             raise UserError("document.unknown_encoding", name=name, encoding=encoding, known=", ".join(ENCODINGS))
         text = leniently(data if wanted in WIDE else _PADDING.sub(b"", data), wanted)
-        if text is None or (wanted not in WIDE and _looks_binary(_PADDING.sub(b"", data))):
+        shifts = wanted.startswith("iso2022")  # between alphabets, by control characters
+        if text is None or (not (wanted in WIDE or shifts) and _looks_binary(_PADDING.sub(b"", data))):
             raise UserError("document.wrong_encoding", name=name, encoding=wanted)
         return tidy(text), wanted, None
     found = _marked(data)

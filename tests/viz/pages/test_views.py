@@ -304,7 +304,10 @@ def test_a_state_leads_to_its_text(open_page: Callable[..., AppTest], kept: Path
     sound(app.selectbox(key="map_layer").set_value("1").run())
 
 
-def test_umap_is_computed_once_and_kept(open_page: Callable[..., AppTest], kept: Path) -> None:
+def test_umap_is_computed_once_and_kept(
+    open_page: Callable[..., AppTest], kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MEMORY_EXPLORER_SHARED", "0")  # where the data folder may be written to
     app = open_page("state_map", "mitigated", map_layer="Layer 0")
     app.button(key="map_compute").click().run()
     deadline = time.monotonic() + 120
