@@ -183,6 +183,10 @@ def test_a_doubtful_encoding_and_what_was_left_out_are_shown(open_app: Callable[
     app.file_uploader[0].upload("logs.zip", packed({"a.txt": "text", "b.png": b"\x89PNG\r\n\x1a\n"}))
     sound(until(app, lambda app: "a.txt" in app.code[0].value))
     assert any("b.png" in caption.value and "OCR" in caption.value for caption in app.caption)
+    app.file_uploader[0].upload("two.zip", packed({"a.txt": "first\n", "b.txt": "second\n"}))
+    sound(until(app, lambda app: "second" in app.code[0].value))
+    parts = app.dataframe[0].value
+    assert any("a.txt" in place for place in parts.iloc[:, 0]) and any("second" in words for words in parts.iloc[:, 2])
 
 
 def test_a_bad_upload_is_one_sentence(open_app: Callable[..., AppTest]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from model.documents.document import ENCODINGS, Document
@@ -15,6 +16,7 @@ AUTOMATIC = "auto"
 PREVIEW_LINES, PREVIEW_CHARACTERS = 18, 1_200
 """What is shown of a document: a box that scrolls could not be reached by keyboard."""
 MAX_OMISSIONS = 50
+MAX_PARTS, BEGINNING = 1_000, 60
 
 
 def render() -> None:
@@ -33,10 +35,25 @@ def render() -> None:
         with right:
             st.caption(t("documents.preview", name=plain(document.name)))
             st.code(_beginning(document.preview), language=None, wrap_lines=True)
+            _structure(document)
 
 
 def _beginning(text: str) -> str:
     return "\n".join(text[:PREVIEW_CHARACTERS].split("\n")[:PREVIEW_LINES])
+
+
+def _structure(document: Document) -> None:
+    """The parts of the original, such as pages and sheets, and how the text of each begins."""
+    if len(document.places) < 2:
+        return
+    rows, stops = [], [place.start for place in document.places[1:]] + [len(document.text)]
+    for place, stop in list(zip(document.places, stops, strict=True))[:MAX_PARTS]:
+        words = " ".join(document.text[place.start : min(stop, place.start + 200)].split())
+        rows.append((document.place(place.start, language()), stop - place.start, words[:BEGINNING]))
+    columns = [t(f"documents.part_{name}") for name in ("place", "characters", "text")]
+    with st.expander(t("documents.parts", count=len(document.places)), icon=":material/account_tree:"):
+        alt = t("documents.parts", count=len(document.places))
+        st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True, key="document_parts", alt=alt)
 
 
 def _facts(document: Document) -> None:
