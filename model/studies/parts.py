@@ -145,7 +145,7 @@ def measure_recall(
     for done, part in enumerate(wanted):
         report(done, len(wanted))
         off = (part,) if part else ()
-        reader = reader_of(experiment.model, experiment.strategy, experiment.attention_window or None, off)
+        reader = reader_of(experiment.model, experiment.strategy, experiment.attention_window, off)
         test = PasskeyResult(task=task, reader=reader)
         file = folder / f"{test.key}.json"
         known = load_result(file)

@@ -24,7 +24,7 @@ from model.published.body import LibraryModel
 from model.published.config import read_published
 from model.published.load import load_published
 from model.reading.runner import run
-from model.studies.parts import measure_parts, measure_recall, parts_of, table
+from model.studies.parts import PartsResult, measure_parts, measure_recall, parts_of, table
 from model.studies.passkey import PasskeyResult, reader_of
 from tests.support.published import VOCAB, random_model, save
 from tests.support.tiny import make_tiny_checkpoint, prepared, tiny_text
@@ -200,3 +200,13 @@ def test_the_matrix_of_passkeys_is_that_of_the_passkey_test(tiny: str, tmp_path:
     assert measure_recall(result, parts, tmp_path / "passkey", trials=2, depths=2) == tested
     lines = "\n".join(table(tested, ready.card.config))
     assert "passkeys recalled" in lines and "recalls" in lines
+
+
+@pytest.mark.parametrize("window", [0, 48])
+def test_passkeys_are_read_with_the_window_of_the_reading(window: int, home: Path, tmp_path: Path) -> None:
+    name = str(save(random_model("bamba"), home / "model"))
+    registry.note(name, train_length=64)
+    ready = prepared(TEXT, name, control=False, attention_window=window)
+    measure_recall(PartsResult(experiment=ready.experiment, loss=1.0, changes={}), [], tmp_path, trials=1, depths=2)
+    stored = PasskeyResult.load(next(tmp_path.glob("*.json")))
+    assert stored.reader.attention_window == window
