@@ -35,9 +35,7 @@ def chosen_device(choice: str) -> str:
     """
     import torch
 
-    if choice == "auto":
-        choice = os.environ.get(DEVICE) or "auto"
-
+    choice = said_of(choice)
     if choice not in DEVICES:
         raise UserError("machine.unknown_device", name=choice, known=", ".join(DEVICES))
     if choice == "cuda" and not torch.cuda.is_available():
@@ -45,9 +43,14 @@ def chosen_device(choice: str) -> str:
     return "cuda" if choice != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+def said_of(choice: str) -> str:
+    """``choice`` itself; for "auto" what DEVICE says, if it is set."""
+    return os.environ.get(DEVICE) or choice if choice == "auto" else choice
+
+
 def expected_device(choice: str = "auto") -> str:
     """What :func:`chosen_device` will give, without asking torch: the driver's own tool is there, or it is not."""
-    choice = os.environ.get(DEVICE) or "auto" if choice == "auto" else choice
+    choice = said_of(choice)
     return "cuda" if choice != "cpu" and shutil.which("nvidia-smi") else "cpu"
 
 

@@ -106,17 +106,7 @@ def bench_read(seconds: float) -> list[Row]:
                 return theirs(batch, use_cache=False).logits
 
         ours, peer = take_turns([partial(read_all, model, ids, chunk_telemetry=True), forward], seconds)
-        rows.append(
-            Row(
-                name=f"{name.removeprefix('random:')} {precision}: read with telemetry vs transformers fp32",
-                ours=tokens / ours,
-                theirs=tokens / peer,
-                unit="tok/s",
-                ratio=peer / ours,
-                bar=f">= {bar:g}",
-                met=peer / ours >= bar,
-            )
-        )
+        rows.append(speed(f"{name} {precision}: read with telemetry vs transformers fp32", tokens, ours, peer, bar))
     return rows
 
 
@@ -138,17 +128,7 @@ def bench_peers(seconds: float) -> list[Row]:
         ids = np.random.default_rng(0).integers(0, model.config.vocab_size, tokens).astype(np.int32)
         with same_weights(load_model(name), ids, precision, torch.get_num_threads()) as evaluate:
             ours, peer = take_turns([partial(read_all, model, ids, chunk_telemetry=True), evaluate], seconds)
-        rows.append(
-            Row(
-                name=f"{name.removeprefix('random:')} {precision}: read with telemetry vs llama.cpp",
-                ours=tokens / ours,
-                theirs=tokens / peer,
-                unit="tok/s",
-                ratio=peer / ours,
-                bar=f">= {bar:g}",
-                met=peer / ours >= bar,
-            )
-        )
+        rows.append(speed(f"{name} {precision}: read with telemetry vs llama.cpp", tokens, ours, peer, bar))
     return rows
 
 
@@ -313,6 +293,19 @@ SUITES: dict[str, Callable[[float], list[Row]]] = {
 }
 ASKED = ("peers",)
 """Suites that need more than is installed, and run only when they are asked for."""
+
+
+def speed(name: str, tokens: int, ours: float, theirs: float, bar: float) -> Row:
+    """A row about what is quicker: the inverse ratio of the times, at least ``bar``."""
+    return Row(
+        name=name.removeprefix("random:"),
+        ours=tokens / ours,
+        theirs=tokens / theirs,
+        unit="tok/s",
+        ratio=theirs / ours,
+        bar=f">= {bar:g}",
+        met=theirs / ours >= bar,
+    )
 
 
 def cost(name: str, tokens: int, ours: float, theirs: float, bar: float) -> Row:

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
+OFF = Annotated[
+    list[str] | None,
+    typer.Option(help="Switch a part off, as often as you like: recurrence, layer:3, head:3.5 ..."),
+]
+ATTENTION_WINDOW = Annotated[
+    str | None,
+    typer.Option(help="Tokens that attention sees at most; 0 or full: all. The training length by default."),
+]
+
 
 def set_threads(threads: int | None) -> None:
     """Use ``threads`` CPU threads from now on."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from model.cli.options import set_threads
+from model.cli.options import ATTENTION_WINDOW, set_threads
 from model.documents.document import read_path
 from model.experiment import parse_window
 from model.reading.prepare import Options, prepare
@@ -26,10 +26,7 @@ def parts(
     out: Annotated[Path, typer.Option(help="Folder of the result; an interrupted run resumes.")] = Path("recordings"),
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 for speed.")] = "float32",
     train_length: Annotated[int | None, typer.Option(help="Override the model's training length.")] = None,
-    attention_window: Annotated[
-        str | None,
-        typer.Option(help="Tokens that attention sees at most; 0 or full: all. The training length by default."),
-    ] = None,
+    attention_window: ATTENTION_WINDOW = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads; one is faster on a busy machine.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON, and nothing else.")] = False,
 ) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from model.checkpoints.catalogue import load_tokenizer_of
+from model.cli.options import ATTENTION_WINDOW, OFF
 from model.errors import UserError
 from model.experiment import parse_mitigations, parse_window
 from model.studies.passkey.executors import open_executor
@@ -28,14 +29,8 @@ def passkey(
     model: Annotated[str, typer.Option(help="A model's name or a checkpoint folder.")] = "mamba2-base",
     initial_state: Annotated[str, typer.Option(help="zeros, gaussian or fitted.")] = "zeros",
     mitigate: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, as often as you like.")] = None,
-    off: Annotated[
-        list[str] | None,
-        typer.Option(help="Switch a part off, as often as you like: recurrence, layer:3, head:3.5 ..."),
-    ] = None,
-    attention_window: Annotated[
-        str | None,
-        typer.Option(help="Tokens that attention sees at most; 0 or full: all. The training length by default."),
-    ] = None,
+    off: OFF = None,
+    attention_window: ATTENTION_WINDOW = None,
     language: Annotated[str, typer.Option(help="Language of the sentences: en or ja.")] = "en",
     question: Annotated[
         str, typer.Option(help="passkey, keys, pairs, word, copying, associative or occurrence.")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from model.cli.options import set_threads
+from model.cli.options import ATTENTION_WINDOW, OFF, set_threads
 from model.diagnostics.summary import verdict
 from model.documents.document import Document, read_path
 from model.documents.token_ids import read_token_ids
@@ -55,10 +55,7 @@ def read(
     mitigate: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, as often as you like: decay=4, insertion=0.75 ...")
     ] = None,
-    off: Annotated[
-        list[str] | None,
-        typer.Option(help="Switch a part off, as often as you like: recurrence, layer:3, head:3.5 ..."),
-    ] = None,
+    off: OFF = None,
     out: Annotated[Path, typer.Option(help="Folder for the recording.")] = Path("recordings"),
     encoding: Annotated[str | None, typer.Option(help="The document's encoding, where detection is wrong.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda; auto takes the GPU where there is one.")] = "auto",
@@ -67,10 +64,7 @@ def read(
     control: Annotated[bool, typer.Option(help="Also read with a fresh memory, to compare.")] = True,
     token_norms: Annotated[bool, typer.Option(help="Record the exact state norm at every token.")] = False,
     train_length: Annotated[int | None, typer.Option(help="Override the model's training length.")] = None,
-    attention_window: Annotated[
-        str | None,
-        typer.Option(help="Tokens that attention sees at most; 0 or full: all. The training length by default."),
-    ] = None,
+    attention_window: ATTENTION_WINDOW = None,
     seed: Annotated[int, typer.Option(help="Seed of a random initial state.")] = 0,
     keep_text: Annotated[bool, typer.Option(help="Store the text in the recording.")] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads; one is faster on a busy machine.")] = None,

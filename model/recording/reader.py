@@ -20,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -231,19 +232,8 @@ def damaged(what: str, path: Path, file: str) -> UserError:
 def recordings(*folders: Path) -> Iterator[Recording]:
     """Every readable recording in ``folders``, newest first within each."""
     for folder in folders:
-        found = [recording for recording in _opened(folder) if isinstance(recording, Recording)]
+        found = []
+        for file in sorted(folder.glob(f"*/{META}")):
+            with suppress(UserError):  # the catalogue says why it cannot be opened
+                found.append(Recording(file.parent))
         yield from sorted(found, key=lambda recording: recording.meta.created, reverse=True)
-
-
-def unreadable(*folders: Path) -> list[UserError]:
-    """Why others in ``folders`` cannot be opened: damaged, or of a later version."""
-    return [error for folder in folders for error in _opened(folder) if isinstance(error, UserError)]
-
-
-def _opened(folder: Path) -> Iterator[Recording | UserError]:
-    """What is in ``folder``, each recording or the sentence that says why it is none."""
-    for path in sorted(entry for entry in folder.glob("*") if (entry / META).exists() or (entry / PROGRESS).exists()):
-        try:
-            yield Recording(path)
-        except UserError as error:
-            yield error

@@ -128,8 +128,7 @@ class Subject:
         expected = whole(library, self.ids)
         theirs = self.compared(library, self.library_ways, expected)
         if any(check.parts and check.error is None for check in theirs):
-            with module_outputs(library) as outputs:
-                whole(library, self.ids)
+            outputs = self.outputs_of(library)
             theirs = [self.located(check, library, outputs) for check in theirs]
         del library
         gc.collect()
@@ -138,10 +137,9 @@ class Subject:
         checks = self.compared(ours, OUR_WAYS, expected)
         if any(check.parts and check.error is None for check in checks):
             library = self.library()
-            with module_outputs(library) as outputs:
-                whole(library, self.ids)
+            outputs = self.outputs_of(library)
             checks = [self.located(check, ours, outputs) for check in checks]
-            checks = [self.tied(check, library, expected) for check in checks]
+            checks = [self.tied(check, ours, library, expected) for check in checks]
             del library
         del ours
         gc.collect()
@@ -180,6 +178,12 @@ class Subject:
         """``model`` in all ``ways`` against the ``expected`` logits."""
         return [compare(name, way, model, self.ids, expected, self.tolerance) for name, way in ways.items()]
 
+    def outputs_of(self, library: Any) -> dict[str, Tensor]:
+        """What every module of ``library`` gives in the pass that is the reference."""
+        with module_outputs(library) as outputs:
+            whole(library, self.ids)
+        return outputs
+
     def located(self, check: Check, model: Any, expected: Mapping[str, Tensor]) -> Check:
         """``check`` with the first module of ``model`` whose output is not the one ``expected``."""
         if not check.parts or check.error is not None:
@@ -188,11 +192,11 @@ class Subject:
             (OUR_WAYS | self.library_ways)[check.way](model, self.ids)
         return replace(check, module=first_difference(outputs, expected, self.tolerance, padding(check.way, self.ids)))
 
-    def tied(self, check: Check, library: Any, expected: Tensor) -> Check:
+    def tied(self, check: Check, ours: Any, library: Any, expected: Tensor) -> Check:
         """``check`` with whether the library's logits move as well where ours differ; its weights change on the way."""
         if not check.parts or check.error is not None:
             return check
-        found = differences(OUR_WAYS[check.way](self.ours(), self.ids), expected)
+        found = differences(OUR_WAYS[check.way](ours, self.ids), expected)
         moved = torch.zeros_like(found)
         original = [parameter.clone() for parameter in library.parameters()]
         for seed in range(DRAWS):

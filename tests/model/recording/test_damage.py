@@ -16,7 +16,8 @@ import pytest
 from model.errors import UserError
 from model.json_file import SEAL
 from model.recording.arrays import FOLDER
-from model.recording.reader import META, PROGRESS, TEXT, Recording, read_state, recordings, unreadable
+from model.recording.catalogue import Catalogue
+from model.recording.reader import META, PROGRESS, TEXT, Recording, read_state, recordings
 from model.recording.schema import ARRAYS, CHUNK
 from model.recording.writer import BLOCK, RecordingWriter
 from tests.support.recordings import synthetic_recording
@@ -161,7 +162,7 @@ def interrupted(folder: Path, read: int) -> tuple[Recording, dict[str, np.ndarra
 
 
 def resume(recording: Recording, arrays: dict[str, np.ndarray]) -> Recording:
-    """Write what a cancelled recording lacks, as a reading does that goes on."""
+    """Write what a cancelled recording lacks, as a reading does that resumes."""
     writer = RecordingWriter(recording.path, recording.meta, arrays["snapshot_position"])
     read = writer.progress["tokens"]
     for name, values in arrays.items():
@@ -235,3 +236,10 @@ def test_the_last_rows_of_a_control_that_lags_behind_are_nan(tmp_path: Path) -> 
     (recording.path / FOLDER / "control_loss" / "c" / "1").unlink()
     control = Recording(recording.path).array("control_loss")
     assert len(control) == TOKENS and np.isnan(control[BLOCK:]).all() and not math.isnan(control[BLOCK - 1])
+
+
+def unreadable(folder: Path) -> list[UserError]:
+    """Why recordings in ``folder`` cannot be opened, as their catalogue says it."""
+    catalogue = Catalogue(folder, in_memory=True)
+    catalogue.refresh()
+    return catalogue.unreadable()
