@@ -92,7 +92,7 @@ def kernels_noted(names: set[str]) -> Iterator[None]:
 
 
 def note(name: str) -> None:
-    """Tell whoever wants to know (:func:`kernels_noted`) that the kernel ``name`` runs."""
+    """Note for :func:`kernels_noted` that the kernel ``name`` runs."""
     names = _noted.get()
     if names is not None:
         names.add(name)

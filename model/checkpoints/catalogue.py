@@ -46,7 +46,7 @@ def available() -> dict[str, ModelCard]:
     for folder, shipped in ((SHIPPED, True), (home() / "checkpoints", False)):
         for file in sorted(folder.glob("*/config.json")):
             if file.parent.name not in cards and holds_ours(file.parent):
-                with suppress(UserError):  # said by model_card, to whoever asks for it
+                with suppress(UserError):  # model_card says it when it is asked for
                     config = read_config(file)
                     cards[file.parent.name] = ModelCard(
                         name=file.parent.name, path=file.parent, config=config, shipped=shipped

@@ -41,7 +41,7 @@ _SLACK = 2**24  # bytes of JSON, or characters of running lines, that are always
 
 @dataclass
 class _Pages:
-    """What the child has told so far."""
+    """What the child has answered so far."""
 
     total: int = 0
     lines: dict[int, list[Line]] = field(default_factory=dict)
@@ -109,9 +109,9 @@ def _read(data: bytes, name: str, limit: int) -> _Pages:
         source.write(data)
         for _ in range(MAX_RESTARTS + 1):
             source.seek(0)
-            with TemporaryFile() as told:
-                code = _run(source, told, first, _BYTES * limit + _SLACK, deadline, slow)
-                _take(told, pages, name, limit)
+            with TemporaryFile() as answers:
+                code = _run(source, answers, first, _BYTES * limit + _SLACK, deadline, slow)
+                _take(answers, pages, name, limit)
             if code == 0:
                 return pages
             if pages.begun is None or pages.begun < first:  # the child ended before its first page
@@ -124,7 +124,7 @@ def _read(data: bytes, name: str, limit: int) -> _Pages:
     raise UserError("document.pdf_bomb", name=name)
 
 
-def _run(source: IO[bytes], told: IO[bytes], first: int, output: int, deadline: float, slow: UserError) -> int:
+def _run(source: IO[bytes], answers: IO[bytes], first: int, output: int, deadline: float, slow: UserError) -> int:
     """Start the child at page ``first`` and wait for it; its exit status, negative for a signal."""
     arguments = [MAX_MEMORY, PAGE_SECONDS, MAX_PAGES, output, first]
     command = [sys.executable, "-P", "-m", "model.documents.pdf_pages", *map(str, arguments)]
@@ -132,7 +132,7 @@ def _run(source: IO[bytes], told: IO[bytes], first: int, output: int, deadline: 
     left = deadline - time.monotonic()
     if left <= 0:
         raise slow
-    child = subprocess.Popen(command, stdin=source, stdout=told, stderr=subprocess.DEVNULL, env=environment)
+    child = subprocess.Popen(command, stdin=source, stdout=answers, stderr=subprocess.DEVNULL, env=environment)
     try:
         return child.wait(left)
     except subprocess.TimeoutExpired as error:
@@ -142,10 +142,10 @@ def _run(source: IO[bytes], told: IO[bytes], first: int, output: int, deadline: 
         child.wait()
 
 
-def _take(told: IO[bytes], pages: _Pages, name: str, limit: int) -> None:
-    """Add what the child has told to ``pages``; a last line that a crash cut is left out."""
-    told.seek(0)
-    for line in told:
+def _take(answers: IO[bytes], pages: _Pages, name: str, limit: int) -> None:
+    """Add what the child has answered to ``pages``; a last line that a crash cut is left out."""
+    answers.seek(0)
+    for line in answers:
         try:
             message = json.loads(line)
         except ValueError:

@@ -1,4 +1,4 @@
-"""What every module of a model gives, so that two models whose logits differ can be told where they part."""
+"""What every module of a model gives, so that two models whose logits differ can be compared where they part."""
 
 from __future__ import annotations
 

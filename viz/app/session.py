@@ -2,7 +2,7 @@
 
 Recordings are in libraries. ``session`` is a folder that is deleted with the session. ``own`` lasts: on one's own
 machine it is the data folder, on a shared server the workspace of this browser. ``server`` is the data folder of a
-shared server, where whoever runs it puts recordings for everyone, and ``shipped`` came with the program: both are
+shared server, where its owner puts recordings for everyone, and ``shipped`` came with the program: both are
 read-only. A link can show one more: a recording that its owner shares.
 """
 

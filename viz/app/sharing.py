@@ -1,7 +1,7 @@
 """Recordings of one browser that a link opens for others, on a shared server.
 
 A shared recording stays where it is. ``shared/<key>.<owner>`` in the data folder says that it may be opened by anyone
-who has its link; nobody else's list shows it, and only its owner can change it.
+who has its link; no other list shows it, and only its owner can change it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def is_shared(key: str) -> bool:
 
 
 def shared_by_others(key: str) -> Path | None:
-    """The recording ``key`` that its owner shares; None if nobody does. The key may come from a link."""
+    """The recording ``key`` that its owner shares; None if it is not shared. The key may come from a link."""
     if not re.fullmatch(r"[0-9a-f]{12}", key):
         return None
     for mark in sorted(_folder().glob(f"{key}.*")):

@@ -23,7 +23,7 @@ def wanted() -> bool:
 
 
 def signed_in() -> bool:
-    """Whether this visitor has signed in; nobody has where the provider is not set up rightly."""
+    """Whether this visitor has signed in; no visitor has where the provider is set up wrongly."""
     return st.user.get("is_logged_in") is True
 
 
@@ -38,7 +38,7 @@ def require() -> None:
 
 
 def identity() -> str | None:
-    """The hash of who has signed in, the same in all of their browsers; None where nobody has to."""
+    """The hash of who has signed in, the same in all of their browsers; None without sign-in."""
     if not wanted() or not signed_in():
         return None
     who = f"{st.user.get('iss', '')} {st.user.get('sub') or st.user.get('email')}"

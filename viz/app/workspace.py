@@ -180,7 +180,7 @@ def workspaces() -> Path:
 
 
 def visit(folder: Path) -> None:
-    """Note a visit to the lasting ``folder`` of a browser; delete those that nobody has visited for too long."""
+    """Note a visit to the lasting ``folder`` of a browser; delete those without a visit for too long."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (folder / VISITED).touch()
     os.utime(folder / VISITED)

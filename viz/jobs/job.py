@@ -38,7 +38,7 @@ class JobContext(Protocol):
         """Report ``done`` of ``total``; ``note`` is a message key, ``series`` add one point to live curves."""
 
     def send(self, value: Any) -> None:
-        """Hand ``value`` to whoever submitted the job, before it ends."""
+        """Hand ``value`` to the caller that submitted the job, before it ends."""
 
     def stopped(self) -> bool:
         """Whether the job should end now: to be checked several times a second."""
@@ -127,7 +127,7 @@ class Job:
                 self._series.add(float(done), series)
 
     def send(self, value: Any) -> None:
-        """Hand ``value`` to whoever submitted the job."""
+        """Hand ``value`` to the caller that submitted the job."""
         self._receive(value)
 
     def stopped(self) -> bool:

@@ -56,7 +56,7 @@ class Lane:
             del job  # it holds its result until another comes
 
     def _next(self) -> Job | None:
-        """Take the job whose turn it is out of the queue; cancelled ones are dropped and take nobody's turn."""
+        """Take the job whose turn it is out of the queue; cancelled ones are dropped and take no turn."""
         for session in list(self._waiting):
             line = self._waiting.pop(session)
             while line and line[0].status != QUEUED:

@@ -48,7 +48,7 @@ class PageJob(Generic[Asked]):
         """Queue ``work(context)`` for what was ``asked``; one that still runs is cancelled.
 
         A ``private`` job belongs to this session alone and is cancelled when it ends. ``receive`` gets what the work
-        sends before it ends. UserError if whoever asks has as many jobs as the server allows.
+        sends before it ends. UserError if this person has as many jobs as the server allows.
         """
         owner = workspace().session if private else workspace().id
         if self.device in PROCESSES:

@@ -51,7 +51,7 @@ class Context:
         self.server.tell(self.order, "progress", (done, total, note), {"seconds_left": seconds_left, **series})
 
     def send(self, value: Any) -> None:
-        """Hand ``value`` to whoever submitted the job."""
+        """Hand ``value`` to the caller that submitted the job."""
         self.server.tell(self.order, "value", value)
 
     def stopped(self) -> bool:
@@ -74,7 +74,7 @@ class Context:
 
 
 def listen(source: IO[bytes], server: Server, orders: queue.SimpleQueue[tuple[Context, bytes]]) -> None:
-    """Take orders, None for "stop the last one", until the server is gone; then nobody needs this process."""
+    """Take orders, None for "stop the last one", until the server is gone; then this process has no use."""
     last = Context(0, server)
     try:
         while True:

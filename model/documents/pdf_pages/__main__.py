@@ -4,7 +4,7 @@ pdfium is C++ and meets the bytes of strangers here, so it runs without the memo
 memory and time, and a crash ends this process alone. Standard output gets one JSON object on each line::
 
     {"pages": 3}                                       or {"error": "encrypted" | "broken" | "memory" | "long"}
-    {"begin": 0}                                       before each page, so that a crash can be told its page
+    {"begin": 0}                                       before each page, so that a crash can be matched with its page
     {"page": 0, "lines": [["text", 0.08]], "picture": false, "noise": false}    or {"page": 0, "damaged": true}
 
 The arguments are the bytes of memory, the seconds for one page, the most pages, the most bytes of output, and the

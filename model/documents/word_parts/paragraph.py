@@ -56,7 +56,7 @@ class _Line:
 
 
 def _joins_the_next(properties: etree._Element | None) -> bool:
-    """Whether the end of the paragraph was deleted, so that the next one goes on with it."""
+    """Whether the end of the paragraph was deleted, so that the next one continues it."""
     mark = child(properties, "w:rPr")
     return child(mark, "w:del") is not None or child(mark, "w:moveFrom") is not None
 

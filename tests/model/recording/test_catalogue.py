@@ -1,4 +1,4 @@
-"""The catalogue says what the folders say, whoever wrote them, and is built anew from them."""
+"""The catalogue says what the folders say, whatever program wrote them, and is built anew from them."""
 
 from __future__ import annotations
 
