@@ -310,7 +310,7 @@ def test_the_page_measures_and_shows_it_again(page, language):
     traces = json.loads(page.get("plotly_chart")[0].proto.spec)["data"]
     names = [trace["name"] for trace in traces if trace.get("mode") == "lines+markers"]
     assert names[0] == message("effective_context.plain", language) and len(names) == 2
-    assert page.main.subheader[0].value.startswith(message("effective_context.plain", language))
+    assert page.main.header[0].value.startswith(message("effective_context.plain", language))
     page.switch_page("viz/pages/passkey/page.py").run()
     page.switch_page("viz/pages/effective_context/page.py").run()
     assert page.button(key="rm_run").disabled and page.get("plotly_chart") and not page.exception
