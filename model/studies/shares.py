@@ -50,8 +50,6 @@ LEAF = 1024
 """Tokens whose scan inputs are held at once."""
 PARTS = 64
 """States held at each level of checkpoints: two levels reach four million tokens."""
-FOLDER = "shares"
-"""Of a recording: one file a moment."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,9 +73,9 @@ class Shares:
         """(moment,) of one layer, or their mean over all."""
         return self.by_token.mean(axis=0) if layer is None else self.by_token[layer]
 
-    def save(self, recording: Path) -> Path:
-        """Store the shares with the recording in the folder ``recording``."""
-        file = shares_file(recording, self.moment)
+    def save(self, folder: Path) -> Path:
+        """Store the shares in ``folder``, which is of one recording."""
+        file = shares_file(folder, self.moment)
         file.parent.mkdir(parents=True, exist_ok=True)
         stream = io.BytesIO()
         np.savez_compressed(stream, **{field.name: getattr(self, field.name) for field in fields(self)})
@@ -85,10 +83,10 @@ class Shares:
         return file
 
     @staticmethod
-    def load(recording: Path, moment: int) -> Shares | None:
+    def load(folder: Path, moment: int) -> Shares | None:
         """What was stored for ``moment``; None if nothing was, or if it cannot be read."""
         try:
-            with np.load(shares_file(recording, moment), allow_pickle=False) as stored:
+            with np.load(shares_file(folder, moment), allow_pickle=False) as stored:
                 found = {field.name: stored[field.name] for field in fields(Shares)}
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
             return None
@@ -103,14 +101,14 @@ class Shares:
         return shares if fits else None
 
 
-def shares_file(recording: Path, moment: int) -> Path:
+def shares_file(folder: Path, moment: int) -> Path:
     """Where the shares of the state after ``moment`` tokens are stored."""
-    return recording / FOLDER / f"{moment}.npz"
+    return folder / f"{moment}.npz"
 
 
-def stored_moments(recording: Path) -> list[int]:
-    """The moments whose shares are stored, in order."""
-    found = (recording / FOLDER).glob("*.npz")
+def stored_moments(folder: Path) -> list[int]:
+    """The moments whose shares are stored in ``folder``, in order."""
+    found = folder.glob("*.npz")
     return sorted(int(file.stem) for file in found if file.stem.isascii() and file.stem.isdecimal())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 PAGES: dict[str, tuple[str, bool]] = {
     "overview": (":material/lightbulb:", True),
+    "text": (":material/article:", True),
     "state_norms": (":material/show_chart:", True),
     "state_map": (":material/bubble_chart:", True),
     "passkey": (":material/key:", False),

@@ -1,0 +1,75 @@
+"""The work of the page: how much of the state at a moment each token still holds, stored with the recording."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from model.checkpoints.catalogue import model_card
+from model.documents.document import Document
+from model.errors import UserError
+from model.reading.prepare import Options, prepare
+from model.recording.reader import Recording
+from viz.app import session
+from viz.app.language import t
+from viz.app.workspace import workspace
+from viz.jobs.job import Job, JobContext
+from viz.jobs.page_job import PageJob
+
+SHARES: PageJob[tuple[str, int]] = PageJob("shares")
+
+
+def start(recording: Recording, text: str, moment: int) -> Job:
+    """Queue the shares of the state after ``moment`` tokens; UserError where the model is another one now."""
+    experiment = recording.experiment
+    if model_card(experiment.model).weights != experiment.weights:
+        raise UserError("text.other_weights", model=experiment.model)
+    source = session.find(experiment.strategy.source)
+    if experiment.strategy.source and source is None:
+        raise UserError("text.no_source")
+    work = partial(
+        compute,
+        path=recording.path,
+        text=text,
+        moment=moment,
+        source=None if source is None else source.path,
+        folder=folder_of(recording),
+    )
+    return SHARES.start(work, (recording.key, moment), title=t("text.computing"))
+
+
+def folder_of(recording: Recording) -> Path:
+    """Where the shares of ``recording`` are stored: in the workspace, since a recording may belong to someone else."""
+    return workspace().folder / "shares" / recording.key
+
+
+def compute(job: JobContext, path: Path, text: str, moment: int, source: Path | None, folder: Path) -> int | None:
+    """Compute and store the shares; None if that was cancelled."""
+    from model.studies.shares import StoppedError, remembered
+
+    recording = Recording(path)
+    experiment = recording.experiment
+    options = Options(
+        precision=experiment.precision,
+        control=experiment.control,
+        token_norms=experiment.token_norms,
+        train_length=experiment.train_length,
+        attention_window=experiment.attention_window,
+        off=experiment.off,
+        device="cpu",
+    )
+    document = Document.of(text, recording.meta.document_name)
+    prepared = prepare(document, experiment.model, experiment.strategy, options, source=source)
+    if prepared.experiment.key != experiment.key:
+        raise UserError("text.other_reading")
+    try:
+        found = remembered(
+            prepared,
+            moment,
+            on_progress=lambda done, total: job.progress(done, total, "text.going_back"),
+            stop=job.stopped,
+        )
+    except StoppedError:
+        return None
+    found.save(folder)
+    return moment
