@@ -9,8 +9,9 @@ from model.arch.lm import LanguageModel
 from model.config import ModelConfig
 from model.errors import UserError
 from model.mixers import MIXERS
-from model.studies import shares as module
-from model.studies.shares import Backwards, Shares, StoppedError, capture, remembered, shares_file, stored_moments
+from model.studies.shares import run as module
+from model.studies.shares.result import Shares, shares_file, stored_moments
+from model.studies.shares.run import Backwards, StoppedError, capture, remembered
 from tests.support.tiny import make_tiny_checkpoint, prepared, tiny_text
 
 SIZES = {

@@ -15,6 +15,7 @@ from viz.app import theme
 
 SAYS: dict[str, tuple[int, tuple[str, ...]]] = {
     "overview": (3, ("verdict.collapses", "overview.read", "overview.speed", "overview.what")),
+    "text": (0, ("text.no_text",)),
     "state_norms": (4, ("state_norms.finding", "state_norms.growth_title", "state_norms.half_life_title")),
     "state_map": (0, ("state_map.no_reference",)),
     "passkey": (4, ("passkey.intro", "passkey.map_title", "passkey.curve_title", "passkey.capacity.title")),

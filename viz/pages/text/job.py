@@ -45,7 +45,7 @@ def folder_of(recording: Recording) -> Path:
 
 def compute(job: JobContext, path: Path, text: str, moment: int, source: Path | None, folder: Path) -> int | None:
     """Compute and store the shares; None if that was cancelled."""
-    from model.studies.shares import StoppedError, remembered
+    from model.studies.shares.run import StoppedError, remembered
 
     recording = Recording(path)
     experiment = recording.experiment

@@ -28,15 +28,15 @@ class Measure:
     digits: int
 
     def limits(self) -> tuple[float, float]:
-        """The values with the fullest colours, below and above the base."""
+        """The values with the fullest colours, below and above the base; the base itself where there are none."""
         known = self.values[np.isfinite(self.values)] - self.base
         if not len(known):
-            return self.base - 1, self.base + 1
+            return self.base, self.base
         below, above = -known[known < 0], known[known > 0]
         ends = [float(np.quantile(part, FULLEST)) if len(part) else 0.0 for part in (below, above)]
         if self.name == EXCESS:
             ends = [max(ends)] * 2  # a nat gained has the strength of a nat lost
-        return self.base - (ends[0] or 1.0), self.base + (ends[1] or 1.0)
+        return self.base - ends[0], self.base + ends[1]
 
 
 def names(recording: Recording, explored: Explored | None) -> list[str]:

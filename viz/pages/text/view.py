@@ -1,7 +1,7 @@
 """In which sentence does the memory collapse, and what does it still hold of everything before?
 
 The whole text, coloured by a number for every token. For a chosen moment the numbers can be shares of the state:
-see :mod:`model.studies.shares`.
+see :mod:`model.studies.shares.run`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from model.documents.document import Document
 from model.errors import UserError
 from model.messages import message
 from model.recording.reader import Recording
-from model.recording.schema import CHARACTER, CONTROL_LOSS, LOSS, POSITION
-from model.studies.shares import Shares, stored_moments
+from model.recording.schema import CHARACTER, CHUNK, CONTROL_LOSS, LOSS, POSITION
+from model.studies.shares.result import Shares, stored_moments
 from viz.app import session
 from viz.app.language import language, plain, show_error, t
 from viz.app.theme import is_dark
@@ -88,7 +88,9 @@ def render(recording: Recording) -> None:
         words={name: t(f"text.view_{name}") for name in WORDS}
         | {"measure": t(f"text.measure_{found.name}"), "unit": t(f"text.unit_{found.name}")},
     )
-    st.caption(t("text.legend", low=f"{low:.{shown.digits}f}", high=f"{high:.{shown.digits}f}"))
+    ends = {"low": f"{low:.{shown.digits}f}", "high": f"{high:.{shown.digits}f}"}
+    legend = t("text.legend" if low < shown.base else "text.legend_above", **ends)
+    st.caption(f"{legend} {t('text.keys')}")
     if clicked is not None and clicked != moment:
         choose_moment(clicked)
         st.rerun()
@@ -178,7 +180,7 @@ def _of(shares: Shares, layer: int | None, head: int | None) -> np.ndarray:
     if layer is None or head is None:
         return shares.token_shares(layer)
     chunks = shares.by_chunk[layer, head]
-    lengths = np.diff(np.minimum(np.arange(len(chunks) + 1) * 64, shares.moment))
+    lengths = np.diff(np.minimum(np.arange(len(chunks) + 1) * CHUNK, shares.moment))
     return np.repeat(chunks / np.maximum(lengths, 1), lengths)
 
 

@@ -1,4 +1,4 @@
-// Built from src/text_view.ts by npm run build. sha256: 3d058496fe976795070d6ab213e83d83e900dc41808185cb7e3367d6a037308f
+// Built from src/text_view.ts by npm run build. sha256: 29cc55889190f5aca9fd053e483580570cd15bb01250613ca44f53a9c21414e0
 /**
  * A document of any length, coloured span by span. Only the rows that are in view exist as elements.
  *
@@ -85,6 +85,7 @@ class TextView {
             return;
         this.bytes = bytes;
         const before = this.text;
+        const looked = this.header?.moment ?? null;
         this.read(bytes);
         const { words, dark } = this.header;
         this.root.classList.toggle("dark", dark);
@@ -100,9 +101,12 @@ class TextView {
             this.cursor = -1;
             this.scroller.scrollTop = 0;
         }
+        this.root.classList.toggle("plain", !this.header.places.length);
         this.layOut(before !== this.text);
-        if (before !== this.text && this.header.moment !== null)
+        if (this.header.moment !== looked)
             this.showMoment();
+        else if (this.cursor >= 0)
+            this.status.textContent = this.describe(this.cursor);
     }
     /** Take the parts out of the bytes. */
     read(bytes) {
@@ -121,7 +125,7 @@ class TextView {
     }
     /** Break the text into rows of the present width, and draw. */
     layOut(anew) {
-        const width = this.scroller.clientWidth - 84;
+        const width = this.scroller.clientWidth - (this.header.places.length ? 84 : 28);
         if (width <= 0 || (!anew && width === this.width && this.rowCount))
             return this.redraw();
         const place = this.rowCount && !anew ? this.rows[Math.floor(this.top())] : 0;

@@ -116,6 +116,7 @@ class TextView {
     if (this.bytes && same(this.bytes, bytes)) return
     this.bytes = bytes
     const before = this.text
+    const looked = this.header?.moment ?? null
     this.read(bytes)
     const { words, dark } = this.header
     this.root.classList.toggle("dark", dark)
@@ -130,8 +131,10 @@ class TextView {
       this.cursor = -1
       this.scroller.scrollTop = 0
     }
+    this.root.classList.toggle("plain", !this.header.places.length)
     this.layOut(before !== this.text)
-    if (before !== this.text && this.header.moment !== null) this.showMoment()
+    if (this.header.moment !== looked) this.showMoment()
+    else if (this.cursor >= 0) this.status.textContent = this.describe(this.cursor)
   }
 
   /** Take the parts out of the bytes. */
@@ -152,7 +155,7 @@ class TextView {
 
   /** Break the text into rows of the present width, and draw. */
   private layOut(anew: boolean): void {
-    const width = this.scroller.clientWidth - 84
+    const width = this.scroller.clientWidth - (this.header.places.length ? 84 : 28)
     if (width <= 0 || (!anew && width === this.width && this.rowCount)) return this.redraw()
     const place = this.rowCount && !anew ? this.rows[Math.floor(this.top())] : 0
     this.width = width
