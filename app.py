@@ -16,13 +16,25 @@ from model.machine import wait_passively
 from viz.app import session, sign_in, uploads
 from viz.app.browser import BrowserCookie
 from viz.app.language import language_switch, show_error, t
-from viz.app.navigation import PAGES
+from viz.app.navigation import GROUPS, HOME, PAGES, pages_of
 from viz.app.sidebar import sidebar
 from viz.app.theme import follow_theme, keep_contrast
 from viz.jobs import reading
 
 wait_passively()
 ASSETS = Path(__file__).parent / "viz" / "assets"  # a page icon by its name would be fetched from outside
+
+
+def menu_entry(name: str) -> st.Page:
+    """The page of the folder ``name``, as the menu lists it."""
+    return st.Page(
+        f"viz/pages/{name}/page.py",
+        title=t(f"{name}.page.title"),
+        icon=PAGES[name].icon,
+        url_path=name,
+        help=t(f"{name}.page.help"),
+        default=name == HOME,
+    )
 
 
 def draw() -> None:
@@ -37,20 +49,10 @@ def draw() -> None:
     uploads.collect()
     reading.collect()
     page = st.navigation(
-        [
-            st.Page(
-                f"viz/pages/{name}/page.py",
-                title=t(f"{name}.page.title"),
-                icon=icon,
-                url_path=name,
-                help=t(f"{name}.page.help"),
-                default=name == "overview",
-            )
-            for name, (icon, _) in PAGES.items()
-        ],
+        {t(f"app.groups.{group}"): [menu_entry(name) for name in pages_of(group)] for group in GROUPS},
         position="top",
     )
-    name = page.url_path or "overview"
+    name = page.url_path or HOME
     with st.sidebar:
         sidebar(with_uploader=name != "documents")
         follow_theme()
@@ -59,7 +61,7 @@ def draw() -> None:
     st.title(t(f"{name}.page.title"), anchor=False)
     st.caption(t(f"{name}.page.help"))
     try:
-        if PAGES[name][1]:
+        if PAGES[name].recording:
             session.choose_recording()
         page.run()
     except UserError as error:
