@@ -13,11 +13,10 @@ from starlette.middleware import Middleware
 
 from model.errors import UserError
 from model.machine import wait_passively
-from viz.app import session, sign_in, uploads
+from viz.app import frame, presentation, shown, sign_in, uploads
 from viz.app.browser import BrowserCookie
-from viz.app.language import language_switch, show_error, t
+from viz.app.language import language_switch, restore_language, show_error, t
 from viz.app.navigation import GROUPS, HOME, PAGES, pages_of
-from viz.app.sidebar import sidebar
 from viz.app.theme import follow_theme, keep_contrast
 from viz.jobs import reading
 
@@ -38,11 +37,15 @@ def menu_entry(name: str) -> st.Page:
 
 
 def draw() -> None:
-    """Draw the page that is open."""
-    st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
-    with st.sidebar:
-        language_switch()
-        sign_in.show()
+    """Draw the page that is open, or its slide."""
+    slides = presentation.wanted()
+    if slides:
+        restore_language()
+    else:
+        st.logo(str(ASSETS / "logo.svg"), size="large", icon_image=str(ASSETS / "icon.svg"))
+        with st.sidebar:
+            language_switch()
+            sign_in.show()
     st.set_page_config(page_title=t("app.name"), page_icon=str(ASSETS / "icon.svg"), layout="wide")
 
     sign_in.require()
@@ -50,25 +53,23 @@ def draw() -> None:
     reading.collect()
     page = st.navigation(
         {t(f"app.groups.{group}"): [menu_entry(name) for name in pages_of(group)] for group in GROUPS},
-        position="top",
+        position="hidden" if slides else "top",
     )
     name = page.url_path or HOME
-    with st.sidebar:
-        sidebar(with_uploader=name != "documents")
-        follow_theme()
-        keep_contrast()
-    reading.show()
-    st.title(t(f"{name}.page.title"), anchor=False)
-    st.caption(t(f"{name}.page.help"))
     try:
-        if PAGES[name].recording:
-            session.choose_recording()
-        page.run()
+        if slides:
+            shown.choose(draw=False)
+            presentation.show(name)
+        else:
+            frame.draw(name, page.run)
     except UserError as error:
         show_error(error)
     except Exception:
         logging.getLogger(__name__).exception("The page %s failed", name)
         st.error(t("app.unexpected"), icon=":material/error:")
+    with st.container() if slides else st.sidebar:
+        follow_theme()
+        keep_contrast()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The table of pages: a folder of ``viz/pages`` each, in four groups, in the order of the menu.
 
-A page is its folder and its row here. Its title and its question are ``<folder>.page.title`` and ``<folder>.page.help``.
+A page is its folder and its row here. ``<folder>.page.title`` is its title, ``<folder>.page.help`` what it answers.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ class Page:
 
     ``recording``: the page shows the chosen recording, so the frame offers that choice above it.
     ``settings``: the page computes with the settings of the sidebar, so they are open there.
+    ``slide``: the page has a slide of the presentation, ``slide.py`` in its folder.
     """
 
     group: str
     icon: str
     recording: bool = False
     settings: bool = False
+    slide: bool = False
 
 
 GROUPS = ("diagnose", "test", "improve", "library")
@@ -29,10 +31,10 @@ HOME = "overview"
 """The page that opens first."""
 
 PAGES: dict[str, Page] = {
-    "overview": Page(group="diagnose", icon=":material/lightbulb:", recording=True),
-    "state_norms": Page(group="diagnose", icon=":material/show_chart:", recording=True),
-    "state_map": Page(group="diagnose", icon=":material/bubble_chart:", recording=True),
-    "compare": Page(group="diagnose", icon=":material/compare_arrows:"),
+    "overview": Page(group="diagnose", icon=":material/lightbulb:", recording=True, slide=True),
+    "state_norms": Page(group="diagnose", icon=":material/show_chart:", recording=True, slide=True),
+    "state_map": Page(group="diagnose", icon=":material/bubble_chart:", recording=True, slide=True),
+    "compare": Page(group="diagnose", icon=":material/compare_arrows:", slide=True),
     "passkey": Page(group="test", icon=":material/key:", settings=True),
     "effective_context": Page(group="test", icon=":material/history:", settings=True),
     "lab": Page(group="improve", icon=":material/science:", settings=True),
@@ -42,6 +44,9 @@ PAGES: dict[str, Page] = {
     "evidence": Page(group="library", icon=":material/balance:"),
 }
 """Folder: its row. The order within a group is that of the menu."""
+
+SLIDES = [name for name, page in PAGES.items() if page.slide]
+"""The pages with a slide, in the order of the presentation."""
 
 
 def pages_of(group: str) -> list[str]:
