@@ -17,16 +17,19 @@ from viz.jobs import reading
 def draw(name: str, run: Callable[[], None]) -> None:
     """Draw the page ``name``, whose own part ``run`` draws."""
     page = PAGES[name]
+    tour.open_on_first_visit()  # before the address gets what is shown
     reading.show()
     undo.show(name)
-    st.title(t(f"{name}.page.title"), anchor=False)
-    st.caption(t(f"{name}.page.help"))
-    entry = shown.choose(draw=page.recording)
+    left, right = st.columns([3, 2], vertical_alignment="center") if page.recording else (st.container(), st.empty())
+    with left:
+        st.title(t(f"{name}.page.title"), anchor=False)
+        st.caption(t(f"{name}.page.help"))
+    with right:
+        entry = shown.choose(draw=page.recording)
     with st.sidebar:
         if page.recording or page.settings:
             sidebar(computes=page.settings)
         _help(name)
-    tour.open_on_first_visit()
     tour.show()
     if page.recording and entry is not None:
         shown.show_difference(entry, choices())
@@ -35,7 +38,7 @@ def draw(name: str, run: Callable[[], None]) -> None:
 
 def _help(name: str) -> None:
     """The buttons at the end of the sidebar: the presentation, the tour, the keys."""
-    with st.container(horizontal=True, key="help_buttons"):
+    with st.container(gap="xxsmall", key="help_buttons"):
         if _button("present", ":material/slideshow:", shortcuts.PRESENT):
             presentation.start(name)
         if _button("tour", ":material/explore:", shortcuts.TOUR):

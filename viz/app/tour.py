@@ -6,6 +6,8 @@ opens that recording at once: its reader wants the result.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import streamlit as st
 
 from viz.app.language import t
@@ -26,7 +28,9 @@ def open_on_first_visit() -> None:
     seen = workspace().folder / SEEN
     if "recording" not in st.query_params and not seen.exists():
         start()
-    seen.touch()
+    with suppress(OSError):  # a data folder that cannot be written shows it once a session
+        seen.parent.mkdir(parents=True, exist_ok=True)
+        seen.touch()
 
 
 def start() -> None:
@@ -48,7 +52,7 @@ def show() -> None:
     def draw() -> None:
         at = st.session_state[_STEP] or 0
         step, last = STEPS[at], at == len(STEPS) - 1
-        st.subheader(f"{ICONS[step]} {t(f'app.tour.{step}_title')}", anchor=False)
+        st.header(f"{ICONS[step]} {t(f'app.tour.{step}_title')}", anchor=False)
         st.markdown(t(f"app.tour.{step}"))
         st.caption(t("app.tour.place", at=at + 1, of=len(STEPS)))
         with st.container(horizontal=True, horizontal_alignment="right"):

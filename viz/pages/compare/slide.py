@@ -36,4 +36,4 @@ def render(recording: Recording) -> None:
         key = "compare.slide" if best.paid is None else "compare.slide_cost"
         st.title(t(key, **words, **({} if best.paid is None else {"paid": best.paid})), anchor=False)
     st.caption(t("compare.slide_help"))
-    draw_excess(lines, chosen, tokens, True, height=560)
+    draw_excess(lines, chosen, tokens, True, height=520)

@@ -22,7 +22,7 @@ from viz.ui.curves import (
     translucent,
 )
 
-HEIGHT = 300
+HEIGHT = 270
 
 
 def loss_figure(loss: np.ndarray, control: np.ndarray | None, *, train_length: int, end: int, dark: bool) -> go.Figure:

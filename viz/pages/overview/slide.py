@@ -17,4 +17,4 @@ def render(recording: Recording) -> None:
     st.caption(t("overview.slide", title=plain(session.title_of(recording)), model=plain(recording.experiment.model)))
     with st.grid(3, min_column_width=220):
         key_figures(recording, summary)
-    loss_chart(recording, height=380)
+    loss_chart(recording, height=330)

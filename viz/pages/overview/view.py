@@ -51,7 +51,7 @@ def render(recording: Recording) -> None:
     """Draw the page for ``recording``."""
     summary = summary_of(recording)
     st.html(f"<style>{_STYLE}</style>")
-    with st.container(border=True, gap="xsmall", key="verdict"):
+    with st.container(border=True, gap="small", key="verdict"):
         headline(summary)
         st.caption(_what_was_read(recording))
     with st.grid(3, min_column_width=200):

@@ -94,7 +94,7 @@ def slide(recording: Recording) -> None:
     key = "unknown" if share is None else "much" if share > 0.05 else "little"
     st.title(t(f"state_map.slide_{key}", share=share), anchor=False)
     st.caption(t("state_map.slide_help"))
-    _map_chart(states, plane, found, False, height=620)
+    _map_chart(states, plane, found, False, height=540)
 
 
 def _summary(found: Scores, layer: int | None, position: np.ndarray, recording: Recording) -> None:

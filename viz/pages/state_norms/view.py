@@ -254,7 +254,7 @@ def slide(recording: Recording) -> None:
     )
     st.title(said, anchor=False)
     st.caption(t("state_norms.slide_help"))
-    _main_chart(recording, "norm", None, 0, True, False, is_dark(), height=620)
+    _main_chart(recording, "norm", None, 0, True, False, is_dark(), height=540)
 
 
 def _main_chart(
