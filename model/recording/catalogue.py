@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 import threading
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -176,13 +175,6 @@ class Catalogue:
             except UserError as error:
                 found.append(error)
         return found
-
-    def delete(self, entries: Iterable[Entry]) -> None:
-        """Delete the folders of ``entries``."""
-        for entry in entries:
-            if entry.path.parent == self.folder:
-                shutil.rmtree(entry.path, ignore_errors=True)
-        self.refresh(now=True)
 
     def rename(self, entry: Entry, title: str) -> None:
         """Give a recording another title."""

@@ -24,9 +24,14 @@ def language() -> str:
     return chosen if chosen in LANGUAGES else browser_language()
 
 
+def restore_language() -> None:
+    """Take the language from the link; this comes before any text."""
+    restore("lang", LANGUAGES, browser_language())
+
+
 def language_switch() -> None:
     """The switch itself; it must be drawn before any other text."""
-    restore("lang", LANGUAGES, browser_language())
+    restore_language()
     st.segmented_control(
         "言語 / Language",
         LANGUAGES,

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from model.errors import UserError
+from viz.app.bin import Bin
 
 TOKENS, JOBS, MEGABYTES = "MEMORY_EXPLORER_TOKENS", "MEMORY_EXPLORER_QUEUE", "MEMORY_EXPLORER_MEGABYTES"
 
@@ -35,11 +36,13 @@ def check_jobs(active: int) -> None:
         raise UserError("app.limits.jobs", most=most)
 
 
-def check_room(*folders: Path) -> None:
-    """UserError if what lies in ``folders`` fills what one person may keep."""
+def check_room(workspace: Path) -> None:
+    """UserError if what lies in the folder ``workspace`` fills what one person may keep; its bin is emptied first."""
     most = limit(MEGABYTES)
-    if most is not None and sum(map(size_of, folders)) > most << 20:
-        raise UserError("app.limits.megabytes", most=most)
+    if most is not None and size_of(workspace) > most << 20:
+        Bin(workspace).empty()
+        if size_of(workspace) > most << 20:
+            raise UserError("app.limits.megabytes", most=most)
 
 
 def size_of(folder: Path) -> int:

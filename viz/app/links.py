@@ -36,6 +36,17 @@ def choice(name: str, labels: Mapping[str, str], label: str, *, help: str | None
     return chosen
 
 
+def switch(name: str, labels: Mapping[str, str], label: str) -> str:
+    """A row of buttons over the keys of ``labels``, one of which is pressed; the URL holds its key."""
+    keys = list(labels)
+    restore(name, keys, keys[0])
+    chosen = st.segmented_control(
+        label, keys, format_func=labels.__getitem__, key=name, persist_state="session", required=True
+    )
+    publish(name, chosen, keys[0])
+    return chosen
+
+
 def choices(
     name: str, labels: Mapping[str, str], default: Sequence[str], label: str, *, most: int, help: str | None = None
 ) -> list[str]:

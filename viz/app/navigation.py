@@ -1,19 +1,55 @@
-"""The table of pages, in the order of the top bar: a folder of ``viz/pages`` each."""
+"""The table of pages: a folder of ``viz/pages`` each, in four groups, in the order of the menu.
+
+A page is its folder and its row here. ``<folder>.page.title`` is its title, ``<folder>.page.help`` what it answers.
+"""
 
 from __future__ import annotations
 
-PAGES: dict[str, tuple[str, bool]] = {
-    "overview": (":material/lightbulb:", True),
-    "text": (":material/article:", True),
-    "state_norms": (":material/show_chart:", True),
-    "state_map": (":material/bubble_chart:", True),
-    "passkey": (":material/key:", False),
-    "effective_context": (":material/history:", False),
-    "lab": (":material/science:", False),
-    "evidence": (":material/balance:", False),
-    "compare": (":material/compare_arrows:", False),
-    "recordings": (":material/database:", False),
-    "documents": (":material/description:", False),
-    "models": (":material/deployed_code:", False),
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What frames a page.
+
+    ``recording``: the page shows the chosen recording, so the frame offers that choice above it.
+    ``settings``: the page computes with the settings of the sidebar, so they are open there.
+    ``slide``: the page has a slide of the presentation, ``slide.py`` in its folder.
+    """
+
+    group: str
+    icon: str
+    recording: bool = False
+    settings: bool = False
+    slide: bool = False
+
+
+GROUPS = ("diagnose", "test", "improve", "library")
+"""In the order of the menu; the title of each is ``app.groups.<name>``."""
+
+HOME = "overview"
+"""The page that opens first."""
+
+PAGES: dict[str, Page] = {
+    "overview": Page(group="diagnose", icon=":material/lightbulb:", recording=True, slide=True),
+    "text": Page(group="diagnose", icon=":material/article:", recording=True),
+    "state_norms": Page(group="diagnose", icon=":material/show_chart:", recording=True, slide=True),
+    "state_map": Page(group="diagnose", icon=":material/bubble_chart:", recording=True, slide=True),
+    "compare": Page(group="diagnose", icon=":material/compare_arrows:", slide=True),
+    "passkey": Page(group="test", icon=":material/key:", settings=True),
+    "effective_context": Page(group="test", icon=":material/history:", settings=True),
+    "lab": Page(group="improve", icon=":material/science:", settings=True),
+    "documents": Page(group="library", icon=":material/description:"),
+    "recordings": Page(group="library", icon=":material/database:"),
+    "models": Page(group="library", icon=":material/deployed_code:"),
+    "evidence": Page(group="library", icon=":material/balance:"),
 }
-"""Folder: its icon, and whether the page shows the chosen recording."""
+"""Folder: its row. The order within a group is that of the menu."""
+
+SLIDES = [name for name, page in PAGES.items() if page.slide]
+"""The pages with a slide, in the order of the presentation."""
+
+
+def pages_of(group: str) -> list[str]:
+    """The folders of ``group``, in the order of the menu."""
+    return [name for name, page in PAGES.items() if page.group == group]

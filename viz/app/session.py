@@ -31,14 +31,16 @@ from sample_data import SAMPLES, sample_text
 from viz.app.browser import shared
 from viz.app.choices import describe_reading
 from viz.app.language import plain, t
-from viz.app.links import publish, restore
 from viz.app.sharing import shared_by_others
 from viz.app.workspace import STATE_PREFIX, keeps, workspace
 
 SHIPPED = Path(__file__).parents[2] / "sample_data" / "recordings"
 RECENT = 100
 """Recordings of a library that a box offers; the page "Recordings" has all."""
-_WANTED = STATE_PREFIX + "select"
+WANTED = STATE_PREFIX + "select"
+"""Entry of the session state: the recording that is shown from the next run of the script on."""
+FOLLOWED = STATE_PREFIX + "followed"
+"""Entry of the session state: the recording that the sidebar was set to last."""
 _LINKED = STATE_PREFIX + "linked"
 
 Titled: TypeAlias = Recording | Entry
@@ -148,39 +150,20 @@ def _opened(path: Path, mark: tuple[int, ...]) -> Recording:
     return Recording(path)
 
 
-def select(key: str) -> None:
-    """Show the recording ``key`` from the next run of the script on; a callback may call it."""
-    st.session_state[_WANTED] = key
+def select(key: str, *, follow: bool = True) -> None:
+    """Show the recording ``key`` from the next run of the script on, and ``follow`` it in the sidebar.
+
+    A callback may call it.
+    """
+    st.session_state[WANTED] = key
+    if not follow:
+        st.session_state[FOLLOWED] = key
 
 
-def choose_recording() -> None:
-    """The selectbox that says which recording every page shows; the link holds it."""
-    asked = None if "recording" in st.session_state else st.query_params.get("recording")
-    if asked and find(asked) is None and shared_by_others(asked) is not None:
-        st.session_state.setdefault(_LINKED, []).append(asked)
-    found = visible_recordings()
-    if not found:
-        return
-    wanted = st.session_state.pop(_WANTED, None)
-    for key in (asked, wanted, st.session_state.get("recording")):
-        if key and key not in found and (older := find(key)) is not None:
-            found[key] = older
-    keys = list(found)
-    restore("recording", keys, default_key(found))
-    if wanted in found:
-        st.session_state["recording"] = wanted
-    titles = titles_of(found)
-    shown = st.selectbox(
-        t("app.recording"),
-        keys,
-        format_func=titles.__getitem__,
-        key="recording",
-        persist_state="session",
-        help=t("app.recording_help"),
-    )
-    publish("recording", shown)
-    if asked and asked not in found:
-        st.info(t("app.recording_not_here"), icon=":material/link_off:")
+def open_link(key: str) -> None:
+    """Show the recording ``key`` of someone else in this session, if its owner shares it; the key is from a link."""
+    if find(key) is None and shared_by_others(key) is not None:
+        st.session_state.setdefault(_LINKED, []).append(key)
 
 
 def _linked() -> dict[str, Entry]:
@@ -252,6 +235,15 @@ def document_of(sha256: str) -> str | None:
         if listed.sha256 == sha256:
             return f"upload:{key}"
     return next((f"sample:{name}" for name in SAMPLES if sample_document(name).sha256 == sha256), None)
+
+
+def text_hash(key: str) -> str | None:
+    """The hash of the text of the document ``key``; None if it is gone."""
+    kind, _, name = key.partition(":")
+    if kind == "sample":
+        return sample_document(name).sha256 if name in SAMPLES else None
+    listed = workspace().listed().get(name)
+    return None if listed is None else listed.sha256
 
 
 def document_title(key: str) -> str:

@@ -1,14 +1,18 @@
 """The sidebar: the settings of a run, from the tables of models, initial states and mitigations; Run starts it.
 
+On a page that shows a recording they are folded, for they describe the next reading and not that one. On a page that
+computes with them they are open, without what acts on a reading alone.
+
 The URL holds every widget under its key, so that a link restores the view; the keys are short and stable: ``doc``,
 ``model``, ``init``, ``from``, one per mitigation (``decay`` and ``decay_value``), and those of the options.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from model.checkpoints.card import ModelCard
 from model.checkpoints.catalogue import DEFAULT, PRECISIONS, available
@@ -20,10 +24,10 @@ from model.machine import DEVICES, expected_device
 from model.published.config import sees_everything
 from model.published.cost import notes
 from model.reading.prepare import MOST_WINDOW, Options, attention_window
-from viz.app import session, uploads
+from viz.app import session, shortcuts, shown, uploads
 from viz.app.browser import days, shared
 from viz.app.choices import Choices, number, remember
-from viz.app.language import show_error, t
+from viz.app.language import t
 from viz.app.links import choice
 from viz.app.workspace import workspace
 from viz.jobs import reading
@@ -32,40 +36,46 @@ CUSTOM = "custom"
 BOUND: Final = "query-params"
 
 
-def sidebar(with_uploader: bool) -> None:
-    """Draw the sidebar and remember what it shows; ``with_uploader`` is off where the page has its own."""
-    st.subheader(t("app.sidebar.title"))
-    document = _document()
-    if with_uploader:
-        uploads.document_uploader("sidebar_upload")
-    models = available()
-    if not models:
-        st.info(t("app.sidebar.no_model"), icon=":material/deployed_code_alert:")
-        remember(None)
-        return
-    model = _model(models)
-    initial_state, source = _initial_state(model)
-    mitigations = _mitigations(model)
-    options, keep, keep_text = _options(model)
-    chosen = Choices(
-        document=document,
-        model=model.name,
-        strategy=Strategy(initial_state=initial_state, source=source, mitigations=mitigations),
-        options=options,
-        keep=keep,
-        keep_text=keep_text,
-    )
-    remember(chosen)
-    _cost(chosen, model)
-    _run(chosen)
+def sidebar(*, computes: bool) -> None:
+    """Draw the sidebar and remember what it shows; ``computes`` where the page itself computes with the settings."""
+    uploads.document_uploader("sidebar_upload")
+    with _settings_box(computes):
+        models = available()
+        document = uploads.document_choice()
+        if not models:
+            st.info(t("app.sidebar.no_model"), icon=":material/deployed_code_alert:")
+            remember(None)
+            return
+        model = _model(models)
+        initial_state, source = _initial_state(model)
+        mitigations = _mitigations(model, computes)
+        options, keep, keep_text = _options(model, computes)
+        chosen = Choices(
+            document=document,
+            model=model.name,
+            strategy=Strategy(initial_state=initial_state, source=source, mitigations=mitigations),
+            options=options,
+            keep=keep,
+            keep_text=keep_text,
+        )
+        remember(chosen)
+        if not computes:
+            _cost(chosen, model)
+            _run(chosen)
 
 
-def _document() -> str:
-    titles = {key: session.document_title(key) for key in session.document_keys()}
-    fresh = st.session_state.pop(uploads.FRESH, None)
-    if fresh in titles:
-        st.session_state["doc"] = fresh
-    return choice("doc", titles, t("app.sidebar.document"), help=t("app.sidebar.document_help"))
+def _settings_box(computes: bool) -> DeltaGenerator:
+    """Where the settings are: under a heading where they act, else folded until somebody wants another reading."""
+    if computes:
+        st.subheader(t("app.sidebar.settings"))
+        return st.container()
+    empty = not session.visible_recordings()
+    return st.expander(t("app.sidebar.title"), icon=":material/play_circle:", expanded=empty, key="new_run")
+
+
+def _inner(computes: bool) -> Literal["default", "compact"]:
+    """How a folded part looks: without a frame of its own inside the folded settings."""
+    return "default" if computes else "compact"
 
 
 def _model(models: dict[str, ModelCard]) -> ModelCard:
@@ -108,7 +118,7 @@ def _initial_state(model: ModelCard) -> tuple[str, str]:
     return name, choice("from", sources, t("app.sidebar.source"))
 
 
-def _mitigations(model: ModelCard) -> tuple[tuple[str, float], ...]:
+def _mitigations(model: ModelCard, computes: bool) -> tuple[tuple[str, float], ...]:
     fitting = {name for name, row in MITIGATIONS.items() if row.fits(model.config)}
     usable = {name for name in fitting if model.explored is not None or not MITIGATIONS[name].needs_reference}
     _from_link()
@@ -129,6 +139,7 @@ def _mitigations(model: ModelCard) -> tuple[tuple[str, float], ...]:
         icon=":material/healing:",
         expanded=st.session_state["preset"] == CUSTOM,
         key="combine",
+        type=_inner(computes),
     ):
         for name, row in MITIGATIONS.items():
             help_text = t(f"mitigations.{name}_help")
@@ -196,9 +207,9 @@ def _apply_preset() -> None:
             st.session_state[f"{name}_value"] = int(preset[name]) if row.integer else float(preset[name])
 
 
-def _options(model: ModelCard) -> tuple[Options, bool, bool]:
+def _options(model: ModelCard, computes: bool) -> tuple[Options, bool, bool]:
     """How to read, whether the recording outlives the session, and whether the text is stored with it."""
-    with st.expander(t("app.sidebar.advanced"), icon=":material/tune:"):
+    with st.expander(t("app.sidebar.advanced"), icon=":material/tune:", type=_inner(computes)):
         own_length = st.toggle(
             t("app.sidebar.train_length_own"), key="own_length", bind=BOUND, help=t("app.sidebar.train_length_help")
         )
@@ -215,12 +226,8 @@ def _options(model: ModelCard) -> tuple[Options, bool, bool]:
                     t("app.sidebar.off"), key="off", bind=BOUND, help=t("app.sidebar.off_help"), placeholder="layer:0"
                 ).split()
             ),
-            control=st.toggle(
-                t("app.sidebar.control"), True, key="control", bind=BOUND, help=t("app.sidebar.control_help")
-            ),
-            token_norms=st.toggle(
-                t("app.sidebar.token_norms"), key="token_norms", bind=BOUND, help=t("app.sidebar.token_norms_help")
-            ),
+            control=_reads("control", True, computes),
+            token_norms=_reads("token_norms", False, computes),
             precision=st.selectbox(
                 t("app.sidebar.precision"),
                 PRECISIONS,
@@ -230,17 +237,33 @@ def _options(model: ModelCard) -> tuple[Options, bool, bool]:
             ),
             device=_device(),
         )
-        keep = workspace().lasting is not None and st.toggle(
-            t("app.sidebar.keep"),
-            True,
-            key="keep",
-            help=t(f"app.sidebar.keep_{'browser' if shared() else 'own'}", days=days()),
-            persist_state="session",
-        )
+        keep = _keeps(computes)
+        if computes:
+            return options, keep, False
         keep_text = st.toggle(
             t("app.sidebar.keep_text"), key="keep_text", help=t("app.sidebar.keep_text_help"), persist_state="session"
         )
         return options, keep, keep_text
+
+
+def _reads(name: str, default: bool, computes: bool) -> bool:
+    """A switch that acts on a reading alone; a page that ``computes`` does not show it."""
+    if computes:
+        return default
+    return st.toggle(t(f"app.sidebar.{name}"), default, key=name, bind=BOUND, help=t(f"app.sidebar.{name}_help"))
+
+
+def _keeps(computes: bool) -> bool:
+    """Whether what is read now outlives the session."""
+    if workspace().lasting is None or computes:
+        return workspace().lasting is not None and bool(st.session_state.get("keep", True))
+    return st.toggle(
+        t("app.sidebar.keep"),
+        True,
+        key="keep",
+        help=t(f"app.sidebar.keep_{'browser' if shared() else 'own'}", days=days()),
+        persist_state="session",
+    )
 
 
 def _device() -> str:
@@ -284,7 +307,7 @@ def _cost(chosen: Choices, model: ModelCard) -> None:
 
 def _run(chosen: Choices) -> None:
     ready = chosen.strategy.initial_state != "carried" or bool(chosen.strategy.source)
-    clicked = st.button(
+    if st.button(
         t("app.sidebar.run"),
         key="run",
         type="primary",
@@ -292,12 +315,7 @@ def _run(chosen: Choices) -> None:
         width="stretch",
         disabled=not ready or reading.READING.active,
         help=None if ready else t("app.sidebar.no_source"),
-    )
-    if clicked:
-        try:
-            reading.start(chosen)
-        except UserError as error:
-            show_error(error)
-        else:
-            st.rerun()
+        shortcut=shortcuts.RUN,
+    ):
+        shown.run(chosen)
     st.caption(t(f"app.sidebar.privacy_{session.stays()}", days=days()))

@@ -11,9 +11,10 @@ from model.documents.document import MAX_BYTES, SUFFIXES, read_document
 from model.documents.shelf import Upload
 from model.errors import UserError
 from model.recording.archive import unpack
-from viz.app import session
+from viz.app import session, undo
 from viz.app.browser import days
 from viz.app.language import plain, t
+from viz.app.links import choice
 from viz.app.workspace import STATE_PREFIX, keeps, workspace
 from viz.jobs.page_job import PageJob
 from viz.jobs.registry import DONE, JobContext
@@ -47,6 +48,15 @@ def document_uploader(key: str) -> None:
     _outcome(DOCUMENT)
 
 
+def document_choice() -> str:
+    """The box with all documents; one that was read a moment ago is chosen."""
+    titles = {key: session.document_title(key) for key in session.document_keys()}
+    fresh = st.session_state.pop(FRESH, None)
+    if fresh in titles:
+        st.session_state["doc"] = fresh
+    return choice("doc", titles, t("app.sidebar.document"), help=t("app.sidebar.document_help"))
+
+
 def recording_uploader(key: str) -> None:
     """A place to drop a zipped recording."""
     st.file_uploader(
@@ -78,10 +88,10 @@ def _receive_recording(key: str) -> None:
 
 
 def forget(name: str | None) -> None:
-    """Drop the upload whose file had that name, and its failure."""
+    """Move the upload whose file had that name to the bin, and drop its failure."""
     DOCUMENT.dismiss()
     DOCUMENT.cancel()
-    workspace().forget(name)
+    undo.delete_document(name)
 
 
 def read(data: bytes, name: str, encoding: str | None, main_text_only: bool = False) -> None:

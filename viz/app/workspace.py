@@ -22,6 +22,7 @@ import streamlit as st
 from model.checkpoints.card import home
 from model.documents.shelf import Listed, Shelf, Upload
 from viz.app import sign_in
+from viz.app.bin import DAY, DAYS, DOCUMENT, Bin
 from viz.app.browser import browser_id, days, shared
 from viz.jobs import registry as jobs
 
@@ -32,6 +33,8 @@ STORED = 20
 STATE_PREFIX = "_explorer_"
 """Prefix of the entries of the session state that belong to no widget."""
 HOUR = 3600
+DOCUMENTS = "documents"
+"""The folder of a workspace with its stored documents."""
 VISITED = "visited"
 """File of a lasting folder on a shared server; its time is that of the last visit."""
 _NAME = STATE_PREFIX + "workspace"
@@ -42,7 +45,8 @@ class Workspace:
     """The folders, uploads and jobs of one browser session.
 
     ``lasting`` outlives it; None if there is no such folder. ``owner`` names the jobs and results of all sessions with
-    the same lasting folder, ``session`` those of this session alone.
+    the same lasting folder, ``session`` those of this session alone. ``forgotten`` are uploads of this session's memory
+    that were deleted and can be brought back.
     """
 
     lasting: Path | None = None
@@ -51,6 +55,7 @@ class Workspace:
     session: str = field(default_factory=lambda: secrets.token_hex(8))
     uploads: dict[str, Upload] = field(default_factory=dict)
     visited: float = 0.0
+    forgotten: dict[str, Upload] = field(default_factory=dict)
     _passing: tempfile.TemporaryDirectory[str] = field(
         default_factory=lambda: tempfile.TemporaryDirectory(prefix="memory-explorer-", ignore_cleanup_errors=True)
     )
@@ -88,7 +93,12 @@ class Workspace:
     @property
     def shelf(self) -> Shelf | None:
         """The documents that outlive the session."""
-        return None if self.lasting is None else Shelf(self.lasting / "documents", self.most)
+        return None if self.lasting is None else Shelf(self.lasting / DOCUMENTS, self.most)
+
+    @property
+    def bin(self) -> Bin:
+        """What was deleted from the folder that lasts, or from the other if there is none."""
+        return Bin(self.folder)
 
     def listed(self) -> dict[str, Listed]:
         """The uploaded documents by their keys, newest last."""
@@ -123,9 +133,19 @@ class Workspace:
         if self.shelf is not None:
             self.shelf.remove(name)
 
+    def discard(self, name: str | None) -> list[str]:
+        """Move the uploaded document whose file had that name to where it can be brought back from; its names there."""
+        held = {key: upload for key, upload in self.uploads.items() if upload.document.name == name}
+        self.uploads = {key: upload for key, upload in self.uploads.items() if key not in held}
+        self.forgotten = dict([*self.forgotten.items(), *held.items()][-UPLOADS:])
+        stored = {} if self.shelf is None else self.shelf.listed()
+        paths = [self.folder / DOCUMENTS / key for key, listed in stored.items() if listed.name == name]
+        return [*held, *(self.bin.take(path, DOCUMENT, name or "") for path in paths)]
+
     def close(self) -> None:
         """Cancel the jobs of this session alone and delete its folder as soon as they have stopped writing there."""
         self.uploads.clear()
+        self.forgotten.clear()
         working = [job for job in jobs.jobs_of(self.session) if job.active and not job.keep]
         jobs.end_session(self.session)
 
@@ -157,6 +177,7 @@ def workspace() -> Workspace:
     """The workspace of this session."""
     if _NAME not in st.session_state:
         opened = _open()
+        opened.bin.empty(older_than=DAYS * DAY)
         st.session_state[_NAME] = _tied_to_session(opened.session, opened)
     found: Workspace = st.session_state[_NAME]
     if found.most is not None and found.lasting is not None and time.time() - found.visited > HOUR:

@@ -92,7 +92,7 @@ def collect() -> None:
     session.changed()
     if job.result is not None:
         recording = session.opened(job.result)
-        session.select(recording.key)
+        session.select(recording.key, follow=False)  # its settings are in the sidebar, or newer ones
         done = recording.complete
         st.toast(
             t("jobs.done" if done else "jobs.stopped_early"), icon=":material/check:" if done else ":material/stop:"

@@ -134,16 +134,6 @@ def test_limits_counts_and_what_can_be_looked_at(folder):
     assert {entry.row.model for entry in listed(catalogue, model="mamba2-base")} == {"mamba2-base"}
 
 
-def test_many_are_deleted_and_nothing_outside_the_folder(folder, tmp_path_factory):
-    catalogue = Catalogue(folder, judge)
-    elsewhere = bare_recording(tmp_path_factory.mktemp("elsewhere"), 1)
-    other = listed(Catalogue(elsewhere.parent))
-    found = listed(catalogue)
-    catalogue.delete([*found[:5], *other])
-    assert listed(catalogue) == found[5:] and elsewhere.exists()
-    assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == sorted(e.key for e in found[5:])
-
-
 def test_a_folder_that_cannot_be_written_needs_no_file(folder):
     catalogue = Catalogue(folder, judge, in_memory=True)
     assert len(listed(catalogue)) == 12 and not (folder / FILE).exists()

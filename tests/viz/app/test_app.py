@@ -25,8 +25,8 @@ def reading(app: AppTest) -> jobs.Job | None:
 def test_first_screen_is_a_finished_recording_of_the_plain_model(open_app: Callable[..., AppTest]) -> None:
     app = sound(open_app())
     assert "plain model" in words(app)
-    assert len(app.metric) == 5
-    assert len(app.get("plotly_chart")) == 3
+    assert len(app.metric) == 3
+    assert len(app.get("plotly_chart")) == 1
 
 
 def test_without_any_recording_the_first_screen_says_what_to_do(
@@ -45,7 +45,7 @@ def test_without_a_model_recordings_can_still_be_viewed(
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
     monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", tmp_path)
     app = sound(open_app())
-    assert len(app.get("plotly_chart")) == 3
+    assert len(app.get("plotly_chart")) == 1
     assert not [button for button in app.button if button.key == "run"]
 
 
@@ -63,7 +63,7 @@ def test_a_link_restores_language_recording_and_controls(open_app: Callable[...,
 def test_a_link_to_a_recording_of_someone_else_says_so(open_app: Callable[..., AppTest]) -> None:
     app = sound(open_app(recording="ffffffffffff"))
     assert any("not available" in note.value for note in app.info)
-    assert len(app.metric) == 5
+    assert len(app.metric) == 3
 
 
 def test_a_preset_sets_the_switches_and_the_switches_the_preset(open_app: Callable[..., AppTest]) -> None:

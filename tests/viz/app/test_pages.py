@@ -14,20 +14,32 @@ from tests.support.app import LANGUAGES, PAGES, sound
 from viz.app import theme
 
 SAYS: dict[str, tuple[int, tuple[str, ...]]] = {
-    "overview": (3, ("verdict.collapses", "overview.read", "overview.speed", "overview.what")),
+    "overview": (1, ("verdict.collapses", "overview.read", "overview.what")),
     "text": (0, ("text.no_text",)),
-    "state_norms": (4, ("state_norms.finding", "state_norms.growth_title", "state_norms.half_life_title")),
+    "state_norms": (1, ("state_norms.finding",)),
     "state_map": (0, ("state_map.no_reference",)),
-    "passkey": (4, ("passkey.intro", "passkey.map_title", "passkey.curve_title", "passkey.capacity.title")),
+    "passkey": (2, ("passkey.intro", "passkey.map_title", "passkey.curve_title")),
     "effective_context": (1, ("effective_context.intro", "effective_context.shown")),
     "lab": (0, ("lab.intro", "lab.nothing_yet")),
-    "evidence": (4, ("evidence.intro", "evidence.summary")),
-    "compare": (2, ("compare.finding_cost", "compare.figures_title", "compare.no_reference")),
+    "evidence": (0, ("evidence.intro", "evidence.summary")),
+    "compare": (1, ("compare.finding_cost", "compare.figures_title")),
     "documents": (0, ("documents.document", "documents.sample")),
     "recordings": (0, ("recordings.shown_all", "recordings.select_first")),
     "models": (0, ("models.here", "models.add")),
 }
 """How many charts a page draws of the recording under test, and what it says of it."""
+OPENED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
+    "overview": (("overview_more",), 3, ("overview.tokens_note", "overview.norm_title")),
+    "state_norms": (
+        ("norms_heads", "norms_close_up_open"),
+        4,
+        ("state_norms.growth_title", "state_norms.half_life_title", "state_norms.close_up.title"),
+    ),
+    "passkey": (("pk_prompt", "pk_capacity"), 4, ("passkey.capacity.recall_title", "passkey.prompt_help")),
+    "evidence": (("ev_charts",), 4, ("evidence.remaining_title",)),
+    "compare": (("compare_settings", "compare_memory"), 2, ("compare.norm_title", "compare.no_reference")),
+}
+"""The folded parts of a page, by their keys in the link; the charts when all are open, and what they say."""
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 
 
@@ -77,3 +89,12 @@ def test_every_page_says_what_it_should(
         assert json.loads(chart.proto.spec)["data"] and other not in chart.proto.spec
     drawn = "".join(chart.proto.spec for chart in app.main.get("plotly_chart"))
     assert not charts or ink in drawn
+
+
+@pytest.mark.parametrize("page", OPENED)
+def test_a_link_opens_what_is_folded_and_nothing_is_drawn_before(page: str, open_app: Callable[..., AppTest]) -> None:
+    keys, charts, messages = OPENED[page]
+    app = sound(open_app(**dict.fromkeys(keys, "true")).switch_page(f"viz/pages/{page}/page.py").run())
+    texts = said(app)
+    assert not [key for key in messages if not matches(key, "en", texts)], texts
+    assert len(app.main.get("plotly_chart")) == charts > SAYS[page][0]

@@ -147,3 +147,22 @@ def removed(figure: Figures, baseline: Figures) -> float | None:
 def cost(figure: Figures, baseline: Figures) -> float | None:
     """By what share the loss within the training length is above the baseline's."""
     return figure.within / baseline.within - 1 if figure.within is not None and baseline.within else None
+
+
+class Best(NamedTuple):
+    """The recording that removes the most: its place, the share it removes, and its cost (None if unknown)."""
+
+    order: int
+    share: float
+    paid: float | None
+
+
+def best_of(found: Sequence[Figures]) -> Best | None:
+    """The best of ``found`` beside the first, which is the baseline; None if nothing can be removed."""
+    gains = [
+        (share, order) for order, one in enumerate(found) if order and (share := removed(one, found[0])) is not None
+    ]
+    if not gains:
+        return None
+    share, order = max(gains)
+    return Best(order, share, cost(found[order], found[0]))

@@ -25,10 +25,11 @@ from viz.app.session import opened, short_titles_of, titles_of
 from viz.app.theme import is_dark
 from viz.pages.compare import figures as compare_figures
 from viz.pages.compare.figures import Line
-from viz.pages.compare.numbers import Figures, alike, cost, differences, figures, novelty, read, removed, shares
+from viz.pages.compare.numbers import Figures, alike, best_of, differences, figures, novelty, read, removed, shares
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice
 from viz.ui.curves import binned
+from viz.ui.fold import fold
 from viz.ui.places import name_places
 
 MOST = 6
@@ -50,8 +51,14 @@ def render(found: dict[str, Entry], current: Recording | None = None) -> None:
     st.markdown(_finding(lines, found_figures))
     if any(recording.read_tokens != tokens for recording in chosen):
         st.caption(t("compare.common", tokens=tokens))
-    _tables(lines, chosen, found_figures)
     _charts(lines, chosen, tokens)
+    _figures_table(lines, found_figures)
+    with fold(t("compare.differences_title"), key="compare_settings", icon=":material/tune:") as opened:
+        if opened:
+            _differences_table(lines, chosen)
+    with fold(t("compare.memory_fold"), key="compare_memory", icon=":material/memory:") as opened:
+        if opened:
+            _memory_charts(lines, chosen, tokens)
 
 
 def _choose(found: dict[str, Entry], current: Recording | None) -> list[Recording]:
@@ -98,34 +105,38 @@ def _default_baseline(found: dict[str, Entry], current: Recording | None) -> str
 
 def _finding(lines: Sequence[Line], found: Sequence[Figures]) -> str:
     """The result of the comparison, in one sentence with numbers."""
-    gains = [
-        (share, order) for order, one in enumerate(found) if order and (share := removed(one, found[0])) is not None
-    ]
-    if not gains:
+    best = best_of(found)
+    if best is None:
         return t("compare.finding_none")
-    share, order = max(gains)
-    if share <= 0:
+    if best.share <= 0:
         return t("compare.finding_nothing_helps")
-    paid = cost(found[order], found[0])
-    words = {"letter": lines[order].letter, "title": plain(lines[order].title), "share": min(share, 1)}
-    return t("compare.finding", **words) if paid is None else t("compare.finding_cost", paid=paid, **words)
+    line = lines[best.order]
+    words = {"letter": line.letter, "title": plain(line.title), "share": min(best.share, 1)}
+    return t("compare.finding", **words) if best.paid is None else t("compare.finding_cost", paid=best.paid, **words)
 
 
-def _tables(lines: Sequence[Line], chosen: Sequence[Recording], found: Sequence[Figures]) -> None:
-    """Key figures with their differences from the baseline, and what was set differently."""
+def _names(lines: Sequence[Line]) -> list[str]:
+    """The columns of a table: letters and titles, and which of them is the baseline."""
     names = [f"{line.letter} · {plain(line.title)}" for line in lines]
-    names[0] += f" ({t('compare.is_baseline')})"
+    return [f"{names[0]} ({t('compare.is_baseline')})", *names[1:]]
+
+
+def _figures_table(lines: Sequence[Line], found: Sequence[Figures]) -> None:
+    """Key figures with their differences from the baseline."""
     st.markdown(f"**{t('compare.figures_title')}**", help=t("compare.figures_help"))
     rows = {t(f"compare.{name}"): cells for name, cells in _rows(found).items()}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=names)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=_names(lines))
     st.table(table, border="horizontal", alt=t("compare.figures_title"))
-    st.markdown(f"**{t('compare.differences_title')}**")
+
+
+def _differences_table(lines: Sequence[Line], chosen: Sequence[Recording]) -> None:
+    """What was set differently."""
     different = differences(chosen)
     if not different:
         st.caption(t("compare.no_differences"))
         return
     rows = {_setting(name): cells for name, cells in different.items()}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=names)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=_names(lines))
     st.table(table, border="horizontal", alt=t("compare.differences_title"))
 
 
@@ -180,7 +191,7 @@ def _points(here: float, there: float) -> str:
 
 
 def _charts(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int) -> None:
-    """Loss or excess, norms, and unexplored share, all by position."""
+    """Loss or excess by position."""
     measures = ["excess", "loss"] if all(recording.has("control_loss") for recording in chosen) else ["loss"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         measure = choice(
@@ -189,12 +200,17 @@ def _charts(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int) -> 
             key="compare_measure",
             words=lambda option, locale: message(f"compare.measure_{option}", locale),
         )
-        layer = layer_choice(min(len(recording.meta.layers) for recording in chosen), key="compare_layer")
         log_x = st.toggle(t("ui.curves.log_x"), value=True, key="compare_log_x", bind="query-params")
     if measure == "excess":
-        _excess_chart(lines, chosen, tokens, log_x)
+        draw_excess(lines, chosen, tokens, log_x)
     else:
         _loss_chart(lines, chosen, tokens, log_x)
+
+
+def _memory_charts(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int) -> None:
+    """Norms and unexplored share by position."""
+    layer = layer_choice(min(len(recording.meta.layers) for recording in chosen), key="compare_layer")
+    log_x = bool(st.session_state.get("compare_log_x", True))
     grid = st.grid(2, min_column_width=360)
     with grid.cell():
         _norm_chart(lines, chosen, tokens, layer, log_x)
@@ -208,7 +224,10 @@ def _with_places(figure: go.Figure, chosen: Sequence[Recording]) -> go.Figure:
     return name_places(figure, chosen[0]) if same else figure
 
 
-def _excess_chart(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int, log_x: bool) -> None:
+def draw_excess(
+    lines: Sequence[Line], chosen: Sequence[Recording], tokens: int, log_x: bool, height: int | None = None
+) -> None:
+    """The excess loss of every recording; on a slide of a certain ``height``, large."""
     curves, table = [], []
     for line, recording in zip(lines, chosen, strict=True):
         loss, control = recording.array("loss")[:tokens], recording.array("control_loss")[:tokens]
@@ -227,6 +246,7 @@ def _excess_chart(lines: Sequence[Line], chosen: Sequence[Recording], tokens: in
         explanation=t("compare.excess_explanation"),
         alt=t("compare.excess_title") + ": " + _ends([(line, curve.excess) for line, curve in curves], "{:+z.2f}"),
         data=pd.concat(table),
+        slide=height,
     )
 
 

@@ -8,7 +8,8 @@ import streamlit as st
 from model.documents.document import ENCODINGS, Document
 from model.documents.shelf import Upload
 from model.errors import UserError
-from viz.app import session, uploads
+from viz.app import session, undo, uploads
+from viz.app.bin import DOCUMENT
 from viz.app.language import language, plain, show_error, t
 from viz.app.workspace import workspace
 
@@ -25,6 +26,7 @@ def render() -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         uploads.document_uploader("page_upload")
+        uploads.document_choice()
     try:
         document = session.current_document()
     except UserError as error:
@@ -36,6 +38,7 @@ def render() -> None:
             st.caption(t("documents.preview", name=plain(document.name)))
             st.code(_beginning(document.preview), language=None, wrap_lines=True)
             _structure(document)
+    undo.show_bin(DOCUMENT)
 
 
 def _beginning(text: str) -> str:

@@ -25,6 +25,7 @@ from viz.jobs import evidence as evidences
 from viz.jobs.evidence import MEASUREMENT
 from viz.pages.evidence import figures as figures
 from viz.ui.chart import chart
+from viz.ui.fold import fold
 
 LIVE = 3.0
 """Seconds between two drawings of a table that is being filled."""
@@ -138,7 +139,9 @@ def _results(shown: EvidenceTask | None, task: EvidenceTask | None, active: bool
     elif not active and not evidences.is_current(result):
         st.warning(t("evidence.shown_other_weights"), icon=":material/sync_problem:")
     _table(result, found)
-    _charts(result, found)
+    with fold(t("evidence.charts"), key="ev_charts", icon=":material/query_stats:") as opened:
+        if opened:
+            _charts(result, found)
 
 
 def summary(found: Sequence[Finding]) -> str:
@@ -154,23 +157,24 @@ def summary(found: Sequence[Finding]) -> str:
 
 
 def _table(result: EvidenceResult, found: Sequence[Finding]) -> None:
-    """The claims, group by group, and the rule of the verdicts."""
+    """The claims of one group, and the rule of the verdicts."""
     locale = language()
-    for group in GROUPS:
-        rows = [
-            {
-                t("evidence.column_claim"): words(finding.claim, locale),
-                t("evidence.column_published"): f"{says(finding.claim, locale)} *{source(finding.claim, locale)}*"
-                if source(finding.claim, locale)
-                else says(finding.claim, locale),
-                t("evidence.column_ours"): ours(finding, locale),
-                t("evidence.column_verdict"): f"**{MARKS[finding.verdict]}** {judged(finding, locale)}",
-            }
-            for finding in found
-            if finding.claim.group == group
-        ]
-        st.markdown(f"**{t(f'evidence.group_{group}')}**")
-        st.table(pd.DataFrame(rows), hide_index=True, border="horizontal")
+    group = links.switch(
+        "ev_group", {group: t(f"evidence.group_{group}") for group in GROUPS}, t("evidence.which_group")
+    )
+    rows = [
+        {
+            t("evidence.column_claim"): words(finding.claim, locale),
+            t("evidence.column_published"): f"{says(finding.claim, locale)} *{source(finding.claim, locale)}*"
+            if source(finding.claim, locale)
+            else says(finding.claim, locale),
+            t("evidence.column_ours"): ours(finding, locale),
+            t("evidence.column_verdict"): f"**{MARKS[finding.verdict]}** {judged(finding, locale)}",
+        }
+        for finding in found
+        if finding.claim.group == group
+    ]
+    st.table(pd.DataFrame(rows), hide_index=True, border="horizontal")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(t("evidence.rule"), width="stretch")
         st.download_button(

@@ -58,7 +58,7 @@ def _share(name: str) -> float:
         format="%d %%",
         key=f"lab_share_{name}",
         help=t("lab.share_help"),
-        persist_state="session",
+        bind="query-params",
     )
     return percent / 100
 
@@ -72,15 +72,8 @@ def _text(source: str, chosen: Choices) -> lab_texts.TrainingText | None:
     if not uploads:
         st.info(t("lab.no_uploads"), icon=":material/upload_file:")
         return None
-    # The widget refuses a selection that is no longer an option.
-    st.session_state["lab_own"] = [key for key in st.session_state.get("lab_own", uploads) if key in uploads]
-    keys = st.multiselect(
-        t("lab.own_documents"),
-        uploads,
-        format_func=session.document_title,
-        key="lab_own",
-        persist_state="session",
-    )
+    titles = {key: session.document_title(key) for key in uploads}
+    keys = links.choices("lab_own", titles, uploads, t("lab.own_documents"), most=len(uploads))
     if not keys:
         return None
     text = lab_texts.own_text(keys, document)
@@ -96,7 +89,7 @@ def _advanced(chosen: Choices) -> labs.Numbers:
         with grid.cell():
             low, high = (int(limit) for limit in LIMITS["steps"])
             steps = st.number_input(
-                t("lab.steps"), low, high, usual.steps, step=50, key="lab_steps", persist_state="session"
+                t("lab.steps"), low, high, usual.steps, step=50, key="lab_steps", bind="query-params"
             )
         with grid.cell():
             rate = st.number_input(
@@ -107,7 +100,7 @@ def _advanced(chosen: Choices) -> labs.Numbers:
                 format="%g",
                 key="lab_rate",
                 help=t("lab.learning_rate_help"),
-                persist_state="session",
+                bind="query-params",
             )
         with grid.cell():
             length = st.number_input(
@@ -118,6 +111,6 @@ def _advanced(chosen: Choices) -> labs.Numbers:
                 step=64,
                 key=f"lab_length_{chosen.model}",
                 help=t("lab.length_help"),
-                persist_state="session",
+                bind="query-params",
             )
     return labs.Numbers(steps=steps, learning_rate=rate, length=length)

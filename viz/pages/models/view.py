@@ -189,14 +189,10 @@ def _explored(card: ModelCard, busy: bool) -> None:
     sample = "sample:equipment_spec_en"
     keys = [sample, *(key for key in documents if key != sample)] if sample in documents else list(documents)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        document = st.selectbox(
-            t("models.reference"),
-            keys,
-            format_func=documents.__getitem__,
-            key="reference",
-            help=t("models.reference_help"),
+        document = choice(
+            "reference", {key: documents[key] for key in keys}, t("models.reference"), help=t("models.reference_help")
         )
-        windows = st.number_input(t("models.windows"), 2, 512, WINDOWS, key="reference_windows")
+        windows = st.number_input(t("models.windows"), 2, 512, WINDOWS, key="reference_windows", bind="query-params")
         if st.button(t("models.record"), key="record", icon=":material/explore:", disabled=busy):
             try:
                 model_jobs.record(card.name, document, int(windows))

@@ -1,6 +1,6 @@
-"""What happened to the memory while the document was read, and does it matter?
+"""What happened to the memory while the document was read, what does it mean, and what is to be done?
 
-One sentence, five key figures, three small charts. Each figure appears in full on another page.
+Ten seconds of reading: one sentence, three figures with their references, one chart, one next step. All else is folded.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from model.checkpoints.catalogue import available
@@ -21,118 +20,50 @@ from model.recording.reader import Recording
 from viz.app import session
 from viz.app.choices import describe_reading
 from viz.app.language import plain, t
-from viz.app.theme import EXPLORED, GREY, UNEXPLORED, VERMILLION, is_dark, template
+from viz.app.navigation import PAGES
+from viz.app.theme import is_dark
+from viz.pages.overview.figures import excess_figure, loss_figure, norm_figure, novelty_figure
 from viz.ui.chart import chart
-from viz.ui.curves import (
-    binned,
-    ink,
-    kept_rows,
-    line_colours,
-    mark_training_length,
-    on_axis,
-    points_for,
-    position_axis,
-    translucent,
-)
+from viz.ui.fold import fold
 from viz.ui.places import name_places, place_of
+from viz.ui.terms import with_terms
 
-HEIGHT = 300
 UNKNOWN = "–"
-LOOKS = {  # how a verdict starts: colour and icon
+LOOKS = {  # how the name of a verdict starts: colour and icon
     "holds": ("green", ":material/check_circle:"),
     "costs": ("orange", ":material/warning:"),
     "collapses": ("orange", ":material/warning:"),
     "broken": ("orange", ":material/error:"),
-    "": ("gray", ":material/info:"),
+    "unclear": ("gray", ":material/help:"),
+    "no_control": ("gray", ":material/info:"),
+    "too_short": ("gray", ":material/info:"),
 }
-
-
-def loss_figure(loss: np.ndarray, control: np.ndarray | None, *, train_length: int, end: int, dark: bool) -> go.Figure:
-    """Binned ``loss`` (token,) and, where there is one, the ``control`` (token,), in nats."""
-    figure = _figure(dark)
-    lines = [(loss, t("overview.loss_name"), {"color": ink(dark), "width": 2})]
-    if control is not None:
-        lines.insert(0, (control, t("overview.control_name"), {"color": GREY, "width": 2, "dash": "dash"}))
-    for tokens, name, line in lines:
-        x, y = binned(tokens, parts=120, log=True)
-        figure.add_scatter(x=x, y=y, mode="lines", name=name, line=line)
-    return _finish(figure, t("ui.curves.loss"), train_length, end, dark)
-
-
-def norm_figure(position: np.ndarray, norm: np.ndarray, *, train_length: int, end: int, dark: bool) -> go.Figure:
-    """Mean norm over the heads of each layer, from ``norm`` (boundary, layer, head)."""
-    figure = _figure(dark)
-    layers = norm.shape[1]
-    for layer, colour in enumerate(line_colours(layers, dark)):
-        mean = norm[:, layer].mean(axis=1)
-        rows = kept_rows(position, mean, points=min(600, points_for(layers)), log=True)
-        line = {"color": colour, "width": 2}
-        name = t("ui.curves.layer", layer=layer)
-        figure.add_scatter(x=position[rows], y=_small(mean[rows]), mode="lines", name=name, line=line)
-    figure.update_layout(showlegend=layers <= 6)
-    return _finish(figure, t("overview.norm_axis"), train_length, end, dark)
-
-
-def novelty_figure(position: np.ndarray, scores: np.ndarray, *, train_length: int, end: int, dark: bool) -> go.Figure:
-    """Novelty of the snapshots; above 1 is unexplored."""
-    figure = _figure(dark)
-    known = np.isfinite(scores)
-    position, scores = position[known], scores[known]
-    line = {"color": GREY, "width": 1}
-    figure.add_scatter(x=position, y=_small(scores), mode="lines", line=line, showlegend=False, hoverinfo="skip")
-    for inside, name, colour, symbol in (
-        (scores <= 1, t("overview.explored_name"), EXPLORED, "circle"),
-        (scores > 1, t("overview.unexplored_name"), UNEXPLORED, "diamond"),
-    ):
-        marker = {"color": colour, "size": 5, "symbol": symbol}
-        figure.add_scatter(x=position[inside], y=_small(scores[inside]), mode="markers", name=name, marker=marker)
-    figure.add_hline(y=1, line={"color": GREY, "width": 1.2, "dash": "dot"})
-    _finish(figure, t("overview.novelty_axis"), train_length, end, dark)
-    if scores.max(initial=0) > 10:  # on a linear axis the limit at 1 would be at the bottom
-        figure.update_yaxes(type="log", dtick=1)
-    return figure
-
-
-def excess_figure(curve: ExcessCurve, *, train_length: int, end: int, dark: bool) -> go.Figure:
-    """Excess of the loss over the control with its 95% band, in nats."""
-    figure = _figure(dark)
-    known = np.isfinite(curve.low) & np.isfinite(curve.high)
-    x = curve.position[known]
-    edge: dict[str, Any] = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-    figure.add_scatter(x=x, y=_small(curve.low[known]), **edge)
-    fill = {"fill": "tonexty", "fillcolor": translucent(VERMILLION, 0.18)}
-    figure.add_scatter(x=x, y=_small(curve.high[known]), **fill, **edge)
-    line = {"color": VERMILLION, "width": 2}
-    figure.add_scatter(
-        x=curve.position, y=_small(curve.excess), mode="lines", name=t("overview.excess_name"), line=line
-    )
-    figure.add_hline(y=0, line={"color": GREY, "width": 1.2, "dash": "dot"})
-    return _finish(figure, t("overview.excess_axis"), train_length, end, dark)
-
-
-def _figure(dark: bool) -> go.Figure:
-    return go.Figure(layout={"template": template(dark), "height": HEIGHT, "hovermode": "x unified"})
-
-
-def _finish(figure: go.Figure, axis: str, train_length: int, end: int, dark: bool) -> go.Figure:
-    figure.update_xaxes(**position_axis(True, range=[on_axis(min(64, train_length), True), on_axis(end, True)]))
-    figure.update_yaxes(title_text=axis, rangemode="tozero")
-    mark_training_length(figure, train_length, end, dark=dark, log=True)
-    for line, mark in enumerate(figure.layout.annotations):
-        mark.yshift = -15 * line  # one below the other: the chart is narrow
-    return figure
-
-
-def _small(values: np.ndarray) -> np.ndarray:
-    return values.astype(np.float32)
+NEXT = ("diagnose", "compare")
+"""Pages that a reader of the verdict opens next, the most useful one first."""
+_STYLE = """
+.st-key-verdict h2 { font-size: 1.6rem; line-height: 1.35; padding: 0; }
+.st-key-next p { font-size: 1rem; }
+@media (max-width: 700px) { .st-key-verdict h2 { font-size: 1.25rem; } }
+"""
 
 
 def render(recording: Recording) -> None:
     """Draw the page for ``recording``."""
     summary = summary_of(recording)
-    _verdict(recording, summary)
-    _key_figures(recording, summary)
-    _charts(recording)
+    st.html(f"<style>{_STYLE}</style>")
+    with st.container(border=True, gap="small", key="verdict"):
+        headline(summary)
+        st.caption(_what_was_read(recording))
+    with st.grid(3, min_column_width=200):
+        key_figures(recording, summary)
+    left, right = st.columns([5, 3])
+    with left:
+        loss_chart(recording)
+    with right, st.container(border=True, height="stretch", key="next"):
+        _meaning(summary)
+    with fold(t("overview.more"), key="overview_more", icon=":material/query_stats:") as opened:
+        if opened:
+            _more(recording, summary)
     with st.expander(t("overview.what_title"), icon=":material/help:"):
         st.markdown(t("overview.what", train_length=f"{recording.train_length:,}"))
 
@@ -145,48 +76,63 @@ def summary_of(recording: Recording) -> dict[str, Any]:
     return summarise(recording, explored, tokens_per_second=math.nan, peak_rss_mb=math.nan)
 
 
-def _verdict(recording: Recording, summary: dict[str, Any]) -> None:
+def headline(summary: dict[str, Any], *, slide: bool = False) -> None:
+    """The verdict in large type; it is the title of a ``slide``."""
     key, values = verdict(summary)
-    case = key.removeprefix("verdict.")
-    colour, icon = next(looks for start, looks in LOOKS.items() if case.startswith(start))
-    with st.container(border=True, key="verdict"):
-        st.header(f":{colour}[{icon}] {t(key, **values)}", anchor=False)
-        st.caption(_what_was_read(recording, summary))
+    colour, icon = LOOKS[_case(summary)]
+    draw = st.title if slide else st.header
+    draw(f":{colour}[{icon}] {t(key, **values)}", anchor=False)
 
 
-def _what_was_read(recording: Recording, summary: dict[str, Any]) -> str:
+def _case(summary: dict[str, Any]) -> str:
+    """The verdict of ``summary`` without its details, a key of LOOKS."""
+    name = verdict(summary)[0].removeprefix("verdict.")
+    return next(case for case in LOOKS if name.startswith(case))
+
+
+def _what_was_read(recording: Recording) -> str:
     experiment = recording.experiment
     words = t(
         "overview.read",
         document=plain(recording.meta.document_name),
         model=plain(experiment.model),
         settings=describe_reading(experiment),
+        tokens=recording.read_tokens,
     )
-    speed, peak = summary.get("tokens_per_second"), summary.get("peak_rss_mb")
-    if speed:
-        words += " " + t("overview.speed", speed=f"{speed:,.0f}", memory=UNKNOWN if peak is None else f"{peak:,.0f}")
     if not recording.complete:
         read = f"{recording.read_tokens:,}"
         words += " " + t("overview.partly", read=read, total=f"{recording.tokens:,}")
     return words
 
 
-def _key_figures(recording: Recording, summary: dict[str, Any]) -> None:
-    train_length = summary.get("train_length") or 1
-    tokens = summary.get("tokens") or 0
-    onset, share, growth = summary.get("collapse_onset"), summary.get("unexplored_fraction"), summary.get("norm_growth")
-    with st.grid(5, min_column_width=150):
-        _card("tokens", f"{tokens:,}", t("overview.tokens_note", times=f"{tokens / train_length:,.0f}"))
-        _excess_card(summary)
-        if onset is not None:
-            note = t("overview.onset_note", times=f"{onset / train_length:,.1f}")
-            _card("onset", f"{onset + 1:,}", " · ".join(filter(None, (note, plain(place_of(recording, onset))))))
-        elif summary.get("excess_loss") is not None:
-            _card("onset", t("overview.onset_none"), t("overview.onset_none_note"))
-        else:
-            _card("onset", UNKNOWN, t("overview.not_known"))
-        _card("unexplored", *(_given(share, "{:.0%}", "overview.unexplored_note")))
-        _card("growth", *(_given(growth, "× {:.2f}", "overview.growth_note")))
+def _meaning(summary: dict[str, Any]) -> None:
+    """What the verdict means and what to do, in plain words, with the button to the next page."""
+    case, values = _case(summary), verdict(summary)[1]
+    st.subheader(t("overview.meaning_title"), anchor=False)
+    with_terms(t(f"overview.means_{case}"), key="means")
+    st.subheader(t("overview.do_title"), anchor=False)
+    with_terms(t(f"overview.do_{case}", **values), key="do")
+    pages = [name for name in NEXT if name in PAGES]
+    for name in pages:
+        if st.button(
+            t(f"overview.next_{name}"),
+            key=f"next_{name}",
+            type="primary" if name == pages[0] else "secondary",
+            icon=PAGES[name].icon,
+            width="stretch",
+        ):
+            st.switch_page(f"viz/pages/{name}/page.py")
+
+
+def key_figures(recording: Recording, summary: dict[str, Any]) -> None:
+    """Three cards: each a number with its unit and what to hold it against."""
+    _excess_card(summary)
+    _onset_card(recording, summary)
+    share, growth = summary.get("unexplored_fraction"), summary.get("norm_growth")
+    if share is None and growth is not None:
+        _growth_card(growth)
+    else:
+        _card("unexplored", *_given(share, "{:.0%}", "overview.unexplored_note"))
 
 
 def _given(value: float | None, form: str, note: str) -> tuple[str, str]:
@@ -205,6 +151,22 @@ def _excess_card(summary: dict[str, Any]) -> None:
     _card("excess", _signed(ratio - 1, ".0%"), note)
 
 
+def _onset_card(recording: Recording, summary: dict[str, Any]) -> None:
+    onset, train_length = summary.get("collapse_onset"), summary.get("train_length") or 1
+    if onset is not None:
+        note = t("overview.onset_note", times=f"{onset / train_length:,.1f}", train_length=train_length)
+        where = plain(place_of(recording, onset))
+        _card("onset", t("overview.onset_value", token=onset + 1), " · ".join(filter(None, (note, where))))
+    elif summary.get("excess_loss") is not None:
+        _card("onset", t("overview.onset_none"), t("overview.onset_none_note", tokens=summary.get("tokens") or 0))
+    else:
+        _card("onset", UNKNOWN, t("overview.not_known"))
+
+
+def _growth_card(growth: float | None) -> None:
+    _card("growth", *_given(growth, "× {:.2f}", "overview.growth_note"))
+
+
 def _signed(value: float, form: str) -> str:
     """``value`` with its sign; a value that rounds to zero gets ±."""
     words = format(value, "+" + form)
@@ -217,38 +179,61 @@ def _card(name: str, value: str, note: str) -> None:
         st.caption(note)
 
 
-def _charts(recording: Recording) -> None:
-    dark, train_length, end = is_dark(), recording.train_length, recording.read_tokens
+def loss_chart(recording: Recording, *, height: int | None = None) -> None:
+    """The loss beside the control's: the chart that shows the verdict. A slide gives a ``height`` and large letters."""
+    loss, control, curve = _losses(recording)
+    table = pd.DataFrame({"tokens_read": curve.position, "loss": curve.loss, "control_loss": curve.control})
+    chart(
+        name_places(loss_figure(loss, control, **_common(recording)), recording),
+        key="overview_loss",
+        title=t("overview.loss_title"),
+        explanation=t("overview.loss_explanation"),
+        alt=t("overview.loss_alt", first=_first(curve.loss), last=_last(curve.loss)),
+        data=table,
+        slide=height,
+    )
+
+
+def _losses(recording: Recording) -> tuple[np.ndarray, np.ndarray | None, ExcessCurve]:
+    """The loss of every token, the control's if there is one, and their difference."""
     loss = recording.array("loss")
     control = recording.array("control_loss") if recording.has("control_loss") else None
-    curve = excess_curve(loss, control, train_length)
-    common: dict[str, Any] = {"train_length": train_length, "end": end, "dark": dark}
+    return loss, control, excess_curve(loss, control, recording.train_length)
+
+
+def _common(recording: Recording) -> dict[str, Any]:
+    return {"train_length": recording.train_length, "end": recording.read_tokens, "dark": is_dark()}
+
+
+def _more(recording: Recording, summary: dict[str, Any]) -> None:
+    """The other figures and charts, and how fast it went."""
+    tokens, train_length = summary.get("tokens") or 0, summary.get("train_length") or 1
+    with st.grid(2, min_column_width=200):
+        _card("tokens", f"{tokens:,}", t("overview.tokens_note", times=f"{tokens / train_length:,.0f}"))
+        _growth_card(summary.get("norm_growth"))
     position, norm = recording.array("position"), recording.array("norm")
-    with st.grid(3, min_column_width=275):
-        table = pd.DataFrame({"tokens_read": curve.position, "loss": curve.loss, "control_loss": curve.control})
+    end = min(recording.train_length, recording.read_tokens)
+    layers = {f"layer_{layer}": norm[:, layer].mean(axis=1) for layer in range(norm.shape[1])}
+    overall = norm.mean(axis=(1, 2))
+    with st.grid(2, min_column_width=275):
         chart(
-            name_places(loss_figure(loss, control, **common), recording),
-            key="overview_loss",
-            title=t("overview.loss_title"),
-            explanation=t("overview.loss_explanation"),
-            alt=t("overview.loss_alt", first=_first(curve.loss), last=_last(curve.loss)),
-            data=table,
-        )
-        layers = {f"layer_{layer}": norm[:, layer].mean(axis=1) for layer in range(norm.shape[1])}
-        overall = norm.mean(axis=(1, 2))
-        chart(
-            name_places(norm_figure(position, norm, **common), recording),
+            name_places(norm_figure(position, norm, **_common(recording)), recording),
             key="overview_norm",
             title=t("overview.norm_title"),
             explanation=t("overview.norm_explanation"),
-            alt=t("overview.norm_alt", at=overall[np.searchsorted(position, min(train_length, end))], last=overall[-1]),
+            alt=t("overview.norm_alt", at=overall[np.searchsorted(position, end)], last=overall[-1]),
             data=pd.DataFrame({"tokens_read": position, **layers}),
         )
-        _third_chart(recording, curve, common)
+        _third_chart(recording)
+    speed, peak = summary.get("tokens_per_second"), summary.get("peak_rss_mb")
+    if speed:
+        memory = UNKNOWN if peak is None else f"{peak:,.0f}"
+        st.caption(t("overview.speed", speed=f"{speed:,.0f}", memory=memory))
 
 
-def _third_chart(recording: Recording, curve: ExcessCurve, common: dict[str, Any]) -> None:
+def _third_chart(recording: Recording) -> None:
     """Novelty where the model has a reference of explored states, else the excess."""
+    curve, common = _losses(recording)[2], _common(recording)
     position = recording.array("snapshot_position")
     scores = novelty_of(recording)
     if scores is not None:

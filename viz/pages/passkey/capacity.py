@@ -37,7 +37,6 @@ MOST = 12
 
 def render(task: PasskeyTask, known: Sequence[PasskeyResult]) -> None:
     """Draw the section: the series, and every model that was tested with the settings of ``task``."""
-    st.header(t("passkey.capacity.title"), anchor=False)
     measured = next((result for result in evidences.known_results() if result.recalls), None)
     series = points_of_series(measured) if measured is not None else []
     chosen = _chosen(task, known)

@@ -33,8 +33,8 @@ def render(results: Sequence[PasskeyResult], titles: Sequence[str], text: str | 
     ``text`` is the filler document, "" if there is none, and None if it is not available.
     """
     task, model = results[0].task, results[0].reader.model
-    with st.container(border=True, key="passkey-prompt"):
-        st.markdown(f"**{t('passkey.prompt_title')}**", help=t("passkey.prompt_help"))
+    with st.container(key="passkey-prompt"):
+        st.caption(t("passkey.prompt_help"))
         if text is None:
             st.caption(t("passkey.prompt_gone"))
             return

@@ -28,6 +28,7 @@ from viz.pages.passkey.figures import curve, figure, short, table
 from viz.pages.passkey.job import TEST
 from viz.ui.chart import chart
 from viz.ui.controls import newly_clicked
+from viz.ui.fold import fold
 
 LIVE = 2.0
 """Seconds between two drawings of a map that is being filled."""
@@ -54,8 +55,12 @@ def render(chosen: Choices) -> None:
     train_length = results[0].reader.train_length if keys else chosen.options.train_length or wanted[0].train_length
     live = st.fragment(_results, run_every=LIVE if active else None)
     live(task, keys, shown, wanted, train_length, active)
-    passkey_prompt.render(results, titles, passkeys.text_of(results[0].task))
-    capacity.render(results[0].task, known)
+    with fold(t("passkey.prompt_title"), key="pk_prompt", icon=":material/article:") as opened:
+        if opened:
+            passkey_prompt.render(results, titles, passkeys.text_of(results[0].task))
+    with fold(t("passkey.capacity.title"), key="pk_capacity", icon=":material/straighten:") as opened:
+        if opened:
+            capacity.render(results[0].task, known)
 
 
 def _shown_results(
@@ -143,6 +148,7 @@ def _results(
     clicked = newly_clicked(event, "_explorer_passkey_click")
     if clicked is not None:
         passkey_prompt.choose(results[0].task, column=round(clicked["x"]), row=round(clicked["y"]))
+        st.session_state["pk_prompt"] = True
         st.rerun()
     chart(
         curve(results, titles, train_length=train_length, dark=dark),

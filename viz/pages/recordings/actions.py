@@ -14,7 +14,7 @@ from model.recording.catalogue import Entry
 from model.recording.export import pack_all
 from model.recording.notes import MOST_TAGS, NOTE_LENGTH, Notes, tags_of
 from model.recording.reader import CANCELLED, COMPLETE
-from viz.app import session
+from viz.app import session, undo
 from viz.app.browser import shared
 from viz.app.language import plain, t
 from viz.app.sharing import is_shared as is_shared
@@ -134,9 +134,5 @@ def _delete(chosen: Sequence[Chosen], free: bool) -> None:
             titles.append("- " + t("recordings.and_more", count=len(chosen) - LISTED))
         st.markdown("\n".join([t("recordings.delete_sure", count=len(chosen)), "", *titles]))
         if st.button(t("recordings.delete_now"), key="delete_now", icon=":material/delete:", type="primary"):
-            for library in session.libraries():
-                mine = [entry for place, entry, _ in chosen if place == library and library.writable]
-                for entry in mine:
-                    share(entry.key, on=False)
-                library.catalogue.delete(mine)
+            undo.delete_recordings([entry for _, entry, _ in chosen])
             st.rerun()

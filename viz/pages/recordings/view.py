@@ -10,7 +10,8 @@ import streamlit as st
 
 from model.recording.catalogue import SORTS, Entry, Query
 from model.recording.reader import CANCELLED, COMPLETE
-from viz.app import links, session, uploads
+from viz.app import links, session, undo, uploads
+from viz.app.bin import RECORDING
 from viz.app.browser import shared
 from viz.app.choices import describe_reading
 from viz.app.language import show_error, t
@@ -20,6 +21,8 @@ from viz.pages.recordings.search import search_words
 
 SHOWN = 500
 """Rows of the table; a search narrows what is in it."""
+LINKED = 20
+"""Selected recordings that a link holds; more would make it too long for some programs."""
 HEIGHT = 420
 SELECTED = "managed"
 """The widget with the keys of the selected recordings."""
@@ -46,6 +49,7 @@ def render() -> None:
             actions.render([(*found[key], _status(found[key][1])) for key in chosen])
         else:
             st.caption(t("recordings.select_first"))
+    undo.show_bin(RECORDING)
     with st.expander(t("recordings.load"), icon=":material/unarchive:"):
         uploads.recording_uploader("page_recording")
 
@@ -58,7 +62,7 @@ def _query() -> Query:
             icon=":material/search:",
             placeholder=t("recordings.search_hint"),
             help=t("recordings.search_help"),
-            persist_state="session",
+            bind="query-params",
         )
         labels = {name: t(f"recordings.column_{name}") for name in SORTS}
         sort = links.choice("recordings_sort", labels, t("recordings.sort"), help=t("recordings.sort_help"))
@@ -133,8 +137,10 @@ def _select_rows(keys: Sequence[str]) -> None:
 def _selected(found: dict[str, Pair]) -> list[str]:
     """The keys of the selected recordings: rows of the table, or chosen by their titles."""
     titles = session.titles_of({key: entry for key, (_, entry) in found.items()})
-    st.session_state[SELECTED] = [key for key in st.session_state.get(SELECTED, []) if key in found]
-    return st.multiselect(
+    if SELECTED not in st.session_state:
+        st.session_state[SELECTED] = st.query_params.get(SELECTED, "").split(",")
+    st.session_state[SELECTED] = [key for key in st.session_state[SELECTED] if key in found]
+    chosen = st.multiselect(
         t("recordings.selected"),
         list(titles),
         format_func=titles.__getitem__,
@@ -143,3 +149,5 @@ def _selected(found: dict[str, Pair]) -> list[str]:
         placeholder=t("recordings.selected_hint"),
         persist_state="session",
     )
+    links.publish(SELECTED, ",".join(chosen[:LINKED]), "")
+    return chosen

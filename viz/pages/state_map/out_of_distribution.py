@@ -29,8 +29,8 @@ def render(states: States) -> None:
     if np.isnan(scores(states).novelty).all():
         return
     found = _found(states.identity, states)
-    with st.container(border=True, key="out-of-distribution-spans"):
-        st.markdown(f"**{t('ui.spans.title')}**", help=t("ui.spans.explanation"))
+    with st.container(key="out-of-distribution-spans"):
+        st.caption(t("ui.spans.short"), help=t("ui.spans.explanation"))
         if not found:
             st.caption(t("ui.spans.none"))
             return

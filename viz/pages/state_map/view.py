@@ -27,6 +27,7 @@ from viz.pages.state_map import out_of_distribution
 from viz.pages.state_map.figures import figure, novelty_figure
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice, newly_clicked
+from viz.ui.fold import fold
 from viz.ui.places import place_of
 
 AROUND = 200
@@ -71,9 +72,29 @@ def render(recording: Recording) -> None:
     clicks.append(_novelty_chart(recording, found, position, log_x))
     for row in clicks:
         if row is not None:  # before the slider that shows it is drawn
-            st.session_state["map_at"] = int(position[row])
-    _text_there(recording, found, position)
-    out_of_distribution.render(States(recording, known, None))
+            st.session_state["map_at"], st.session_state["map_text"] = int(position[row]), True
+    with fold(t("state_map.text_title"), key="map_text", icon=":material/article:") as opened:
+        if opened:
+            _text_there(recording, found, position)
+    with fold(t("ui.spans.title"), key="map_spans", icon=":material/explore_off:") as opened:
+        if opened:
+            out_of_distribution.render(States(recording, known, None))
+
+
+def slide(recording: Recording) -> None:
+    """How much of the document is outside the explored states, and the map of them."""
+    known = reference_of(recording)
+    if known is None or not len(recording.array("snapshot_position")):
+        st.title(t("state_map.slide_unknown"), anchor=False)
+        st.caption(t("state_map.no_reference" if known is None else "state_map.no_snapshots"))
+        return
+    states = States(recording, known, None)
+    found, plane = scores(states), pca_map(states)
+    share = found.unexplored
+    key = "unknown" if share is None else "much" if share > 0.05 else "little"
+    st.title(t(f"state_map.slide_{key}", share=share), anchor=False)
+    st.caption(t("state_map.slide_help"))
+    _map_chart(states, plane, found, False, height=540)
 
 
 def _summary(found: Scores, layer: int | None, position: np.ndarray, recording: Recording) -> None:
@@ -99,8 +120,10 @@ def _figure(name: str, value: str) -> None:
     st.metric(t(f"state_map.{name}"), value, help=t(f"state_map.{name}_help"), border=True)
 
 
-def _map_chart(states: States, found: StateMap, scored: Scores, by_position: bool) -> int | None:
-    """One map; returns the row of the state that was clicked just now."""
+def _map_chart(
+    states: States, found: StateMap, scored: Scores, by_position: bool, height: int | None = None
+) -> int | None:
+    """One map; returns the row of the state that was clicked just now. On a slide of a certain ``height``, large."""
     position = states.recording.array("snapshot_position")
     table = pd.DataFrame(
         np.concatenate([found.explored_xy, found.document_xy]), columns=[f"{found.method}_1", f"{found.method}_2"]
@@ -118,8 +141,9 @@ def _map_chart(states: States, found: StateMap, scored: Scores, by_position: boo
         alt=t("state_map.map_alt", method=found.method.upper(), states=len(position), reference=reference, new=new),
         data=table,
         selectable=True,
+        slide=height,
     )
-    return _row(newly_clicked(event, f"map_{found.method}_seen"))
+    return None if height else _row(newly_clicked(event, f"map_{found.method}_seen"))
 
 
 def _row(point: dict[str, object] | None) -> int | None:
@@ -189,8 +213,7 @@ def _text_there(recording: Recording, found: Scores, position: np.ndarray) -> No
     first, last = int(position[0]), int(position[-1])
     if first == last:
         return
-    with st.container(border=True):
-        st.markdown(f"**{t('state_map.text_title')}**")
+    with st.container():
         if "map_at" not in st.session_state and "map_at" not in st.query_params:  # until one is chosen: the newest
             st.session_state["map_at"] = int(position[np.nan_to_num(found.novelty, nan=0).argmax()])
         at = st.slider(t("state_map.text_at"), first, last, step=CHUNK, key="map_at", bind="query-params", format="%,d")

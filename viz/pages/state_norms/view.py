@@ -36,6 +36,7 @@ from viz.ui.curves import (
     position_axis,
     translucent,
 )
+from viz.ui.fold import fold
 from viz.ui.places import name_places
 
 STATISTICS = ("norm", "std", "max_abs", "mean", "decay", "effective_rank", "overwritten", "alignment")
@@ -84,7 +85,7 @@ def figure(
         line = {"color": colour, "width": 1.8, "dash": dash}
         drawn.add_scatter(x=middle, y=mean, mode="lines", name=label, line=line, row=2, col=1)
     start, lines = on_axis(16, True) if log_x else 0, values.shape[1 if layer is None else 2]
-    drawn.update_layout(template=template(dark), height=560, hovermode=hover_mode(lines), margin={"r": 76, "t": 28})
+    drawn.update_layout(template=template(dark), height=480, hovermode=hover_mode(lines), margin={"r": 76, "t": 28})
     drawn.update_xaxes(**position_axis(log_x, range=[start, on_axis(end, log_x)]))
     drawn.update_xaxes(title_text=None, ticks="", minor_ticks="", row=1, col=1)
     drawn.update_yaxes(title_text=t(f"state_norms.{name}"), type="log" if log_y else "linear", row=1, col=1)
@@ -132,14 +133,14 @@ def render(recording: Recording) -> None:
     st.markdown(_finding(mean_norm_growth(norm, position, train_length), growth, half_life, train_length))
     if recording.has(OVERWRITTEN):
         st.markdown(_saturation(recording))
-    controls, main, maps = st.container(), st.container(), st.container()
-
-    with maps:
-        grid = st.grid(2, min_column_width=360)
-        with grid.cell():
-            clicked = _growth_chart(growth, dark)
-        with grid.cell():
-            _half_life_chart(half_life, train_length, dark)
+    controls, main, clicked = st.container(), st.container(), None
+    with fold(t("state_norms.heads_fold"), key="norms_heads", icon=":material/grid_on:") as opened:
+        if opened:
+            grid = st.grid(2, min_column_width=360)
+            with grid.cell():
+                clicked = _growth_chart(growth, dark)
+            with grid.cell():
+                _half_life_chart(half_life, train_length, dark)
     if clicked is not None:  # before the boxes that show it are drawn
         st.session_state["norms_layer"], st.session_state["norms_head"] = str(clicked["y"]), str(clicked["x"])
 
@@ -157,7 +158,9 @@ def render(recording: Recording) -> None:
         log_y = st.toggle(t("ui.curves.log_y"), key="norms_log_y", bind="query-params", disabled=name == "mean")
     with main:
         _main_chart(recording, name, layer, head, log_x, log_y and name != "mean", dark)
-    close_up.render(recording, layer if layer is not None else _largest(growth)[0], head)
+    with fold(t("state_norms.close_up.fold"), key="norms_close_up_open", icon=":material/zoom_in:") as opened:
+        if opened:
+            close_up.render(recording, layer if layer is not None else _largest(growth)[0], head)
 
 
 def _largest(growth: np.ndarray) -> tuple[int, int]:
@@ -239,10 +242,32 @@ def _half_life_chart(half_life: np.ndarray, train_length: int, dark: bool) -> No
     )
 
 
+def slide(recording: Recording) -> None:
+    """How the norm grew, in one sentence and one figure of all layers."""
+    position, norm = statistic(recording, "norm")
+    growth = mean_norm_growth(norm, position, recording.train_length)
+    short = np.isnan(growth)
+    said = (
+        t("state_norms.slide_short", train_length=recording.train_length)
+        if short
+        else t("state_norms.slide", growth=growth)
+    )
+    st.title(said, anchor=False)
+    st.caption(t("state_norms.slide_help"))
+    _main_chart(recording, "norm", None, 0, True, False, is_dark(), height=540)
+
+
 def _main_chart(
-    recording: Recording, name: str, layer: int | None, head: int, log_x: bool, log_y: bool, dark: bool
+    recording: Recording,
+    name: str,
+    layer: int | None,
+    head: int,
+    log_x: bool,
+    log_y: bool,
+    dark: bool,
+    height: int | None = None,
 ) -> None:
-    """The trajectories over the loss."""
+    """The trajectories over the loss; on a slide of a certain ``height``, large."""
     position, values = statistic(recording, name)
     loss = recording.array("loss")
     control_loss = recording.array("control_loss") if recording.has("control_loss") else None
@@ -284,4 +309,5 @@ def _main_chart(
             end=int(position[-1]),
         ),
         data=pd.DataFrame({"tokens_read": position, **lines}),
+        slide=height,
     )
