@@ -1,12 +1,14 @@
 """The command line: ``memory-explorer read | text | models | download | explore | train | parts | passkey ...``.
 
 Each command does what the dashboard does, through the same functions, so numbers agree. What a user can put right is
-said in one sentence; only what is our fault shows a traceback. One file a command group, and here the table of them.
+said in one sentence; only what is our fault shows a traceback. One file a command group, and here the table of them;
+others come in as entry points, among them those of :mod:`viz`, which draw.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import FunctionType
 
 import typer
 
@@ -24,16 +26,20 @@ from model.cli.verify import verify
 from model.disk import disk_error
 from model.errors import UserError
 from model.machine import wait_passively
+from model.plugins import rows_of
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
-
-
-for command in (
+OURS = (
     *(read, text, download, explore, verify, convert),
     *(train, post_train, parts, passkey, evidence, bench, serve),
-):
+)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
+for command in OURS:
     app.command()(command)
 app.add_typer(models_app, name="models")
+TAKEN = {"models", *(command.__name__.replace("_", "-") for command in OURS)}
+for name, added in rows_of("commands", FunctionType, TAKEN, titled=False).items():
+    app.command(name)(added)
 
 
 def main() -> None:

@@ -221,7 +221,7 @@ def open_page(kept: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
     """Opens a page in a new session, with the recordings of ``kept`` only."""
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(kept))
     monkeypatch.setattr(session, "SHIPPED", tmp_path)
-    for module in ("jobs.state_map", "pages.state_map.view", "pages.compare.numbers"):
+    for module in ("figures.recorded", "pages.state_map.view", "pages.compare.numbers"):
         monkeypatch.setattr(f"viz.{module}.reference_of", explored)
     keys = {recording.title: recording.key for recording in recordings(kept / "recordings")}
 

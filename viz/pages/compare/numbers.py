@@ -15,7 +15,8 @@ from model.recording.catalogue import Entry
 from model.recording.reader import Recording
 from viz.app.choices import number
 from viz.app.language import plain, t
-from viz.jobs.state_map import States, reference_of, scores
+from viz.figures.reference import reference_of
+from viz.jobs.state_map import States, scores
 
 
 class Figures(NamedTuple):

@@ -21,9 +21,10 @@ from model.recording.schema import CHUNK
 from viz.app.language import language, plain, t
 from viz.app.session import explored_origin, text_of
 from viz.app.theme import EXPLORED, is_dark
+from viz.figures.reference import reference_of
 from viz.figures.states import map_figure
 from viz.jobs.registry import Job, waiting_before
-from viz.jobs.state_map import Scores, States, pca_map, reference_of, scores, start_umap, umap_job, umap_map
+from viz.jobs.state_map import Scores, States, pca_map, scores, start_umap, umap_job, umap_map
 from viz.pages.state_map import out_of_distribution
 from viz.pages.state_map.figures import novelty_figure
 from viz.ui.chart import chart
