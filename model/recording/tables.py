@@ -8,6 +8,7 @@ vectors, which :meth:`.reader.Recording.to_xarray` gives.
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -85,7 +86,7 @@ def chunk_table(recording: Recording) -> pa.Table:
     table.add(EFFECTIVE_RANK, ranks.ravel(), "1", ARRAYS[EFFECTIVE_RANK].meaning)
     if recording.text is not None:
         starts = np.concatenate([[0], recording.array(CHARACTER)])
-        texts = [recording.text[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        texts = [recording.text[a:b] for a, b in pairwise(starts.tolist())]
         table.add("text", [texts[index] for index in boundary], "", "text of the chunk that ends here")
     return table.done(recording)
 
