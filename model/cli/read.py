@@ -93,9 +93,9 @@ def read(
         off=tuple(off or ()),
         device=device,
     )
-    model_card(model)  # a model that is not here is said once
     if bool(files) == (tokens is not None):
         raise UserError("document.one_of_two")
+    model_card(model)  # a model that is not here is said once
 
     def show(progress: Progress) -> None:
         if not as_json and sys.stderr.isatty():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from model.diagnostics.collapse import tokens_needed
 from model.messages import message
-from viz.figures.names import strategy_name
+from viz.figures.names import reading_name, strategy_name
 from viz.report.facts import Facts, Reading
 
 UNCLEAR = ("unclear", "no_control", "too_short", "broken")
@@ -30,7 +30,8 @@ def answers(facts: Facts, language: str) -> tuple[Answer, Answer, Answer]:
 
 def name_of(reading: Reading, language: str) -> str:
     """What a reading is called: its strategy, after the name of weights that were trained further."""
-    name = strategy_name(reading.strategy, language)
+    known = reading.recording
+    name = strategy_name(reading.strategy, language) if known is None else reading_name(known.experiment, language)
     if not reading.post_trained:
         return name
     return reading.model if reading.strategy.plain else f"{reading.model} · {name}"
@@ -156,6 +157,8 @@ def _removes(best: Reading, language: str) -> str:
     name, removed = name_of(best, language), best.removed
     if removed is None:
         return message("report.remedy_helps", language, strategy=name)
+    if removed.mean >= 1:
+        return message("report.remedy_removes_all", language, strategy=name)
     values = {"strategy": name, "removed": 100 * removed.mean}
     if removed.low is None or removed.high is None:
         return message("report.remedy_removes", language, **values)

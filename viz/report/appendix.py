@@ -54,8 +54,8 @@ def interval(span: Span | None, language: str) -> str:
 
 
 def percent(span: Span | None) -> str:
-    """A share."""
-    return UNKNOWN if span is None else f"{span.mean:.0%}"
+    """A share that is removed; more than all is all."""
+    return UNKNOWN if span is None else f"{min(1.0, span.mean):.0%}"
 
 
 def numbers(facts: Facts, language: str) -> list[dict[str, str]]:

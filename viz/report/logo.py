@@ -20,10 +20,10 @@ from model.errors import UserError
 MAX_BYTES = 512 * 1024
 MAX_SIDE = 4096
 """Pixels of the longer side."""
-REFUSED = {"script", "foreignobject", "iframe", "object", "embed", "audio", "video", "style", "handler", "set"}
+REFUSED = {"script", "foreignobject", "iframe", "object", "embed", "audio", "video", "handler", "set"}
 """Elements that an SVG logo does not need; names that begin with "animate" are refused, too."""
-FOREIGN = re.compile(r"url\(\s*['\"]?(?!\s*#)|@import|expression\(|javascript:|[a-z]+://", re.IGNORECASE)
-"""In an attribute: something from elsewhere."""
+FOREIGN = re.compile(r"url\(\s*(?!['\"]?\s*#)|@import|expression\(|javascript:|\\", re.IGNORECASE)
+"""In an attribute or a style: something from elsewhere, or a backslash that could hide it."""
 PICTURE = re.compile(r"data:image/(png|jpeg);base64,[A-Za-z0-9+/=\s]+")
 
 
@@ -81,6 +81,8 @@ def _check_svg(data: bytes, name: str) -> None:
             raise unsafe
         tag = _local(element.tag)
         if tag in REFUSED or tag.startswith("animate"):
+            raise unsafe
+        if tag == "style" and FOREIGN.search(element.text or ""):
             raise unsafe
         if any(not _harmless(_local(key), str(value)) for key, value in element.attrib.items()):
             raise unsafe

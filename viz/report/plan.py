@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from model.diagnostics.collapse import MATERIAL, tokens_needed
 from model.messages import message
-from viz.figures.names import strategy_name
 from viz.report.answers import UNCLEAR, name_of
 from viz.report.facts import Facts, Reading
 
@@ -48,7 +47,7 @@ def recommendation(facts: Facts, language: str) -> list[str]:
 def steps_words(facts: Facts, language: str) -> dict[str, object]:
     """What the steps of a diagnosis say in a language: the name of the recommended strategy."""
     best = facts.best
-    return {} if best is None else {"strategy": strategy_name(best.strategy, language)}
+    return {} if best is None else {"strategy": name_of(best, language)}
 
 
 def split_at(facts: Facts) -> int:

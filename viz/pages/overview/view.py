@@ -6,6 +6,7 @@ One sentence, five key figures, three small charts. Each figure appears in full 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from model.checkpoints.catalogue import available
 from model.diagnostics.collapse import ExcessCurve, excess_curve
 from model.diagnostics.explored import novelty
 from model.diagnostics.summary import summarise, verdict
-from model.recording.reader import Recording
+from model.recording.reader import COMPLETE, Recording
 from viz.app import session
 from viz.app.choices import describe_reading
 from viz.app.language import language, plain, t
@@ -24,10 +25,13 @@ from viz.app.theme import is_dark
 from viz.figures.losses import excess_figure, loss_figure
 from viz.figures.norms import norm_figure
 from viz.figures.states import novelty_figure
+from viz.jobs import report
 from viz.ui.chart import chart
 from viz.ui.places import name_places, place_of
 
 UNKNOWN = "–"
+MOST = 12
+"""Readings of one report."""
 LOOKS = {  # how a verdict starts: colour and icon
     "holds": ("green", ":material/check_circle:"),
     "costs": ("orange", ":material/warning:"),
@@ -42,9 +46,24 @@ def render(recording: Recording) -> None:
     summary = summary_of(recording)
     _verdict(recording, summary)
     _key_figures(recording, summary)
+    report.render(_readings(recording))
     _charts(recording)
     with st.expander(t("overview.what_title"), icon=":material/help:"):
         st.markdown(t("overview.what", train_length=f"{recording.train_length:,}"))
+
+
+def _readings(recording: Recording) -> list[Path]:
+    """``recording`` and the others that this session can see of the same document, read by the same weights."""
+    read = recording.experiment
+    similar = [
+        entry.path
+        for entry in session.visible_recordings(read.model).values()
+        if (entry.experiment.document, entry.experiment.weights) == (read.document, read.weights)
+        and entry.experiment.train_length == read.train_length
+        and entry.key != recording.key
+        and entry.row.status == COMPLETE
+    ]
+    return [recording.path, *similar[: MOST - 1]]
 
 
 def summary_of(recording: Recording) -> dict[str, Any]:
