@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -118,7 +118,8 @@ def read(
         return prepared, run(prepared, out, on_progress=show, keep_text=keep_text)
 
     paths = files_of(files, each) if files else [tokens] if tokens is not None else []
-    several, failed, rows = each or len(paths) > 1, False, []
+    several, failed = each or len(paths) > 1, False
+    rows: list[dict[str, Any]] = []
     for path, result in attempts(paths, read_one):
         if several and not as_json:
             typer.echo(f"\n{path}")

@@ -55,7 +55,7 @@ def interval(span: Span | None, language: str) -> str:
 
 def percent(span: Span | None) -> str:
     """A share that is removed; more than all is all."""
-    return UNKNOWN if span is None else f"{min(1.0, span.mean):.0%}"
+    return UNKNOWN if span is None else f"{100 * min(1.0, span.mean):.3g}%"
 
 
 def numbers(facts: Facts, language: str) -> list[dict[str, str]]:
@@ -98,7 +98,7 @@ def settings(facts: Facts, language: str) -> list[dict[str, str]]:
                 "precision": experiment.precision,
                 "window": f"{experiment.attention_window:,}" if experiment.attention_window else UNKNOWN,
                 "seed": str(experiment.strategy.seed),
-                "device": " · ".join(str(summary[name]) for name in ("device", "kernels") if summary.get(name)),
+                "device": " · ".join(filter(None, map(summary.get, ("device", "kernels")))) or UNKNOWN,
                 "versions": ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) or UNKNOWN,
             }
         rows.append(row)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+import math
 from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from model.diagnostics.collapse import excess_curve
+from model.diagnostics.collapse import BEYOND, excess_curve
 from model.errors import UserError
 from model.messages import message
 from model.recording.reader import Recording
@@ -20,8 +21,12 @@ from viz.report.facts import Facts, Reading
 
 COMPARED = 3
 """Readings in one chart: with more, bands hide each other in print."""
-BARS = 12
+BARS = 7
 """Strategies in the chart of effects."""
+WIDE, NARROW = 235, 190
+"""Heights of the chart across the page and of the two below it: three fit on the first page."""
+NAME = 26
+"""Letters of a name beside a narrow chart."""
 
 
 class Chart(NamedTuple):
@@ -48,7 +53,7 @@ def charts(facts: Facts, language: str) -> list[Chart]:
     elif shown:
         third = _first_of(("novelty", "half_lives"), shown[0], language)
         found += [] if third is None else [third]
-    return [_for_paper(chart) for chart in found]
+    return [_for_paper(chart, NARROW if order else WIDE) for order, chart in enumerate(found)]
 
 
 def appendix_charts(facts: Facts, language: str) -> list[tuple[str, list[Chart]]]:
@@ -56,7 +61,7 @@ def appendix_charts(facts: Facts, language: str) -> list[tuple[str, list[Chart]]
     found = []
     for reading in {reading.key: reading for reading in (facts.plain, facts.used) if reading is not None}.values():
         drawn = [_first_of((name,), reading, language) for name in ("loss", "half_lives", "unexplored", "state_map")]
-        known = [_for_paper(chart) for chart in drawn if chart is not None]
+        known = [_for_paper(chart, 270) for chart in drawn if chart is not None]
         if known:
             found.append((name_of(reading, language), known))
     return found
@@ -84,12 +89,12 @@ def _excess(readings: list[Reading], facts: Facts, language: str) -> Chart:
     curves = []
     for line, recording in _lines(readings, language):
         loss, control = recording.array(LOSS)[: facts.tokens], recording.array(CONTROL_LOSS)[: facts.tokens]
-        curves.append((line, excess_curve(loss, control, facts.train_length, points=80)))
+        curves.append((line, excess_curve(loss, control, facts.train_length)))
     figure = excess_figure(
         curves, train_length=facts.train_length, end=facts.tokens, log_x=True, language=language, dark=False
     )
     title = message("report.chart_compared", language)
-    return Chart(title, message("report.chart_compared_help", language), figure.update_layout(height=300))
+    return Chart(title, message("report.chart_compared_help", language), _from_training(figure, facts))
 
 
 def _norms(readings: list[Reading], facts: Facts, language: str) -> Chart:
@@ -99,7 +104,14 @@ def _norms(readings: list[Reading], facts: Facts, language: str) -> Chart:
         norms.append((line, position, recording.array(NORM).mean(axis=(1, 2))))
     figure = norm_figure(norms, train_length=facts.train_length, log_x=True, language=language, dark=False)
     title = message("report.chart_norms", language)
-    return Chart(title, message("report.chart_norms_help", language), figure.update_layout(height=250))
+    figure.update_layout(showlegend=len(norms) == 1)  # the letters are those of the chart above
+    return Chart(title, message("report.chart_norms_help", language), _from_training(figure, facts))
+
+
+def _from_training(figure: go.Figure, facts: Facts) -> go.Figure:
+    """``figure`` from half a training length on: before that there is nothing to compare."""
+    limits = [math.log10(facts.train_length / 2), math.log10(1.06 * facts.tokens)]
+    return figure.update_xaxes(range=limits)
 
 
 def _effects(facts: Facts, language: str) -> Chart:
@@ -109,7 +121,7 @@ def _effects(facts: Facts, language: str) -> Chart:
     if len(known) > BARS:
         plain = [reading for reading in known[BARS - 1 :] if reading.plain]
         known = [*known[: BARS - len(plain)], *plain]
-    figure = go.Figure(layout={"template": template(False), "height": 110 + 24 * len(known)})
+    figure = go.Figure(layout={"template": template(False), "height": NARROW})
     for row, reading in enumerate(known):
         span = reading.excess
         assert span is not None
@@ -124,10 +136,10 @@ def _effects(facts: Facts, language: str) -> Chart:
             hovertemplate="%{x:+.3f}<extra></extra>",
             showlegend=False,
         )
-    names = [html.escape(name_of(reading, language)) for reading in known]
+    names = [html.escape(_short(name_of(reading, language))) for reading in known]
     figure.update_yaxes(
         tickvals=list(range(len(known))),
-        ticktext=[name if len(name) <= 40 else name[:38] + "…" for name in names],
+        ticktext=names,
         range=[len(known) - 0.5, -0.5],
         showgrid=False,
         zeroline=False,
@@ -167,8 +179,17 @@ def _named(name: str, reading: Reading, language: str) -> Chart:
     return Chart(message(f"figures.{name}_title", language), help_text, figure)
 
 
-def _for_paper(chart: Chart) -> Chart:
-    """Smaller letters and no wider margins than paper needs."""
-    height = min(int(chart.figure.layout.height or 300), 420)
-    chart.figure.update_layout(font={"size": 11}, height=height, margin={"l": 52, "r": 24, "t": 26, "b": 40})
+def _short(name: str) -> str:
+    return name if len(name) <= NAME else name[: NAME - 1] + "…"
+
+
+def _for_paper(chart: Chart, height: int) -> Chart:
+    """Smaller letters and no wider margins than paper needs; the marks of the training length below each other."""
+    figure = chart.figure.update_layout(font={"size": 10}, height=height, margin={"l": 48, "r": 22, "t": 22, "b": 36})
+    for axis in (figure.update_xaxes, figure.update_yaxes):
+        axis(title_font_size=10, title_standoff=4)
+    for mark in figure.layout.annotations:
+        mark.font.size = 9
+        if mark.text == f"{BEYOND}×":
+            mark.yshift = -13
     return chart

@@ -67,8 +67,8 @@ def _run(page: Path, target: Path, options: list[str]) -> None:
         if hasattr(os, "geteuid") and os.geteuid() == 0:  # Chromium's sandbox refuses root, as in a container
             command.append("--no-sandbox")
         try:
-            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-            subprocess.run([*command, *options, page.resolve().as_uri()], timeout=SECONDS, check=False, **quiet)
+            command += [*options, page.resolve().as_uri()]
+            subprocess.run(command, timeout=SECONDS, check=False, stdin=subprocess.DEVNULL, capture_output=True)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UserError("report.browser_failed", program=program) from error
     if not target.exists():

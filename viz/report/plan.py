@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from model.diagnostics.collapse import MATERIAL, tokens_needed
+from model.diagnostics.explored import PERCENTILE
 from model.messages import message
 from viz.report.answers import UNCLEAR, name_of
 from viz.report.facts import Facts, Reading
@@ -124,7 +125,8 @@ def monitors(facts: Facts, language: str) -> list[Monitor]:
         )
     if used.unexplored is not None:
         share = f"{used.unexplored:.1%}"
-        above = message("report.monitor_above", language, limit=share)
+        limit = max(used.unexplored, 1 - PERCENTILE / 100)  # so many of the explored states themselves count as that
+        above = message("report.monitor_above", language, limit=f"{limit:.1%}")
         rows.append(Monitor(message("report.monitor_unexplored", language), share, above))
     length = message("report.monitor_tokens", language, tokens=facts.tokens)
     rows.append(Monitor(message("report.monitor_length", language), length, message("report.monitor_longer", language)))
