@@ -62,10 +62,11 @@ def diagnose(
     prepared = prepare(document, model, options=options)
     tokens, train_length = len(prepared.tokens), prepared.experiment.train_length
     wanted = candidates(model)
+    key = question_key(document.sha256, wanted, options, recall=recall)
     if tokens < tokens_needed(train_length):
         wanted = wanted[:1]  # nothing far beyond the training length could be compared
     so_far = Diagnosis(
-        key=question_key(document.sha256, model, options, recall=recall),
+        key=key,
         document=document.sha256,
         document_name=document.name,
         characters=len(document.text),

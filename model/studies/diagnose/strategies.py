@@ -10,6 +10,7 @@ A carried state needs a recording to start from, so it is not among them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from model.checkpoints.card import ModelCard, same_tokenizer
@@ -78,11 +79,13 @@ def _interventions(card: ModelCard) -> str:
     return "+".join(str(name) for name, _ in named) or "?"
 
 
-def question_key(document: str, model: str, options: Options = DEFAULTS, *, recall: bool = True) -> str:
+def question_key(
+    document: str, wanted: Sequence[Candidate], options: Options = DEFAULTS, *, recall: bool = True
+) -> str:
     """Twelve hexadecimal digits that name a diagnosis: the document (the SHA-256 of its text), what reads, and how.
 
     Another one if a strategy was added to the tables or a model of the family was installed: there is more to read.
     """
-    wanted = [[one.model, one.weights, asdict(one.strategy)] for one in candidates(model)]
+    strategies = [[one.model, one.weights, asdict(one.strategy)] for one in wanted]
     how = [options.precision, options.train_length, options.attention_window]
-    return key_of(["diagnosis", document, wanted, how, recall])
+    return key_of(["diagnosis", document, strategies, how, recall])
