@@ -1,4 +1,4 @@
-"""The command line: ``memory-explorer read | text | models | download | explore | train | parts | passkey ...``.
+"""The command line: ``memory-explorer read | diagnose | text | models | download | train | passkey ...``.
 
 Each command does what the dashboard does, through the same functions, so numbers agree. What a user can put right is
 said in one sentence; only what is our fault shows a traceback. One file a command group, and here the table of them;
@@ -14,6 +14,7 @@ import typer
 
 from model.cli.bench import bench
 from model.cli.convert import convert
+from model.cli.diagnose import diagnose
 from model.cli.evidence import evidence
 from model.cli.models import download, explore, models_app
 from model.cli.parts import parts
@@ -29,7 +30,7 @@ from model.machine import wait_passively
 from model.plugins import rows_of
 
 OURS = (
-    *(read, text, download, explore, verify, convert),
+    *(read, diagnose, text, download, explore, verify, convert),
     *(train, post_train, parts, passkey, evidence, bench, serve),
 )
 

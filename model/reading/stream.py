@@ -261,13 +261,15 @@ def control_losses(model: LanguageModel, tokens: np.ndarray, first: int, stop: i
     return losses
 
 
-def fresh_losses(model: LanguageModel, span: torch.Tensor) -> list[np.ndarray]:
-    """Losses of ``span`` (batch, 1 + seqlen) from an empty memory, segment by segment: [(batch, segment), ...]."""
-    span = span.to(model.head.device)
-    state, losses = model.zero_state(len(span)), []
+def fresh_losses(
+    model: LanguageModel, span: torch.Tensor, state: State | None = None, scans: Sequence[Scan] | None = None
+) -> list[np.ndarray]:
+    """Losses of ``span`` (batch, 1 + seqlen) from ``state``, by default empty: [(batch, segment), ...]."""
+    span, losses = span.to(model.head.device), []
+    state = model.zero_state(len(span)) if state is None else state
     with torch.inference_mode():
         for first in range(0, span.shape[1] - 1, SEGMENT):
             piece = span[:, first : first + SEGMENT + 1]
-            hidden, state = model.hidden(piece[:, :-1], state)
+            hidden, state = model.hidden(piece[:, :-1], state, scans)
             losses.append(losses_of(model, hidden, piece[:, 1:]).cpu().numpy())
     return losses

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 PAGES: dict[str, tuple[str, bool]] = {
+    "diagnose": (":material/stethoscope:", False),
     "overview": (":material/lightbulb:", True),
     "state_norms": (":material/show_chart:", True),
     "state_map": (":material/bubble_chart:", True),

@@ -9,6 +9,7 @@ decides, ``result`` is the answer.
 Importing this package does not import torch: pages read results.
 """
 
-from model.studies.diagnose.result import Confidence, Diagnosis, Recall, Sentence, StrategyResult, load
+from model.studies.diagnose.result import Confidence, Diagnosis, Recall, Sentence, StrategyResult, file_of, load
+from model.studies.diagnose.run import diagnose
 
-__all__ = ["Confidence", "Diagnosis", "Recall", "Sentence", "StrategyResult", "load"]
+__all__ = ["Confidence", "Diagnosis", "Recall", "Sentence", "StrategyResult", "diagnose", "file_of", "load"]

@@ -21,6 +21,8 @@ from model.studies.evidence.result import Estimate
 from model.studies.passkey.result import wilson
 
 FORMAT = 1
+FOLDER = "diagnoses"
+"""The folder of diagnoses, in that of the recordings."""
 HIGH, MEDIUM, LOW = LEVELS = ("high", "medium", "low")
 """How sure a diagnosis is."""
 
@@ -72,7 +74,6 @@ def _of(error: UserError) -> list[tuple[str, Any]]:
 class Recall:
     """Passkeys that were recalled: ``correct`` of ``trials`` from texts of ``length`` tokens, over several depths.
 
-    ``near_correct`` of ``near_trials`` were recalled from texts of ``near_length``, about the training length.
     ``result`` is the key of the passkey test.
     """
 
@@ -80,9 +81,6 @@ class Recall:
     length: int
     correct: int
     trials: int
-    near_length: int
-    near_correct: int
-    near_trials: int
 
     @property
     def accuracy(self) -> float:
@@ -190,7 +188,9 @@ class Diagnosis:
     sorted, the best gain first; ``planned`` is how many there are to read. ``recommended`` is the recording of the
     strategy to use, None where nothing helps or nothing can be judged. ``steps`` are what to do next, the first of them
     the decision. ``split`` is the length, in tokens, of the parts into which the document can be split instead, and
-    ``split_pages`` the same in pages. ``complete`` is False for a diagnosis that still runs, or was cancelled.
+    ``split_pages`` the same in pages. ``recallable``: whether the plain model recalls passkeys from texts of its
+    training length at all, None if that was not tested; where it is False no strategy has a recall. ``complete`` is
+    False for a diagnosis that still runs, or was cancelled.
     """
 
     key: str
@@ -209,6 +209,7 @@ class Diagnosis:
     steps: tuple[Sentence, ...] = ()
     split: int | None = None
     split_pages: int | None = None
+    recallable: bool | None = None
     confidence: Confidence = field(default_factory=lambda: Confidence(level=LOW, reasons=()))
     complete: bool = False
     seconds: float = 0.0
@@ -221,7 +222,7 @@ class Diagnosis:
     @property
     def case(self) -> str:
         """The verdict by its name: "holds", "costs", "collapses", "unclear", "too_short", "broken" ..."""
-        return self.verdict.key.removeprefix("verdict.")
+        return self.verdict.key.partition(".")[2]
 
     @property
     def plain(self) -> StrategyResult | None:
@@ -268,6 +269,11 @@ class Diagnosis:
         """Write the diagnosis as JSON, whole or not at all: settings and numbers, no text."""
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, self.to_json())
+
+
+def file_of(out: Path, key: str) -> Path:
+    """The file of the diagnosis ``key`` in the folder of recordings ``out``."""
+    return out / FOLDER / f"{key}.json"
 
 
 def load(path: str | Path) -> Diagnosis:

@@ -196,7 +196,7 @@ def test_a_diagnosis_gives_its_own_numbers_and_advice(language: str, pair: list[
     for number in (
         "61%",
         "-0.125",
-        "88%",
+        "87.5%",
         "90%",
         "+1.2%",
         "1,234",
