@@ -23,23 +23,24 @@ LOGOS = ("png", "jpg", "jpeg", "svg")
 _MADE = STATE_PREFIX + "report"
 
 
-def render(sources: Sequence[Path]) -> None:
+def render(sources: Sequence[Path], folders: Sequence[Path] = ()) -> None:
     """The button, what a report may hold beside its numbers, its progress, and the finished file.
 
-    ``sources`` are folders of recordings of one document, or the file of a diagnosis.
+    ``sources`` are folders of recordings of one document, or the file of a diagnosis, whose recordings are in
+    ``folders``.
     """
     made = REPORT.collect()
     if made is not None and made.result is not None:
         st.session_state[_MADE] = made.result
     with st.container(horizontal=True, vertical_alignment="center", key="report"):
         with st.popover(t("report.ask.open"), icon=":material/summarize:", help=t("report.ask.help")):
-            _ask(sources)
+            _ask(sources, folders)
         _download()
     REPORT.show_failure()
     REPORT.show_progress(t("report.ask.making"))
 
 
-def _ask(sources: Sequence[Path]) -> None:
+def _ask(sources: Sequence[Path], folders: Sequence[Path]) -> None:
     printable = browser() is not None
     form = st.segmented_control(
         t("report.ask.format"),
@@ -66,7 +67,8 @@ def _ask(sources: Sequence[Path]) -> None:
         work = partial(
             write,
             sources=list(sources),
-            folder=workspace().scratch / "reports",
+            folders=list(folders),
+            target=workspace().scratch / "reports",
             form=str(form),
             words={"language": str(spoken), "company": company, "notes": notes},
             picture=picture,
@@ -83,20 +85,21 @@ def _ask(sources: Sequence[Path]) -> None:
 def write(
     job: JobContext,
     sources: list[Path],
-    folder: Path,
+    folders: list[Path],
+    target: Path,
     form: str,
     words: dict[str, str],
     picture: tuple[bytes, str] | None,
 ) -> Path:
-    """Write the report on ``sources`` into ``folder``; ``picture`` is the logo and its name."""
+    """Write the report on ``sources`` into the folder ``target``; ``picture`` is the logo and its name."""
     from viz.report.logo import data_uri
     from viz.report.make import Wishes, facts_of, file_name, make
 
     wishes = Wishes(**words, logo="" if picture is None else data_uri(*picture))
-    facts = facts_of(sources)
-    target = folder / file_name(facts, f".{form}")
-    make(facts, target, wishes, progress=lambda done, total: job.progress(done, total, "report.ask.step"))
-    return target
+    facts = facts_of(sources, folders)
+    file = target / file_name(facts, f".{form}")
+    make(facts, file, wishes, progress=lambda done, total: job.progress(done, total, "report.ask.step"))
+    return file
 
 
 def _download() -> None:

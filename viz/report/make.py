@@ -41,17 +41,19 @@ class Wishes:
     notes: str = ""
 
 
-def facts_of(sources: Sequence[Path]) -> Facts:
-    """The facts of folders of recordings, or of the one file of a diagnosis, whose recordings are looked for near it.
+def facts_of(sources: Sequence[Path], folders: Sequence[Path] = ()) -> Facts:
+    """The facts of folders of recordings, or of the one file of a diagnosis.
 
-    UserError for anything else, and for readings that are not finished.
+    Its recordings are looked for in the folders above it and in ``folders``. UserError for anything else, and for
+    readings that are not finished.
     """
     files = [source for source in sources if not source.is_dir()]
     if files and len(sources) > 1:
         raise UserError("report.mixed")
     if files:
         diagnosis = load(files[0])
-        return of_diagnosis(diagnosis, beside(files[0], diagnosis))
+        above = [files[0].parent, *list(files[0].resolve().parents)[1:3]]
+        return of_diagnosis(diagnosis, found_in([*above, *folders], diagnosis))
     recordings = [Recording(source) for source in sources]
     for recording in recordings:
         if not recording.summary:
@@ -59,11 +61,11 @@ def facts_of(sources: Sequence[Path]) -> Facts:
     return of_recordings(recordings)
 
 
-def beside(file: Path, diagnosis: Diagnosis) -> dict[str, Recording]:
-    """The recordings of ``diagnosis`` by key, as far as they can be opened in the folders above its ``file``."""
+def found_in(folders: Sequence[Path], diagnosis: Diagnosis) -> dict[str, Recording]:
+    """The recordings of ``diagnosis`` by key, as far as they are in ``folders`` and can be opened."""
     found = {}
     for key in (result.recording for result in diagnosis.strategies if result.failure is None):
-        for folder in (file.parent, *list(file.resolve().parents)[1:3]):
+        for folder in folders:
             if not re.fullmatch(r"[0-9a-f]{12}", key) or not (folder / key / META).exists():
                 continue
             with suppress(UserError):

@@ -13,7 +13,7 @@ from model.checkpoints.catalogue import tokens_of
 from model.documents.document import Document
 from model.errors import UserError
 from model.reading.prepare import Options
-from model.studies.diagnose import Diagnosis, diagnose, load
+from model.studies.diagnose import Diagnosis, diagnose, file_of, load
 from model.studies.diagnose.result import FOLDER
 from model.studies.diagnose.strategies import Candidate, candidates, question_key
 from viz.app import limits, session
@@ -60,6 +60,12 @@ class Known:
         weights = question.wanted[0].weights
         near = [found for found in self._all if (found.document, found.weights) == (document, weights)]
         return next(iter(sorted(same, key=lambda found: not found.complete) + near), None)
+
+
+def file_in_libraries(found: Diagnosis) -> Path | None:
+    """The file of a diagnosis, if it is stored where this session may read."""
+    files = [file_of(library.folder, found.key) for library in session.libraries()]
+    return next((file for file in files if file.exists()), None)
 
 
 @st.cache_resource(max_entries=512, show_spinner=False)

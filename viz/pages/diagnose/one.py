@@ -10,8 +10,9 @@ from model.studies.diagnose import Diagnosis, StrategyResult
 from viz.app import session
 from viz.app.language import language, plain, t
 from viz.app.theme import is_dark
+from viz.jobs import report
 from viz.pages.diagnose.figures import figure, has_shares
-from viz.pages.diagnose.job import Question
+from viz.pages.diagnose.job import Question, file_in_libraries
 from viz.pages.diagnose.tables import UNKNOWN, columns, downloads, name_of, names_of, share, strategies
 from viz.ui.chart import chart
 
@@ -40,6 +41,9 @@ def render(found: Diagnosis, title: str, question: Question, active: bool) -> No
         _what_is_missing(found, question)
     _key_figures(found)
     _next(found)
+    file = None if active else file_in_libraries(found)
+    if file is not None:
+        report.render([file], [library.folder for library in session.libraries()])
     _chart(found)
     _table(found, active)
 

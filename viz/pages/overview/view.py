@@ -46,7 +46,8 @@ def render(recording: Recording) -> None:
     summary = summary_of(recording)
     _verdict(recording, summary)
     _key_figures(recording, summary)
-    report.render(_readings(recording))
+    if recording.summary:
+        report.render(_readings(recording))
     _charts(recording)
     with st.expander(t("overview.what_title"), icon=":material/help:"):
         st.markdown(t("overview.what", train_length=f"{recording.train_length:,}"))
