@@ -10,7 +10,7 @@ import streamlit as st
 
 from model.errors import UserError
 from model.messages import LANGUAGES
-from viz.app.language import LANGUAGE_NAMES, language, show_error, t
+from viz.app.language import LANGUAGE_NAMES, language, t
 from viz.app.workspace import STATE_PREFIX, workspace
 from viz.jobs.job import JobContext
 from viz.jobs.page_job import PageJob
@@ -21,6 +21,7 @@ FORMATS = ("pdf", "html")
 MIME = {"pdf": "application/pdf", "html": "text/html"}
 LOGOS = ("png", "jpg", "jpeg", "svg")
 _MADE = STATE_PREFIX + "report"
+_OPEN = "report_open"
 
 
 def render(sources: Sequence[Path], folders: Sequence[Path] = ()) -> None:
@@ -33,7 +34,13 @@ def render(sources: Sequence[Path], folders: Sequence[Path] = ()) -> None:
     if made is not None and made.result is not None:
         st.session_state[_MADE] = made.result
     with st.container(horizontal=True, vertical_alignment="center", key="report"):
-        with st.popover(t("report.ask.open"), icon=":material/summarize:", help=t("report.ask.help")):
+        with st.popover(
+            t("report.ask.open"),
+            icon=":material/summarize:",
+            help=t("report.ask.help"),
+            key=_OPEN,
+            on_change="rerun",
+        ):
             _ask(sources, folders)
         _download()
     REPORT.show_failure()
@@ -42,7 +49,7 @@ def render(sources: Sequence[Path], folders: Sequence[Path] = ()) -> None:
 
 def _ask(sources: Sequence[Path], folders: Sequence[Path]) -> None:
     printable = browser() is not None
-    form = st.segmented_control(
+    st.segmented_control(
         t("report.ask.format"),
         FORMATS if printable else FORMATS[1:],
         format_func=str.upper,
@@ -51,7 +58,7 @@ def _ask(sources: Sequence[Path], folders: Sequence[Path]) -> None:
         key="report_format",
         help=None if printable else t("report.no_browser"),
     )
-    spoken = st.segmented_control(
+    st.segmented_control(
         t("report.ask.language"),
         LANGUAGES,
         format_func=LANGUAGE_NAMES.__getitem__,
@@ -59,27 +66,42 @@ def _ask(sources: Sequence[Path], folders: Sequence[Path]) -> None:
         required=True,
         key="report_language",
     )
-    company = st.text_input(t("report.ask.company"), max_chars=100, key="report_company")
-    logo = st.file_uploader(t("report.ask.logo"), LOGOS, key="report_logo", max_upload_size=1)
-    notes = st.text_area(t("report.ask.notes"), max_chars=20_000, key="report_notes")
-    if st.button(t("report.ask.make"), type="primary", key="report_make", icon=":material/summarize:"):
-        picture = None if logo is None else (logo.getvalue(), logo.name)
-        work = partial(
-            write,
-            sources=list(sources),
-            folders=list(folders),
-            target=workspace().scratch / "reports",
-            form=str(form),
-            words={"language": str(spoken), "company": company, "notes": notes},
-            picture=picture,
-        )
-        st.session_state.pop(_MADE, None)
-        try:
-            REPORT.start(work, None, title=t("report.ask.making"))
-        except UserError as error:
-            show_error(error)
-            return
-        st.rerun()
+    st.text_input(t("report.ask.company"), max_chars=100, key="report_company")
+    st.file_uploader(t("report.ask.logo"), LOGOS, key="report_logo", max_upload_size=1)
+    st.text_area(t("report.ask.notes"), max_chars=20_000, key="report_notes")
+    st.button(
+        t("report.ask.make"),
+        type="primary",
+        key="report_make",
+        icon=":material/summarize:",
+        on_click=_start,
+        args=(sources, folders),
+    )
+
+
+def _start(sources: Sequence[Path], folders: Sequence[Path]) -> None:
+    """Close the box and queue the work that it describes."""
+    asked = st.session_state
+    asked[_OPEN] = False
+    asked.pop(_MADE, None)
+    logo = asked["report_logo"]
+    work = partial(
+        write,
+        sources=list(sources),
+        folders=list(folders),
+        target=workspace().scratch / "reports",
+        form=asked["report_format"],
+        words={
+            "language": asked["report_language"],
+            "company": asked["report_company"],
+            "notes": asked["report_notes"],
+        },
+        picture=None if logo is None else (logo.getvalue(), logo.name),
+    )
+    try:
+        REPORT.start(work, None, title=t("report.ask.making"))
+    except UserError as error:
+        REPORT.fail(error)
 
 
 def write(
