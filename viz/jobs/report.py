@@ -18,6 +18,8 @@ from viz.report.chromium import browser
 
 REPORT: PageJob[None] = PageJob("report", device="map")
 FORMATS = ("pdf", "html")
+STEPS = 3
+"""What a report is made in, at most: its content, its page, its print."""
 MIME = {"pdf": "application/pdf", "html": "text/html"}
 LOGOS = ("png", "jpg", "jpeg", "svg")
 _MADE = STATE_PREFIX + "report"
@@ -99,7 +101,8 @@ def _start(sources: Sequence[Path], folders: Sequence[Path]) -> None:
         picture=None if logo is None else (logo.getvalue(), logo.name),
     )
     try:
-        REPORT.start(work, None, title=t("report.ask.making"))
+        job = REPORT.start(work, None, title=t("report.ask.making"))
+        job.progress(0, STEPS, "report.ask.step")
     except UserError as error:
         REPORT.fail(error)
 
