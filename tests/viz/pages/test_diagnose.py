@@ -21,29 +21,19 @@ from viz.jobs import registry as jobs
 
 LONG = Document.of(tiny_text(900), "long.txt")
 OTHER = Document.of(tiny_text(900, seed=4), "other.txt")
-NUMBERS = {
-    "needed": 576,
-    "beyond": 512,
-    "ratio": 2.5,
-    "percent": 80.0,
-    "onset": 321,
-    "train_length": 64,
-    "tokens": 12_800,
-}
+NUMBERS = {"ratio": 2.5, "percent": 80.0, "onset": 321}
 
 
 def stored(document: Document, *, helps: bool = True) -> Diagnosis:
     """A finished diagnosis of ``document`` with the tiny model."""
     wanted = candidates("tiny")
     good = (0.01, -0.01, 0.02, -0.02, 0.0) if helps else (2.0, 2.1, 1.9, 2.0, 2.0)
+    window = (0.5, 0.6, 0.4, 0.5, 0.5) if helps else (3.0,) * 5
+    recalls = [Recall(result="0", length=512, correct=correct, trials=30) for correct in (21, 20)]
     results = [
-        made_up(
-            "plain", onset=320, recall=Recall(result="0", length=512, correct=21, trials=30), tokens_per_second=9.0
-        ),
-        made_up("decay", good, recall=Recall(result="1", length=512, correct=20, trials=30), tokens_per_second=8.0),
-        made_up("window", (0.5, 0.6, 0.4, 0.5, 0.5), value=64.0)
-        if helps
-        else made_up("window", (3.0,) * 5, value=64.0),
+        made_up("plain", onset=320, recall=recalls[0], tokens_per_second=9.0),
+        made_up("decay", good, recall=recalls[1], tokens_per_second=8.0),
+        made_up("window", window, value=64.0),
     ]
     begun = diagnosis(
         "collapses",
@@ -61,12 +51,10 @@ def stored(document: Document, *, helps: bool = True) -> Diagnosis:
 @pytest.fixture
 def open_page(tiny: Path, monkeypatch: pytest.MonkeyPatch):
     """Opens the page in a fresh session with two short samples and stored diagnoses of its own."""
-    texts = {"long": LONG, "other": OTHER}
     monkeypatch.setattr("viz.app.session.SAMPLES", {"plant_log_ja": None, "contract_en": None})
     documents = {"plant_log_ja": LONG, "contract_en": OTHER}
     monkeypatch.setattr("viz.app.session.sample_document", documents.__getitem__)
     monkeypatch.setattr("viz.app.session.SHIPPED", tiny / "shipped")
-    assert texts
 
     def start(*found: Diagnosis, language: str = "en", theme: str = "light", more: bool = False) -> AppTest:
         for one in found:
@@ -91,14 +79,12 @@ def test_a_stored_diagnosis_is_shown_at_once(open_page, language: str, theme: st
     assert "100%" in values[1] and values[3] == "67%"
     assert message("diagnose.level_high", language) in values
     table = app.main.dataframe[0].value
-    assert len(table) == 3 and list(table["strategy"])[0] == app.main.metric[0].value
+    assert len(table) == 3 and table["strategy"][0] == app.main.metric[0].value
     assert table["reading"].isna().all()  # none of them is here
     assert len(app.main.get("plotly_chart")) == 1 and app.main.get("plotly_chart")[0].proto.alt
     assert message("diagnose.stored", language) in words(app)
-    said = words(app)
-    assert all(
-        reason.words(language).split("。")[0][:12] in said.replace("\\", "") for reason in found.confidence.reasons
-    )
+    said = words(app).replace("\\", "")
+    assert all(reason.words(language)[:12] in said for reason in found.confidence.reasons)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -143,10 +129,8 @@ def test_a_diagnosis_runs_is_cancelled_and_resumes(open_page) -> None:
 
 def test_a_document_that_cannot_be_read_gives_its_sentence(open_page, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others go on."""
-    monkeypatch.setattr(
-        "viz.app.session.sample_document",
-        {"plant_log_ja": Document.of("", "empty.txt"), "contract_en": OTHER}.__getitem__,
-    )
+    documents = {"plant_log_ja": Document.of("", "empty.txt"), "contract_en": OTHER}
+    monkeypatch.setattr("viz.app.session.sample_document", documents.__getitem__)
     app = open_page(stored(OTHER), more=True)
     app.button(key="dg_run").click().run()
     app = until(app, lambda app: bool(app.error), 120)
