@@ -111,8 +111,9 @@ def row(result: StrategyResult, found: Diagnosis) -> str:
 
 def steps(found: Diagnosis) -> list[str]:
     """What to do next, the decision first."""
-    strategy = "" if found.best is None else found.best.text
-    return [step.words("en", strategy=strategy) for step in found.steps]
+    best, other = found.best, found.of(found.alternative)
+    names = {"strategy": "" if best is None else best.text, "other": "" if other is None else other.text}
+    return [step.words("en", **names) for step in found.steps]
 
 
 def as_values(outcome: Outcome, out: Path) -> dict[str, Any]:
@@ -131,6 +132,7 @@ def as_values(outcome: Outcome, out: Path) -> dict[str, Any]:
         "excess_removed": None if removed is None else removed.mean,
         "excess_removed_interval": None if removed is None else [removed.low, removed.high],
         "cost_within": None if best is None or best.cost is None else best.cost.mean,
+        "alternative": None if (other := found.of(found.alternative)) is None else other.text,
         "ties": [result.text for result in found.ties],
         "next": steps(found),
         "confidence": found.confidence.level,

@@ -27,6 +27,7 @@ def made_up(
     **more: Any,
 ) -> StrategyResult:
     """The result of the plain strategy ("plain"), of a mitigation with its ``value``, or of other weights."""
+    blocks, windows = tuple(map(float, blocks)), tuple(map(float, windows))
     mitigations = {} if name == "plain" or post_trained else {name: 4.0 if value is None else value}
     return StrategyResult(
         recording=f"{name}={value}",
@@ -34,8 +35,8 @@ def made_up(
         weights="0",
         strategy=Strategy.of(mitigations=mitigations),
         post_trained=post_trained,
-        blocks=tuple(blocks),
-        windows=tuple(windows),
+        blocks=blocks,
+        windows=windows,
         loss_within=sum(windows) / len(windows) if windows else None,
         loss_beyond=2.0 + sum(blocks) / len(blocks) if blocks else None,
         **more,

@@ -2,6 +2,7 @@
 
     use            the memory holds, or nothing shows that it harms
     mitigate       a strategy on the diagnosed weights leaves no excess that matters; partly: it leaves some
+    recall         the best strategy that recalls as much as the plain model, where the recommended one recalls less
     weights        the same with other installed weights of the same base
     do not use     nothing that was measured helps: not for whole documents of this length
     split          parts that end before the plain memory costs: at its collapse onset, else at the training length
@@ -17,8 +18,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from model.diagnostics.collapse import MATERIAL, tokens_needed
+from model.diagnostics.collapse import BEYOND, MATERIAL, tokens_needed
 from model.documents.document import Document
+from model.studies.diagnose.passkeys import PROMPTS
 from model.studies.diagnose.recommend import compared, holds, recommended
 from model.studies.diagnose.result import HIGH, LEVELS, LOW, Confidence, Diagnosis, Recall, Sentence, StrategyResult
 from model.studies.passkey.compare import difference
@@ -28,6 +30,9 @@ FAR, BARELY = 32, 16
 """Training lengths of a document from which on it says much, and below which it says little."""
 NARROW, WIDE = 0.1, 0.25
 """Half-widths of the interval of the share removed that are good, and too wide to rely on."""
+
+FEW, MANY = 4, 12
+"""Strategies whose passkeys are tested."""
 
 Reason = tuple[Sentence, int]
 """Why one is more or less sure, and by how many steps less."""
@@ -42,7 +47,13 @@ def advised(diagnosis: Diagnosis, *, trainable: bool) -> Diagnosis:
     split = None
     if plain is not None and not diagnosis.case.startswith(("holds", "too_short", "unclear")):
         split = plain.onset or diagnosis.train_length
-    diagnosis = replace(diagnosis, split=split, split_pages=_in_pages(diagnosis, split))
+    other = _keeping_recall(diagnosis)
+    diagnosis = replace(
+        diagnosis,
+        split=split,
+        split_pages=_in_pages(diagnosis, split),
+        alternative=None if other is None else other.recording,
+    )
     return replace(diagnosis, steps=tuple(_steps(diagnosis, trainable)), confidence=_confidence(diagnosis))
 
 
@@ -81,7 +92,11 @@ def _steps(diagnosis: Diagnosis, trainable: bool) -> list[Sentence]:
     else:
         kind = "weights" if best.post_trained else "mitigate"
         enough = holds(best)
-        steps.append(_step(kind if enough else f"{kind}_partly", model=best.model, options=options_of(best)))
+        steps.append(_step(kind if enough else f"{kind}_partly", model=best.model))
+        other = diagnosis.of(diagnosis.alternative)
+        if other is not None and other.recall is not None and other.removed is not None and other.cost is not None:
+            numbers = {"removed": other.removed.mean, "cost": other.cost.mean, "recall": other.recall.accuracy}
+            steps.append(_step("recall", **{name: 100 * value for name, value in numbers.items()}))
         if enough:
             return steps
     steps += [_split(diagnosis)] if diagnosis.split is not None else []
@@ -102,13 +117,6 @@ def _split(diagnosis: Diagnosis) -> Sentence:
 
 def _step(name: str, **values: object) -> Sentence:
     return Sentence(f"diagnose.step_{name}", values)
-
-
-def options_of(result: StrategyResult) -> str:
-    """The options of the command line that read with the strategy of ``result``."""
-    start = result.strategy.initial_state
-    parts = [f"--model {result.model}", *([] if start == "zeros" else [f"--initial-state {start}"])]
-    return " ".join([*parts, *(f"--mitigate {name}={value:g}" for name, value in result.strategy.mitigations)])
 
 
 def _confidence(diagnosis: Diagnosis) -> Confidence:
@@ -146,11 +154,11 @@ def _agreement(diagnosis: Diagnosis) -> list[Reason]:
     if best is None or plain is None or best.plain:
         return []
     if best.recall is None or plain.recall is None:
-        return [(_reason("recall_unknown"), 1)]
+        return [(_reason("recall_unable"), 0) if diagnosis.recallable is False else (_reason("recall_untested"), 1)]
     change = difference(_cell(plain.recall), _cell(best.recall))
     values = {"before": 100 * plain.recall.accuracy, "after": 100 * best.recall.accuracy, "length": best.recall.length}
     if change.high < 0:
-        return [(_reason("recall_worse", **values), 2)]
+        return [(_reason("recall_worse", **values), 1)]
     return [(_reason("recall_better" if change.low > 0 else "recall_same", **values), 0)]
 
 
@@ -162,8 +170,25 @@ def _reason(name: str, **values: object) -> Sentence:
     return Sentence(f"diagnose.reason_{name}", values)
 
 
-def few_to_test(results: Sequence[StrategyResult], best: StrategyResult | None, most: int) -> list[StrategyResult]:
-    """The strategies whose passkeys are worth a test: plain, the recommended one, then the best of the others."""
+def _keeping_recall(diagnosis: Diagnosis) -> StrategyResult | None:
+    """The best strategy whose recall is not clearly below that of the plain model, where the recommended one's is."""
+    best, plain = diagnosis.best, diagnosis.plain
+    if best is None or plain is None or best.recall is None or plain.recall is None:
+        return None
+    before = _cell(plain.recall)
+    if difference(before, _cell(best.recall)).high >= 0:
+        return None
+    tested = [result for result in diagnosis.strategies if result.helps and result.recall is not None]
+    return next((one for one in tested if one.recall and difference(before, _cell(one.recall)).high >= 0), None)
+
+
+def few_to_test(diagnosis: Diagnosis) -> list[StrategyResult]:
+    """The strategies whose passkeys are worth a test: plain, the recommended one, then the best that help.
+
+    At least FEW, and more where all tests together read less than half of what the readings do.
+    """
+    results, best = diagnosis.strategies, diagnosis.best
+    read = diagnosis.tokens * len(results)
+    most = max(FEW, min(MANY, read // (2 * BEYOND * diagnosis.train_length * PROMPTS)))
     first = [result for result in results if result.plain or result is best]
-    rest = [result for result in results if result.blocks and result not in first and (result.helps or result.tie)]
-    return [*first, *rest][:most]
+    return [*first, *(result for result in results if result.helps and result not in first)][:most]

@@ -18,6 +18,8 @@ from model.studies.passkey import PasskeyResult, PasskeyTask, even_depths, measu
 from model.studies.passkey.prompts import least_length
 
 DEPTHS, TRIALS = even_depths(3), 10
+PROMPTS = len(DEPTHS) * TRIALS
+"""Prompts of one test."""
 ABLE = 0.5
 """Share of the keys that a model has to recall from texts of its training length."""
 
@@ -74,20 +76,19 @@ def with_recall(
     plain = diagnosis.plain
     if plain is None:
         return diagnosis
-    trials = len(DEPTHS) * TRIALS
     try:
         near, far = tasks_of(diagnosis, language)
         if (found := counted(near, plain)) is None:
             return diagnosis
     except UserError:
         return replace(diagnosis, recallable=False)
-    diagnosis = replace(diagnosis, recallable=found[1] >= ABLE * trials)
+    diagnosis = replace(diagnosis, recallable=found[1] >= ABLE * PROMPTS)
     if not diagnosis.recallable:
         return diagnosis
     recalls = {}
     for result in tested:
         if (found := counted(far, result)) is None:
             break
-        recalls[result.recording] = Recall(result=found[0], length=far.lengths[0], correct=found[1], trials=trials)
+        recalls[result.recording] = Recall(result=found[0], length=far.lengths[0], correct=found[1], trials=PROMPTS)
     strategies = [replace(one, recall=recalls.get(one.recording, one.recall)) for one in diagnosis.strategies]
     return replace(diagnosis, strategies=tuple(strategies))

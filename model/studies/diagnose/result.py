@@ -186,9 +186,10 @@ class Diagnosis:
     ``key`` names the question: the same document, weights and strategies. ``document`` is the SHA-256 of the text,
     ``pages`` how many it has, None where it has none. ``verdict`` is that of the plain reading. ``strategies`` are
     sorted, the best gain first; ``planned`` is how many there are to read. ``recommended`` is the recording of the
-    strategy to use, None where nothing helps or nothing can be judged. ``steps`` are what to do next, the first of them
-    the decision. ``split`` is the length, in tokens, of the parts into which the document can be split instead, and
-    ``split_pages`` the same in pages. ``recallable``: whether the plain model recalls passkeys from texts of its
+    strategy to use, None where nothing helps or nothing can be judged. ``alternative`` is that of another one, which
+    keeps the recall of the plain model where the recommended one loses it. ``steps`` are what to do next, the first of
+    them the decision. ``split`` is the length, in tokens, of the parts into which the document can be split instead,
+    and ``split_pages`` the same in pages. ``recallable``: whether the plain model recalls passkeys from texts of its
     training length at all, None if that was not tested; where it is False no strategy has a recall. ``complete`` is
     False for a diagnosis that still runs, or was cancelled.
     """
@@ -206,6 +207,7 @@ class Diagnosis:
     verdict: Sentence
     strategies: tuple[StrategyResult, ...] = ()
     recommended: str | None = None
+    alternative: str | None = None
     steps: tuple[Sentence, ...] = ()
     split: int | None = None
     split_pages: int | None = None
@@ -232,7 +234,11 @@ class Diagnosis:
     @property
     def best(self) -> StrategyResult | None:
         """The recommended strategy; None where there is none."""
-        return next((result for result in self.strategies if result.recording == self.recommended), None)
+        return self.of(self.recommended)
+
+    def of(self, recording: str | None) -> StrategyResult | None:
+        """The strategy with that recording; None if there is none."""
+        return next((result for result in self.strategies if result.recording == recording), None)
 
     @property
     def ties(self) -> tuple[StrategyResult, ...]:

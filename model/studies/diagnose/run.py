@@ -25,9 +25,6 @@ from model.studies.diagnose.places import Places
 from model.studies.diagnose.result import Diagnosis, Sentence, StrategyResult, file_of, load
 from model.studies.diagnose.strategies import candidates, question_key
 
-TESTED = 4
-"""Strategies whose passkeys are tested."""
-
 Report = Callable[[Diagnosis, int, int], None]
 """``report(what there is so far, tokens read, tokens to read)``, called by several threads, one at a time."""
 
@@ -124,7 +121,7 @@ def diagnose(
             report(so_far, most, most)
             return stop()
 
-        tested = few_to_test(so_far.strategies, so_far.best, TESTED)
+        tested = few_to_test(so_far)
         folder = tests or out / "passkey"
         found = with_recall(so_far, tested, language_of(document.text), folder, options.attention_window, passed)
         if stop():

@@ -28,6 +28,7 @@ STEPS = {  # how the key of a step ends, and its icon
     "mitigate": ":material/healing:",
     "weights": ":material/model_training:",
     "do_not": ":material/block:",
+    "recall": ":material/key:",
     "split": ":material/content_cut:",
     "post_train": ":material/model_training:",
     "longer": ":material/straighten:",
@@ -70,9 +71,9 @@ def words(found: Diagnosis, step: int) -> str:
     """A step of what to do, in the session's language (Markdown)."""
     if step >= len(found.steps):
         return t("diagnose.undecided")
-    best = found.best
-    said = found.steps[step]
-    text = said.words(language(), strategy="" if best is None else name_of(best))
+    best, other, said = found.best, found.of(found.alternative), found.steps[step]
+    names = {"strategy": "" if best is None else name_of(best), "other": "" if other is None else name_of(other)}
+    text = said.words(language(), **names)
     command = str(said.values.get("command", ""))
     return plain(text) if not command else plain(text.replace(command, "").rstrip()) + f" `{command}`"
 

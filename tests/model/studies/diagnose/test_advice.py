@@ -49,7 +49,7 @@ def test_the_decision_follows_from_the_verdict_and_from_what_helps(case, other, 
     found = concluded(diagnosis(case), [PLAIN, other], trainable=True)
     assert names(found) == expected and found.split == split
     for language in LANGUAGES:
-        assert all(step.words(language, strategy="X") for step in found.steps)
+        assert all(step.words(language, strategy="X", other="Y") for step in found.steps)
 
 
 def test_post_training_is_offered_where_it_was_not_measured_and_can_be_done() -> None:
@@ -89,10 +89,12 @@ def test_how_sure_depends_on_the_length_the_interval_and_the_passkeys() -> None:
     assert best.confidence.level == "high" and reasons(best) == ["length_far", "width_narrow", "recall_better"]
     assert sure(plain, good, tokens=64 * 20).confidence.level == "medium"
     assert sure(plain, good, tokens=64 * 10).confidence.level == "low"
-    assert reasons(sure(PLAIN, GOOD))[-1] == "recall_unknown" and sure(PLAIN, GOOD).confidence.level == "medium"
+    assert reasons(sure(PLAIN, GOOD))[-1] == "recall_untested" and sure(PLAIN, GOOD).confidence.level == "medium"
     lost = sure(replace(PLAIN, recall=recall(29)), replace(GOOD, recall=recall(2)))
-    assert reasons(lost)[-1] == "recall_worse" and lost.confidence.level == "low"
-    wide = sure(plain, replace(made_up("decay", (0.9, -0.7, 0.5, -0.4, 0.2)), recall=recall(20)))
+    assert reasons(lost)[-1] == "recall_worse" and lost.confidence.level == "medium"
+    unable = concluded(diagnosis("collapses", recallable=False), [PLAIN, GOOD], trainable=True)
+    assert reasons(unable)[-1] == "recall_unable" and unable.confidence.level == "high"
+    wide = sure(plain, replace(made_up("decay", (0.5, -0.4, 0.4, -0.3, 0.0)), recall=recall(20)))
     assert reasons(wide)[1] == "width_wide" and wide.confidence.level == "low"
 
 
@@ -101,8 +103,18 @@ def test_passkeys_are_tested_for_the_plain_the_recommended_and_the_best() -> Non
     found = concluded(
         diagnosis("collapses"), [PLAIN, GOOD, *others, made_up("state_norm", WORSE.blocks)], trainable=True
     )
-    tested = [result.text for result in few_to_test(found.strategies, found.best, 4)]
-    assert tested == ["decay=4", "plain", "window=4", "insertion=4"]
+    assert [result.text for result in few_to_test(found)] == ["decay=4", "plain", "window=4", "insertion=4"]
+    assert len(few_to_test(replace(found, tokens=1_000_000))) == 5  # what does not help is not tested
+
+
+def test_where_the_recommended_strategy_loses_recall_one_that_keeps_it_is_named() -> None:
+    plain, good = replace(PLAIN, recall=recall(22)), replace(GOOD, recall=recall(10))
+    keeps, far = made_up("window", (0.1,) * 5, recall=recall(20)), made_up("retention", (0.4,) * 5, recall=recall(30))
+    found = concluded(diagnosis("collapses"), [plain, good, keeps, far], trainable=True)
+    assert found.best.text == "decay=4" and found.of(found.alternative).text == "window=4"
+    assert names(found) == ["mitigate", "recall"]
+    same = concluded(diagnosis("collapses"), [plain, replace(GOOD, recall=recall(21)), keeps], trainable=True)
+    assert same.alternative is None and names(same) == ["mitigate"]
 
 
 def test_a_diagnosis_comes_back_from_its_file(tmp_path: Path) -> None:
