@@ -60,16 +60,19 @@ def gain(facts: Facts, language: str) -> Answer:
         key=lambda reading: reading.recall.accuracy if reading.recall else 0,
         default=None,
     )
-    more = message("report.gain_no_recall", language)
+    more, share = message("report.gain_no_recall", language), None
     if recalled is not None and recalled.recall is not None:
-        found = recalled.recall
-        words = {"correct": found.correct, "trials": found.trials, "length": found.length}
-        more = message("report.gain_recall", language, strategy=name_of(recalled, language), **words)
+        found, near = recalled.recall, facts.train_length / recalled.recall.length
+        words = {"correct": found.correct, "trials": found.trials, "length": found.length, "share": near}
+        share = found.accuracy if found.interval[0] > near else None  # a fresh state could recall those near the end
+        key = "report.gain_recall" if share is None else "report.gain_recall_far"
+        more = message(key, language, strategy=name_of(recalled, language), **words)
     question = message("report.question_gain", language)
     if not known:
         needed = message("report.gain_unknown", language, needed=tokens_needed(facts.train_length))
-        word = message("report.not_measured", language)
-        return Answer(question=question, word=word, number="–", sentences=(needed, more))
+        word = message("report.not_measured" if share is None else "report.for_facts", language)
+        number = "–" if share is None else message("report.recalled", language, share=share)
+        return Answer(question=question, word=word, number=number, sentences=(needed, more))
     best = min(known, key=lambda reading: reading.excess.mean if reading.excess else 0)
     span = best.excess
     assert span is not None
@@ -83,6 +86,8 @@ def gain(facts: Facts, language: str) -> Answer:
         case, word = "gain_no", "no"
     percent = -100 * (best.share or 0)
     number = message("report.lower_loss", language, percent=percent) if span.below else "–"
+    if share is not None and not span.below:
+        word, number = "for_facts", message("report.recalled", language, share=share)
     sentence = message(
         f"report.{case}",
         language,
@@ -145,6 +150,11 @@ def remedy(facts: Facts, language: str) -> Answer:
     if best.tokens_per_second and plain is not None and plain.tokens_per_second:
         speeds = {"speed": best.tokens_per_second, "plain": plain.tokens_per_second}
         sentences.append(message("report.remedy_speed", language, **speeds))
+    if best.recall is not None and plain is not None and plain.recall is not None:
+        found, before = best.recall, plain.recall
+        counts = {"correct": found.correct, "trials": found.trials, "length": found.length}
+        before_counts = {"plain": before.correct, "plain_trials": before.trials}
+        sentences.append(message("report.remedy_recall", language, **counts, **before_counts))
     sentences.append(message("report.remedy_trained" if best.post_trained else "report.remedy_same_weights", language))
     number = "–"
     if best.removed is not None:

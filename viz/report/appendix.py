@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import NamedTuple
 
 from model.experiment import Experiment
 from model.messages import message
@@ -37,7 +38,7 @@ def _effect(reading: Reading, facts: Facts, language: str) -> dict[str, str]:
         "strategy": name_of(reading, language),
         "mark": mark,
         "excess": interval(reading.excess, language),
-        "removed": percent(reading.removed),
+        "removed": UNKNOWN if reading.plain else percent(reading.removed),
         "cost": UNKNOWN if reading.plain or reading.cost is None else f"{reading.cost.mean:+z.1%}",
         "speed": UNKNOWN if not reading.tokens_per_second else f"{reading.tokens_per_second:,.0f}",
         "recall": UNKNOWN if recall is None else f"{recall.correct} / {recall.trials}",
@@ -55,7 +56,7 @@ def interval(span: Span | None, language: str) -> str:
 
 def percent(span: Span | None) -> str:
     """A share that is removed; more than all is all."""
-    return UNKNOWN if span is None else f"{100 * min(1.0, span.mean):.3g}%"
+    return UNKNOWN if span is None else f"{min(1.0, span.mean):z.1%}"
 
 
 def numbers(facts: Facts, language: str) -> list[dict[str, str]]:
@@ -80,29 +81,48 @@ def _plain(value: float | None, form: str) -> str:
     return UNKNOWN if value is None else format(value, form)
 
 
-def settings(facts: Facts, language: str) -> list[dict[str, str]]:
+class Settings(NamedTuple):
+    """A table of what differs between the readings, and in words what is the same in all."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    common: str
+
+
+def settings(facts: Facts, language: str) -> Settings:
     """What read, with which settings and versions; what is only in a recording is missing where that is not here."""
-    rows = []
-    for reading in facts.readings:
-        row = {
-            "strategy": name_of(reading, language),
-            "recording": reading.key,
-            "model": reading.model,
-            "weights": reading.weights,
-            **dict.fromkeys(("precision", "window", "seed", "device", "versions"), UNKNOWN),
-        }
-        if reading.recording is not None:
-            experiment, summary = reading.recording.experiment, reading.recording.summary
-            versions = reading.recording.meta.versions
-            row |= {
-                "precision": experiment.precision,
-                "window": f"{experiment.attention_window:,}" if experiment.attention_window else UNKNOWN,
-                "seed": str(experiment.strategy.seed),
-                "device": " · ".join(filter(None, map(summary.get, ("device", "kernels")))) or UNKNOWN,
-                "versions": ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) or UNKNOWN,
-            }
-        rows.append(row)
-    return rows
+    rows = [_settings(reading, language) for reading in facts.readings]
+    names = {name: message(f"report.column_{name}", language) for name in rows[0]}
+    same = {name for name in names if len(rows) > 1 and len({row[name] for row in rows}) == 1}
+    differing = [name for name in names if name not in same]
+    common = " · ".join(f"{names[name]} {rows[0][name]}" for name in names if name in same and rows[0][name] != UNKNOWN)
+    return Settings(
+        columns=[names[name] for name in differing],
+        rows=[[row[name] for name in differing] for row in rows],
+        common=message("report.common", language, settings=common) if common else "",
+    )
+
+
+def _settings(reading: Reading, language: str) -> dict[str, str]:
+    """The cells of one reading."""
+    cells = {
+        "strategy": name_of(reading, language),
+        "recording": reading.key,
+        "model": reading.model,
+        "weights": reading.weights,
+    }
+    if reading.recording is None:
+        return {**cells, **dict.fromkeys(("precision", "window", "seed", "device", "versions"), UNKNOWN)}
+    experiment, summary = reading.recording.experiment, reading.recording.summary
+    versions = reading.recording.meta.versions
+    return {
+        **cells,
+        "precision": experiment.precision,
+        "window": f"{experiment.attention_window:,}" if experiment.attention_window else UNKNOWN,
+        "seed": str(experiment.strategy.seed),
+        "device": " · ".join(filter(None, map(summary.get, ("device", "kernels")))) or UNKNOWN,
+        "versions": ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) or UNKNOWN,
+    }
 
 
 def commands(facts: Facts) -> list[str]:

@@ -23,7 +23,7 @@ COMPARED = 3
 """Readings in one chart: with more, bands hide each other in print."""
 BARS = 7
 """Strategies in the chart of effects."""
-WIDE, NARROW = 235, 190
+WIDE, NARROW = 200, 168
 """Heights of the chart across the page and of the two below it: three fit on the first page."""
 NAME = 26
 """Letters of a name beside a narrow chart."""

@@ -27,7 +27,7 @@ from viz.report.plan import monitors, recommendation, risks, stages
 SUFFIXES = (".html", ".pdf")
 MOST_NOTES = 20_000
 """Characters of the notes."""
-ROWS = 6
+ROWS = 5
 """Strategies in the table of the second page; the appendix has all."""
 
 

@@ -46,9 +46,10 @@ def recommendation(facts: Facts, language: str) -> list[str]:
 
 
 def steps_words(facts: Facts, language: str) -> dict[str, object]:
-    """What the steps of a diagnosis say in a language: the name of the recommended strategy."""
-    best = facts.best
-    return {} if best is None else {"strategy": name_of(best, language)}
+    """What the steps of a diagnosis say in a language: the names of the recommended strategy and of the other one."""
+    wanted = {"strategy": facts.best and facts.best.key, "other": facts.diagnosis and facts.diagnosis.alternative}
+    names = {reading.key: name_of(reading, language) for reading in facts.readings}
+    return {word: names.get(key, "") for word, key in wanted.items() if key}
 
 
 def split_at(facts: Facts) -> int:
@@ -67,8 +68,8 @@ def risks(facts: Facts, language: str) -> list[str]:
         if not diagnosis.complete:
             counts = {"read": len(diagnosis.strategies), "planned": diagnosis.planned}
             said.append(message("report.risk_incomplete", language, **counts))
-        said.append(message(f"report.confidence_{diagnosis.confidence.level}", language))
-        said += [reason.words(language) for reason in diagnosis.confidence.reasons]
+        level = message(f"report.confidence_{diagnosis.confidence.level}", language)
+        said.append(" ".join([level, *(reason.words(language) for reason in diagnosis.confidence.reasons)]))
     if used is not None:
         window = dict(used.strategy.mitigations).get("window")
         if window is not None and used.recording is not None:
@@ -77,9 +78,9 @@ def risks(facts: Facts, language: str) -> list[str]:
             said.append(message("report.risk_window", language, **reach))
         if used.unexplored:
             said.append(message("report.risk_unexplored", language, share=used.unexplored))
-    ties = sum(reading.tie for reading in facts.readings)
+    ties = [name_of(reading, language) for reading in facts.readings if reading.tie and reading is not facts.best]
     if ties:
-        said.append(message("report.risk_ties", language, count=ties))
+        said.append(message("report.risk_ties", language, names=", ".join(ties)))
     said.append(message("report.risk_scope", language))
     said.append(message("report.risk_length", language, tokens=facts.tokens))
     if not any(reading.recall for reading in facts.readings):
