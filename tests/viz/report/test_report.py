@@ -59,7 +59,7 @@ def numbers_of(pair: list[Recording]) -> list[str]:
     removed = 100 * min(1, 1 - window["excess_loss"] / plain["excess_loss"])
     return [
         f"{plain['collapse_onset'] + 1:,}",
-        f"{removed:.0f}%",
+        f"{removed:.1f}%",
         f"{plain['excess_loss']:+.3f}",
         f"{plain['excess_high']:+.3f}",
         f"{window['loss_within']:.3f}",
@@ -197,7 +197,7 @@ def test_a_diagnosis_gives_its_own_numbers_and_advice(language: str, pair: list[
         "61%",
         "-0.125",
         "87.5%",
-        "90%",
+        "90.0%",
         "+1.2%",
         "1,234",
         "7 / 9",

@@ -96,11 +96,11 @@ def figure(found: Diagnosis, names: Sequence[str], *, dark: bool) -> go.Figure:
     _axes(drawn, [result for result, _ in rows], [name for _, name in rows], shares)
     drawn.update_layout(
         template=template(dark),
-        height=130 + ROW * len(rows),
+        height=110 + ROW * len(rows),
         barmode="overlay",
         bargap=0.25,
         hovermode="closest",
-        margin={"t": 66, "l": 8},
+        margin={"t": 46, "l": 8},
         legend={"y": 1.0, "yanchor": "bottom"},
     )
     return drawn
@@ -176,7 +176,9 @@ def multiples(found: Sequence[Diagnosis], titles: Sequence[str], texts: dict[str
             row=row,
             col=column,
         )
-    drawn.update_xaxes(range=[WORST_SHARE, 1.05], tickformat=".0%")
+    every = [result.removed for one in found for result in one.strategies if result.text in texts and result.removed]
+    low, high = min((value.low for value in every), default=0.0), max((value.high for value in every), default=1.0)
+    drawn.update_xaxes(range=[max(WORST_SHARE, min(0.0, low)), max(1.02, min(high, 1.2))], tickformat=".0%")
     drawn.update_yaxes(type="category", categoryorder="array", categoryarray=list(reversed(texts.values())))
     drawn.update_annotations(font_size=12)
     drawn.update_layout(template=template(dark), height=60 + PANEL * rows, bargap=0.25, margin={"t": 44, "l": 8})

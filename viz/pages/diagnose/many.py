@@ -41,7 +41,7 @@ def render(found: Mapping[str, Diagnosis], titles: Mapping[str, str], question: 
 
 
 def usual_strategy(found: Sequence[Diagnosis]) -> str | None:
-    """The strategy that suits most documents whose memory is changed: recommended there, or not to be told from it."""
+    """The strategy that suits most documents whose memory is changed, of several the one that gains most."""
     suits: Counter[str] = Counter()
     for diagnosis in found:
         best = diagnosis.best
@@ -55,8 +55,9 @@ def usual_strategy(found: Sequence[Diagnosis]) -> str | None:
 
 
 def suitable(result: StrategyResult, found: Diagnosis) -> bool:
-    """Whether a strategy is recommended, or helps and cannot be told from the best."""
-    return result.recording == found.recommended or (result.helps and (result.tie or result.behind is None))
+    """Whether a strategy is recommended, or helps and is as good as the best, or leaves no excess that matters."""
+    good = result.tie or result.behind is None or holds(result)
+    return result.recording == found.recommended or (result.helps and good)
 
 
 def _mean_gain(found: Sequence[Diagnosis], text: str) -> float:

@@ -13,7 +13,7 @@ from viz.app.theme import is_dark
 from viz.jobs import report
 from viz.pages.diagnose.figures import figure, has_shares
 from viz.pages.diagnose.job import Question, file_in_libraries
-from viz.pages.diagnose.tables import UNKNOWN, columns, downloads, name_of, names_of, share, strategies
+from viz.pages.diagnose.tables import UNKNOWN, columns, downloads, name_of, names_of, share, spoken, strategies
 from viz.ui.chart import chart
 
 LOOKS = {  # how a verdict starts: colour and icon
@@ -89,9 +89,14 @@ def _what_is_missing(found: Diagnosis, question: Question) -> None:
         st.caption(t("diagnose.stored"))
 
 
-def _card(name: str, value: str, note: str) -> None:
+def _card(name: str, value: str, note: str, *, long: bool = False) -> None:
+    """A figure with its reference points; one that is ``long`` is smaller, and has several lines."""
     with st.container(border=True, gap="xxsmall", height="stretch"):
-        st.metric(t(f"diagnose.{name}"), value, help=t(f"diagnose.{name}_help"))
+        if long:
+            st.markdown(f":small[{t(f'diagnose.{name}')}]", help=t(f"diagnose.{name}_help"))
+            st.subheader(plain(value), anchor=False)
+        else:
+            st.metric(t(f"diagnose.{name}"), value, help=t(f"diagnose.{name}_help"))
         st.caption(note)
 
 
@@ -99,10 +104,11 @@ def _key_figures(found: Diagnosis) -> None:
     best, plain_one = found.best, found.plain
     with st.grid(5, min_column_width=160):
         if best is None:
-            _card("recommended", t("diagnose.none"), t("diagnose.none_note", count=len(found.strategies)))
+            _card("recommended", t("diagnose.none"), t("diagnose.none_note", count=len(found.strategies)), long=True)
         else:
             ties = len([result for result in found.ties if result is not best])
-            _card("recommended", name_of(best), t("diagnose.ties_note", count=ties, of=len(found.strategies)))
+            note = t("diagnose.ties_note", count=ties, of=len(found.strategies))
+            _card("recommended", name_of(best), note, long=True)
         _card("removed", *_removed(found, best))
         _card("cost", *_cost(best, plain_one))
         _card("recall", *_recall(found, best, plain_one))
@@ -111,8 +117,8 @@ def _key_figures(found: Diagnosis) -> None:
 
 def _removed(found: Diagnosis, best: StrategyResult | None) -> tuple[str, str]:
     if best is not None and best.removed is not None and not best.plain:
-        note = t("diagnose.removed_note", interval=share(best.removed.low, best.removed.high))
-        return f"{best.removed.mean:.0%}", note
+        low, high = best.removed.low, best.removed.high
+        return spoken(best.removed.mean, low, high), t("diagnose.removed_note", interval=share(low, high))
     excess = None if found.plain is None else found.plain.excess
     if excess is None:
         return UNKNOWN, t("diagnose.not_known")

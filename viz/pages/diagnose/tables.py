@@ -16,6 +16,8 @@ from viz.app.language import language, t
 from viz.pages.diagnose.figures import group
 
 UNKNOWN = "–"
+FINE = 0.02
+"""Width of an interval of shares below which it is written with a decimal."""
 
 
 def name_of(result: StrategyResult) -> str:
@@ -33,8 +35,13 @@ def names_of(found: Diagnosis) -> list[str]:
 
 
 def share(low: float, high: float) -> str:
-    """An interval of shares in words: 94% to 98%."""
-    return t("diagnose.interval", low=f"{low:.0%}", high=f"{high:.0%}")
+    """An interval of shares in words: 94% to 98%, or 99.6% to 99.8%."""
+    return t("diagnose.interval", low=spoken(low, low, high), high=spoken(high, low, high))
+
+
+def spoken(value: float, low: float, high: float) -> str:
+    """A share as exactly as its interval allows: 96%, or 99.7%."""
+    return f"{value:.1%}" if high - low < FINE else f"{value:.0%}"
 
 
 def link_to(recording: str) -> str | None:
