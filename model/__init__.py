@@ -1,6 +1,6 @@
 """The library: recurrent language models whose memory can be recorded, replaced and mitigated from outside.
 
-    from model import load_model, read, open_recording, MITIGATIONS, INITIAL_STATES, MIXERS
+    from model import load_model, read, diagnose, open_recording, MITIGATIONS, INITIAL_STATES, MIXERS
 
 Importing this package imports nothing else; each name is loaded when it is first asked for.
 """
@@ -14,6 +14,7 @@ _HOME = {
     "load_model": "model.checkpoints.catalogue",
     "available": "model.checkpoints.catalogue",
     "read": "model.api",
+    "diagnose": "model.api",
     "open_recording": "model.api",
     "MITIGATIONS": "model.interventions.mitigations",
     "INITIAL_STATES": "model.interventions.initial_states",
@@ -21,7 +22,7 @@ _HOME = {
 }
 """The public names, and the module that each is loaded from."""
 
-__all__ = ["INITIAL_STATES", "MITIGATIONS", "MIXERS", "available", "load_model", "open_recording", "read"]
+__all__ = ["INITIAL_STATES", "MITIGATIONS", "MIXERS", "available", "diagnose", "load_model", "open_recording", "read"]
 
 
 def __getattr__(name: str) -> Any:

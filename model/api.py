@@ -1,4 +1,4 @@
-"""What a notebook calls: read a file into a recording, and open one."""
+"""What a notebook calls: read a file into a recording, open one, and find the strategy that suits a document."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from model.experiment import Strategy
 from model.reading.prepare import Options, prepare
 from model.reading.runner import Progress, run
 from model.recording.reader import Recording
+from model.studies.diagnose import Diagnosis
+from model.studies.diagnose import diagnose as diagnose_document
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -53,6 +55,27 @@ def read(
         tokenizer=tokenizer,
     )
     return run(prepared, Path(out), on_progress=on_progress)
+
+
+def diagnose(
+    path: str | Path,
+    model: str = "mamba2-base",
+    out: str | Path = "recordings",
+    *,
+    recall: bool = True,
+    workers: int | None = None,
+    on_progress: Callable[[Diagnosis, int, int], None] = lambda diagnosis, done, total: None,
+) -> Diagnosis:
+    """Read the document at ``path`` with every sensible strategy for ``model``, and return which to use and why.
+
+    Each strategy is a recording below ``out``, the diagnosis a JSON file in ``out``/diagnoses, which
+    :func:`model.studies.diagnose.load` opens. ``recall`` also tests passkeys; ``workers`` strategies are read side by
+    side. ``on_progress`` gets what there is so far, the tokens read and those to read. What is there already is not
+    read again. UserError, with one sentence, for whatever does not fit.
+    """
+    return diagnose_document(
+        read_path(path, allow_blank=True), model, Path(out), recall=recall, workers=workers, report=on_progress
+    )
 
 
 def open_recording(path: str | Path) -> Recording:

@@ -23,11 +23,12 @@ from model.messages import add_file, add_missing
 Row = TypeVar("Row")
 
 
-def rows_of(table: str, kind: type[Row], taken: Collection[str]) -> dict[str, Row]:
+def rows_of(table: str, kind: type[Row], taken: Collection[str], *, titled: bool = True) -> dict[str, Row]:
     """The rows of ``table`` that installed packages add, by name, each a ``kind``.
 
-    A row that cannot be loaded, or whose name is ``taken``, is left out with a warning that says which package it is
-    from: one broken package must not keep the others from working.
+    ``titled``: whether a row has a title and a help text. A row that cannot be loaded, or whose name is ``taken``, is
+    left out with a warning that says which package it is from: one broken package must not keep the others from
+    working.
     """
     found: dict[str, Row] = {}
     for point in entry_points(group=f"memory_explorer.{table}"):
@@ -45,6 +46,8 @@ def rows_of(table: str, kind: type[Row], taken: Collection[str]) -> dict[str, Ro
             warnings.warn(f"{source} is left out: it is no {kind.__name__}", stacklevel=2)
             continue
         found[point.name] = row
+        if not titled:
+            continue
         words = Path(spec.origin).parent / f"{table}.toml" if spec and spec.origin else None
         if words and words.exists():
             add_file(words, table)

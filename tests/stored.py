@@ -2,11 +2,13 @@
 
 Recordings with their maps, passkey results and effective remembrance, all with the shipped model, and the evidence of
 all shipped models. Needed whenever weights change, for everything stored names the weights it was made with.
-``python -m tests.stored evidence`` writes the evidence alone.
+``python -m tests.stored evidence`` writes the evidence alone, ``... diagnoses`` the diagnoses.
 """
 
 import shutil
 import sys
+import tempfile
+from pathlib import Path
 
 from model.checkpoints.catalogue import DEFAULT, load_tokenizer_of, model_card
 from model.diagnostics.explored import Explored
@@ -15,6 +17,8 @@ from model.documents.document import read_path
 from model.experiment import Strategy
 from model.reading.prepare import prepare
 from model.reading.runner import run
+from model.studies.diagnose import diagnose, file_of
+from model.studies.diagnose.result import FOLDER
 from model.studies.effective_context import EffectiveContextResult, measure
 from model.studies.evidence import begin, run_evidence
 from model.studies.evidence.run import samples as evidence_samples
@@ -32,6 +36,9 @@ MITIGATED: tuple[dict[str, float], ...] = ({}, {"state_norm": 1.0}, {"window": 2
 
 def main() -> None:
     """Write everything anew, or the evidence alone."""
+    if sys.argv[1:] == ["diagnoses"]:
+        store_diagnoses()
+        return
     store_evidence()
     if sys.argv[1:] == ["evidence"]:
         return
@@ -54,6 +61,19 @@ def main() -> None:
             asked = EffectiveContextResult(task=task, reader=reader_of(DEFAULT, Strategy.of(mitigations=settings)))
             measure(asked, tokens).save(CONTEXT.shipped / f"{asked.key}.json")
     store_samples(samples / "passkey", DEFAULT, mitigations=MITIGATED[1])
+    store_diagnoses()
+
+
+def store_diagnoses() -> None:
+    """Diagnose the samples with the shipped model; their readings are not kept, but for those that are shipped."""
+    shutil.rmtree(RECORDINGS / FOLDER, ignore_errors=True)
+    for sample in READ:
+        with tempfile.TemporaryDirectory() as folder:
+            found = diagnose(read_path(sample_path(sample)), DEFAULT, Path(folder), elsewhere=[RECORDINGS])
+        found.save(file_of(RECORDINGS, found.key))
+        best = found.best
+        assert found.complete and best is not None
+        print(sample, found.case, best.text, best.removed, f"{found.seconds:.0f} s", flush=True)
 
 
 def store_evidence() -> None:

@@ -6,4 +6,9 @@ from model.messages import add_folders
 from viz.app.navigation import PAGES
 
 _HERE = Path(__file__).parent
-add_folders([_HERE / "app", _HERE / "jobs", _HERE / "ui", *(_HERE / "pages" / page for page in PAGES)])
+add_folders(
+    [
+        *(_HERE / part for part in ("app", "figures", "jobs", "report", "ui")),
+        *(_HERE / "pages" / page for page in PAGES),
+    ]
+)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from model.config import ModelConfig
 
@@ -55,9 +57,33 @@ class ModelCard:
         file = self.explored_file
         return file if file.exists() else None
 
+    @property
+    def training(self) -> dict[str, Any] | None:
+        """What its ``training.json`` says of how it was made; None if that is missing or cannot be read."""
+        try:
+            record = json.loads((self.path / "training.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return record if isinstance(record, dict) else None
+
+    @property
+    def made_from(self) -> str | None:
+        """The weights that it was post-trained from, "" if it was trained from scratch, None if it does not say."""
+        record = self.training
+        return None if record is None else str(record.get("base_weights") or "")
+
 
 @lru_cache(maxsize=64)
 def fingerprint(file: Path, _changed: int) -> str:
     """The first sixteen hexadecimal digits of a file's SHA-256."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+
+
+def same_tokenizer(one: ModelCard, other: ModelCard) -> bool:
+    """Whether two models read the same tokens, so that their losses and predictions can be compared."""
+    files = [card.path / "tokenizer.json" for card in (one, other)]
+    if not all(file.exists() for file in files):
+        return one.name == other.name
+    first, second = (fingerprint(file, file.stat().st_mtime_ns) for file in files)
+    return first == second

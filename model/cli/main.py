@@ -1,17 +1,20 @@
-"""The command line: ``memory-explorer read | text | models | download | explore | train | parts | passkey ...``.
+"""The command line: ``memory-explorer read | diagnose | text | models | download | train | passkey ...``.
 
 Each command does what the dashboard does, through the same functions, so numbers agree. What a user can put right is
-said in one sentence; only what is our fault shows a traceback. One file a command group, and here the table of them.
+said in one sentence; only what is our fault shows a traceback. One file a command group, and here the table of them;
+others come in as entry points, among them those of :mod:`viz`, which draw.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import FunctionType
 
 import typer
 
 from model.cli.bench import bench
 from model.cli.convert import convert
+from model.cli.diagnose import diagnose
 from model.cli.evidence import evidence
 from model.cli.models import download, explore, models_app
 from model.cli.parts import parts
@@ -24,16 +27,20 @@ from model.cli.verify import verify
 from model.disk import disk_error
 from model.errors import UserError
 from model.machine import wait_passively
+from model.plugins import rows_of
+
+OURS = (
+    *(read, diagnose, text, download, explore, verify, convert),
+    *(train, post_train, parts, passkey, evidence, bench, serve),
+)
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
-
-
-for command in (
-    *(read, text, download, explore, verify, convert),
-    *(train, post_train, parts, passkey, evidence, bench, serve),
-):
+for command in OURS:
     app.command()(command)
 app.add_typer(models_app, name="models")
+TAKEN = {"models", *(command.__name__.replace("_", "-") for command in OURS)}
+for name, added in rows_of("commands", FunctionType, TAKEN, titled=False).items():
+    app.command(name)(added)
 
 
 def main() -> None:

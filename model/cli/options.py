@@ -14,6 +14,9 @@ ATTENTION_WINDOW = Annotated[
     str | None,
     typer.Option(help="Tokens that attention sees at most; 0 or full: all. The training length by default."),
 ]
+EACH = Annotated[
+    bool, typer.Option("--each", help="Of a folder, every file is a document; without it the folder is one.")
+]
 
 
 def set_threads(threads: int | None) -> None:

@@ -1,24 +1,27 @@
-"""``memory-explorer read``: a document to a recording."""
+"""``memory-explorer read``: documents to recordings."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from model.cli.options import ATTENTION_WINDOW, OFF, set_threads
+from model.checkpoints.catalogue import model_card
+from model.cli.inputs import attempts, files_of
+from model.cli.options import ATTENTION_WINDOW, EACH, OFF, set_threads
 from model.diagnostics.summary import verdict
-from model.documents.document import Document, read_path
+from model.documents.document import read_path
 from model.documents.token_ids import read_token_ids
 from model.errors import UserError
 from model.experiment import Strategy, parse_mitigations, parse_window
 from model.machine import expected_device
 from model.messages import message
 from model.published.cost import notes
-from model.reading.prepare import Options, prepare
+from model.reading.prepare import Options, Prepared, prepare
+from model.recording.reader import Recording
 
 REPORTED = (
     "tokens",
@@ -37,9 +40,11 @@ REPORTED = (
 
 
 def read(
-    file: Annotated[
-        Path | None, typer.Argument(help="The document: text, PDF, Office, mail, web page, archive or folder.")
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Documents: text, PDF, Office, mail, web page, archive or folder, which is one document."),
     ] = None,
+    each: EACH = False,
     model: Annotated[
         str, typer.Option(help="A name (see `models`), a folder, or a downloaded hub name.")
     ] = "mamba2-base",
@@ -70,31 +75,27 @@ def read(
     threads: Annotated[int | None, typer.Option(help="CPU threads; one is faster on a busy machine.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the key figures as JSON, and nothing else.")] = False,
 ) -> None:
-    """Read a document and record what the memory does; running it again resumes, or returns what is there."""
+    """Read documents and record what the memory does; running it again resumes, or returns what is there.
+
+    Of several documents one that fails gives its sentence, the rest go on, and the exit code is 2.
+    """
     from model.reading.runner import Progress, run
 
     set_threads(threads)
     name, _, source = initial_state.partition("=")
-    document = document_of(file, tokens, encoding, main_text)
-    prepared = prepare(
-        document,
-        model,
-        Strategy.of(name, parse_mitigations(mitigate or []), seed=seed),
-        Options(
-            precision=precision,
-            control=control,
-            token_norms=token_norms,
-            train_length=train_length,
-            attention_window=parse_window(attention_window),
-            off=tuple(off or ()),
-            device=device,
-        ),
-        source=Path(source) if source else None,
+    strategy = Strategy.of(name, parse_mitigations(mitigate or []), seed=seed)
+    options = Options(
+        precision=precision,
+        control=control,
+        token_norms=token_norms,
+        train_length=train_length,
+        attention_window=parse_window(attention_window),
+        off=tuple(off or ()),
+        device=device,
     )
-    if not as_json:
-        window, count = prepared.experiment.attention_window, len(prepared.tokens)
-        for note, values in notes(prepared.card, count, window, control, expected_device(device)):
-            typer.echo(message(note, "en", **values))
+    if bool(files) == (tokens is not None):
+        raise UserError("document.one_of_two")
+    model_card(model)  # a model that is not here is said once
 
     def show(progress: Progress) -> None:
         if not as_json and sys.stderr.isatty():
@@ -102,28 +103,54 @@ def read(
             share = progress.tokens / progress.total
             sys.stderr.write(f"\r{share:4.0%} of {progress.total:,} tokens, loss {progress.loss:.2f}{left}   ")
 
-    recording = run(prepared, out, on_progress=show, keep_text=keep_text)
-    figures = {figure: recording.summary.get(figure) for figure in REPORTED}
+    def read_one(path: Path) -> tuple[Prepared, Recording]:
+        # A prompt of newlines is a document, too.
+        document = (
+            read_token_ids(path)
+            if tokens is not None
+            else read_path(path, encoding, allow_blank=True, main_text_only=main_text)
+        )
+        prepared = prepare(document, model, strategy, options, source=Path(source) if source else None)
+        if not as_json:
+            window, count = prepared.experiment.attention_window, len(prepared.tokens)
+            for note, values in notes(prepared.card, count, window, control, expected_device(device)):
+                typer.echo(message(note, "en", **values))
+        return prepared, run(prepared, out, on_progress=show, keep_text=keep_text)
+
+    paths = files_of(files, each) if files else [tokens] if tokens is not None else []
+    several, failed = each or len(paths) > 1, False
+    rows: list[dict[str, Any]] = []
+    for path, result in attempts(paths, read_one):
+        if several and not as_json:
+            typer.echo(f"\n{path}")
+        if isinstance(result, UserError):
+            if not several:
+                raise result
+            failed = True
+            rows.append({"file": str(path), "error": str(result)})
+            typer.echo(str(result), err=True)
+            continue
+        figures = {figure: result[1].summary.get(figure) for figure in REPORTED}
+        rows.append({"file": str(path), "recording": str(result[1].path), **figures} if several else figures)
+        if not as_json:
+            show_figures(*result)
     if as_json:
-        typer.echo(json.dumps(figures))
-        return
+        typer.echo(json.dumps(rows if several else rows[0], ensure_ascii=False))
+    if failed:
+        raise typer.Exit(2)
+
+
+def show_figures(prepared: Prepared, recording: Recording) -> None:
+    """Print the verdict and the key figures of a reading."""
     key, values = verdict(recording.summary)
     typer.echo(f"\n{message(key, 'en', **values)}\n")
-    for figure, value in figures.items():
-        typer.echo(f"{figure:22s} {in_words(value)}")
+    for figure in REPORTED:
+        typer.echo(f"{figure:22s} {in_words(recording.summary.get(figure))}")
     onset = recording.summary.get("collapse_onset")
     if onset is not None:
-        typer.echo(f"{'onset in the document':22s} {document.place(int(prepared.characters[onset])) or '-'}")
+        place = prepared.document.place(int(prepared.characters[onset]))
+        typer.echo(f"{'onset in the document':22s} {place or '-'}")
     typer.echo(f"{'recording':22s} {recording.path}")
-
-
-def document_of(file: Path | None, tokens: Path | None, encoding: str | None, main_text: bool) -> Document:
-    """The document in ``file``, or that of token ids in ``tokens``; UserError unless it is one of the two."""
-    if file is not None and tokens is None:  # a prompt of newlines is a document too
-        return read_path(file, encoding, allow_blank=True, main_text_only=main_text)
-    if tokens is not None and file is None:
-        return read_token_ids(tokens)
-    raise UserError("document.one_of_two")
 
 
 def in_words(value: object) -> str:

@@ -108,11 +108,16 @@ def batch_interval(values: np.ndarray) -> Interval:
     values = values[np.isfinite(values)].astype(np.float64)
     if len(values) < 2:
         return Interval(float(values.mean()) if len(values) else math.nan, math.nan, math.nan, len(values))
-    count = min(len(values), max(4, min(MOST_BATCHES, len(values) // BATCH)))
-    means = np.array([batch.mean() for batch in np.array_split(values, count)])
+    means = batch_means(values)
     mean = float(values.mean())
     half = float(half_width(means))
     return Interval(mean, mean - half, mean + half, len(values))
+
+
+def batch_means(values: np.ndarray) -> np.ndarray:
+    """Means of the consecutive batches of ``values`` (tokens,), none missing, that :func:`batch_interval` rests on."""
+    count = min(len(values), max(4, min(MOST_BATCHES, len(values) // BATCH)))
+    return np.array([batch.mean(dtype=np.float64) for batch in np.array_split(values, count)])
 
 
 def excess_curve(

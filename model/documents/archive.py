@@ -124,8 +124,7 @@ def read_files(members: Iterable[Member], name: str, limit: int, read_one: ReadO
     """
     found: list[Member] = []
     for path, read in members:
-        parts = PurePosixPath(path).parts
-        if not any(part in _LEFTOVERS or part.startswith(".") for part in parts):
+        if _wanted(path):
             found.append((path, read))
             if len(found) > MAX_FILES:
                 raise UserError("document.too_many_files", name=name, limit=MAX_FILES)
@@ -149,6 +148,29 @@ def read_files(members: Iterable[Member], name: str, limit: int, read_one: ReadO
     if not out.length:
         raise UserError("document.nothing_inside", name=name)
     return out.done()
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files that :func:`read_folder` would read, in the same order.
+
+    Raises:
+        UserError: ``document.too_many_files`` or ``document.nothing_inside``.
+    """
+    found = []
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if _wanted(name) and path.is_file() and not path.is_symlink():
+            found.append(name)
+            if len(found) > MAX_FILES:
+                raise UserError("document.too_many_files", name=folder.name, limit=MAX_FILES)
+    if not found:
+        raise UserError("document.nothing_inside", name=folder.name)
+    return [folder / name for name in in_order(found)]
+
+
+def _wanted(path: str) -> bool:
+    """Whether the file with that path below its folder is a document: not hidden, nor left there by a system."""
+    return not any(part in _LEFTOVERS or part.startswith(".") for part in PurePosixPath(path).parts)
 
 
 def in_order(paths: list[str]) -> list[str]:

@@ -84,11 +84,13 @@ def prepare(
     *,
     source: Path | None = None,
     tokenizer: Tokenizer | None = None,
+    tokens_known: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Prepared:
     """Check every choice and tokenise ``document``; UserError with one sentence for whatever does not fit.
 
     ``source`` is the folder of the recording whose final state is carried over. ``tokenizer`` replaces that of the
-    model; its tokens must be those of the model's vocabulary. A document of token ids needs none.
+    model; its tokens must be those of the model's vocabulary. A document of token ids needs none. ``tokens_known`` are
+    tokens and characters of the same document, as another model with the same tokenizer reads it.
     """
     card = model_card(model)
     settings = active(dict(strategy.mitigations))
@@ -117,7 +119,7 @@ def prepare(
         if tokens.max() >= card.config.vocab_size:
             raise UserError("document.foreign_token", value=int(tokens.max()), most=card.config.vocab_size - 1)
     else:
-        tokens, characters = tokens_of(model, document.text, tokenizer)
+        tokens, characters = tokens_known or tokens_of(model, document.text, tokenizer)
     if len(tokens) < 2:
         raise UserError("checkpoints.too_short", tokens=len(tokens))
     carried = source if row.needs_source else None

@@ -91,16 +91,27 @@ def run(
     stop: Callable[[], bool] = lambda: False,
     title: str = "",
     keep_text: bool = False,
+    control: np.ndarray | None = None,
 ) -> Recording:
     """Read the document and leave a recording in ``folder`` / its key; returns it, complete or cancelled.
 
     A recording of the same experiment that is complete is returned as it is; one that is not resumes where it stopped.
+    ``control`` is the loss with a fresh state, (tokens,), where another strategy of the same weights has read it.
     A GPU without enough memory, even for the shortest segment, leaves the rest to the CPU.
     """
     path = folder / prepared.experiment.key
     if (done := finished(path)) is not None:
         return done
-    read_on = partial(run_on, prepared, path, on_progress=on_progress, stop=stop, title=title, keep_text=keep_text)
+    read_on = partial(
+        run_on,
+        prepared,
+        path,
+        on_progress=on_progress,
+        stop=stop,
+        title=title,
+        keep_text=keep_text,
+        control=control,
+    )
     with locked(path):
         if (done := finished(path)) is not None:
             return done
@@ -131,6 +142,7 @@ def run_on(
     stop: Callable[[], bool],
     title: str,
     keep_text: bool,
+    control: np.ndarray | None,
 ) -> Recording:
     """:func:`run` on ``device``, while no other process writes to ``path``; what is there already is read on from."""
     experiment = prepared.experiment
@@ -170,7 +182,7 @@ def run_on(
     compile_once(reader, prepared, unseen, sketcher)
     scans = recorder.scans(unseen, experiment.token_norms)
 
-    block = Block(writer, prepared, model, device)
+    block = Block(writer, prepared, model, device, control)
     meter = Meter(experiment.tokens, start, float(progress.get("seconds", 0.0)))
     status = COMPLETE
     safe: Segment | None = None
@@ -244,12 +256,21 @@ def finish(
 class Block:
     """What was read since the last commit: kept in memory, written together."""
 
-    def __init__(self, writer: RecordingWriter, prepared: Prepared, model: LanguageModel, device: str) -> None:
+    def __init__(
+        self,
+        writer: RecordingWriter,
+        prepared: Prepared,
+        model: LanguageModel,
+        device: str,
+        control: np.ndarray | None = None,
+    ) -> None:
         self.writer = writer
+        self.control = control
         self.device = device
         self.prepared = prepared
         self.model = model
-        if prepared.experiment.precision != "float32" and not prepared.card.published:  # which may fit only once
+        if control is None and prepared.experiment.precision != "float32" and not prepared.card.published:
+            # A published one may fit only once.
             self.model = read_with(prepared.experiment, device=device)
         self.controlled = int(writer.progress.get("controlled", 0))
         self.windows: int | None = None
@@ -279,7 +300,7 @@ class Block:
             if border > stop and not end:
                 break
             first, last = self.controlled, min(border, stop)
-            losses = control_losses(self.model, self.prepared.tokens, first, last, experiment.train_length)
+            losses = self._control(first, last)
             fine = finite_control(losses, first)
             if fine < len(losses) and self.windows is None:  # a bad window spoils those that are read beside it
                 self.windows = 1
@@ -289,6 +310,12 @@ class Block:
             if self.controlled < last:
                 raise NotFiniteError(self.controlled, control=True)
             self.control_loss = float(np.nanmean(losses[-512:]))
+
+    def _control(self, first: int, stop: int) -> np.ndarray:
+        """The control's losses of the tokens ``first`` to ``stop``: what is known, or else they are read."""
+        if self.control is not None:
+            return self.control[first:stop]
+        return control_losses(self.model, self.prepared.tokens, first, stop, self.prepared.experiment.train_length)
 
     def commit(self, tokens: int, seconds: float, state: Mapping[str, np.ndarray]) -> None:
         """Write everything pending, if anything is, and the state from which to resume."""

@@ -255,19 +255,31 @@ def control_losses(model: LanguageModel, tokens: np.ndarray, first: int, stop: i
         for row, begin in enumerate(starts):
             piece = ids[begin : begin + train_length + 1]
             span[row, : len(piece)] = piece
-        scored = np.concatenate(fresh_losses(model, span), axis=1)
+        skipped = train_length - step if low else 0  # what a window before has scored
+        scored = np.concatenate(fresh_losses(model, span, skip=skipped), axis=1)
         here = (window >= low) & (window < low + rows)
-        losses[wanted[here] - first] = scored[window[here] - low, wanted[here] - window[here] * step - 1]
+        losses[wanted[here] - first] = scored[window[here] - low, wanted[here] - window[here] * step - 1 - skipped]
     return losses
 
 
-def fresh_losses(model: LanguageModel, span: torch.Tensor) -> list[np.ndarray]:
-    """Losses of ``span`` (batch, 1 + seqlen) from an empty memory, segment by segment: [(batch, segment), ...]."""
-    span = span.to(model.head.device)
-    state, losses = model.zero_state(len(span)), []
+def fresh_losses(
+    model: LanguageModel,
+    span: torch.Tensor,
+    state: State | None = None,
+    scans: Sequence[Scan] | None = None,
+    *,
+    skip: int = 0,
+) -> list[np.ndarray]:
+    """Losses of ``span`` (batch, 1 + seqlen) from ``state``, by default empty: [(batch, segment), ...].
+
+    The first ``skip`` tokens are read and not scored.
+    """
+    span, losses = span.to(model.head.device), []
+    state = model.zero_state(len(span)) if state is None else state
     with torch.inference_mode():
         for first in range(0, span.shape[1] - 1, SEGMENT):
             piece = span[:, first : first + SEGMENT + 1]
-            hidden, state = model.hidden(piece[:, :-1], state)
-            losses.append(losses_of(model, hidden, piece[:, 1:]).cpu().numpy())
+            hidden, state = model.hidden(piece[:, :-1], state, scans)
+            unscored = max(0, skip - first)
+            losses.append(losses_of(model, hidden[:, unscored:], piece[:, 1 + unscored :]).cpu().numpy())
     return losses

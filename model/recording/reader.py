@@ -35,6 +35,7 @@ from model.errors import UserError
 from model.experiment import Experiment
 from model.json_file import unsealed, write_sealed
 from model.recording.arrays import SEALED, StoredArrays
+from model.recording.figures import draw
 from model.recording.schema import ARRAYS, CHARACTER, POSITION, SNAPSHOT_POSITION, VERSION
 
 META, PROGRESS, TEXT = "recording.json", "progress.json", "text.txt"
@@ -177,21 +178,36 @@ class Recording:
             raise damaged("state", self.path, str(name)) from error
 
     def to_xarray(self) -> Any:
-        """Everything that was read as an ``xarray.Dataset``, with units and meanings; UserError without xarray."""
+        """Everything that was read as an ``xarray.Dataset``, with units and meanings; UserError without xarray.
+
+        Coordinates are token, layer and head by number, and the positions of boundaries and snapshots in tokens and
+        characters.
+        """
         try:
             import xarray
         except ImportError as error:
             raise UserError("recordings.no_xarray") from error
 
         found = {name: row for name, row in ARRAYS.items() if self.has(name)}
+        lengths = {"token": self.read_tokens, "layer": len(self.meta.layers), "head": self.meta.nheads}
         return xarray.Dataset(
             {
                 name: (row.dimensions, self.array(name), {"units": row.unit, "long_name": row.meaning})
                 for name, row in found.items()
             },
-            coords={"token": np.arange(self.read_tokens), "layer": list(range(len(self.meta.layers)))},
+            coords={
+                name: (name, np.arange(length), {"units": "1", "long_name": f"number of the {name}, from 0"})
+                for name, length in lengths.items()
+            },
             attrs={"title": self.title, "key": self.key, "train_length": self.train_length},
         ).set_coords([POSITION, CHARACTER, SNAPSHOT_POSITION])
+
+    def figure(self, name: str, language: str = "en", dark: bool = False) -> Any:
+        """The Plotly figure ``name`` of this recording; :func:`model.recording.figures.figures` lists the names.
+
+        UserError if there is none of that name, or if what it shows was not recorded.
+        """
+        return draw(self, name, language, dark)
 
     def rename(self, title: str) -> None:
         """Give the recording another title."""

@@ -148,20 +148,12 @@ def measure_recall(
         reader = reader_of(experiment.model, experiment.strategy, experiment.attention_window, off)
         test = PasskeyResult(task=task, reader=reader)
         file = folder / f"{test.key}.json"
-        known = load_result(file)
+        known = PasskeyResult.known(file)
         if known is None or not known.complete:
             known = measure(test)
             known.save(file)
         recall[part] = known.by_length()[length].accuracy
     return replace(result, recall=recall)
-
-
-def load_result(file: Path) -> PasskeyResult | None:
-    """The passkey test in ``file``; None if there is none, or it is damaged."""
-    try:
-        return PasskeyResult.load(file) if file.exists() else None
-    except UserError:
-        return None
 
 
 def stored(file: Path, experiment: Experiment) -> PartsResult | None:

@@ -31,6 +31,7 @@ HOME = "overview"
 """The page that opens first."""
 
 PAGES: dict[str, Page] = {
+    "diagnose": Page(group="diagnose", icon=":material/stethoscope:", settings=True),
     "overview": Page(group="diagnose", icon=":material/lightbulb:", recording=True, slide=True),
     "text": Page(group="diagnose", icon=":material/article:", recording=True),
     "state_norms": Page(group="diagnose", icon=":material/show_chart:", recording=True, slide=True),

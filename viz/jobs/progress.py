@@ -11,8 +11,8 @@ import streamlit as st
 from viz.app import theme
 from viz.app.language import t
 from viz.app.workspace import STATE_PREFIX
+from viz.figures.style import CONFIG
 from viz.jobs import registry as jobs
-from viz.ui.chart import CONFIG
 
 PACES: tuple[tuple[float, float], ...] = ((0, 0.5), (3, 2.0), (math.inf, 5.0))
 """Jobs before a job, at most, and seconds between two looks at it: looks of many sessions cost the server."""
@@ -107,8 +107,8 @@ def _losses(job: jobs.Job) -> go.Figure:
     figure = _figure()
     ink = theme.TEXT[theme.is_dark()]
     for curve, name, colour, dash in (
-        ("control_loss", t("overview.control_name"), theme.GREY, "dash"),
-        ("loss", t("overview.loss_name"), ink, "solid"),
+        ("control_loss", t("figures.control_name"), theme.GREY, "dash"),
+        ("loss", t("figures.loss_name"), ink, "solid"),
     ):
         positions, values = job.curve(curve)
         if len(positions):
@@ -122,7 +122,7 @@ def _norms(job: jobs.Job) -> go.Figure:
     positions, values = job.curve("norm")
     for layer in range(values.shape[1]):
         line = {"color": theme.COLOURS[layer % 4], "dash": theme.DASHES[layer // 4 % 4], "width": 2}
-        name = t("ui.curves.layer", layer=layer)
+        name = t("figures.layer", layer=layer)
         figure.add_scatter(x=positions, y=values[:, layer], name=name, mode="lines", line=line)
     figure.update_layout(showlegend=values.shape[1] <= 8)
     return figure

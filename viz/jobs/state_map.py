@@ -15,11 +15,10 @@ from typing import NamedTuple
 import numpy as np
 import streamlit as st
 
-from model.checkpoints.catalogue import available
 from model.diagnostics.explored import Explored, novelty, threshold, unexplored_fraction
 from model.diagnostics.state_map import PCA, UMAP, StateMap, coverage, project
 from model.recording.reader import Recording
-from viz.app.session import explored, libraries
+from viz.app.session import libraries
 from viz.jobs.job import JobContext
 from viz.jobs.page_job import PageJob
 
@@ -57,16 +56,6 @@ class States(NamedTuple):
         """Explored and document states, (n, ...) and (m, ...)."""
         both = self.explored.sketch, self.recording.array("sketch")
         return both if self.layer is None else (both[0][:, self.layer], both[1][:, self.layer])
-
-
-def reference_of(recording: Recording) -> Explored | None:
-    """The explored states of the model that made ``recording``; None if they are not available."""
-    card = available().get(recording.experiment.model)
-    if card is None or card.weights != recording.experiment.weights:
-        return None
-    known = explored(recording.experiment.model)
-    fits = known is not None and known.sketch.shape[1:] == recording.array("sketch").shape[1:]
-    return known if fits else None
 
 
 def scores(states: States) -> Scores:

@@ -13,12 +13,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from viz.app.language import t
-
-MAX_POINTS = 2000
-"""Points of one drawn series; a screen has no more columns than that."""
-
-CONFIG = {"displaylogo": False, "showSendToCloud": False, "modeBarButtonsToRemove": ["lasso2d", "select2d"]}
-"""Plotly's toolbar without its logo and without the button that would upload the figure."""
+from viz.figures.style import CONFIG
 
 STILL = {"displayModeBar": False}
 """Plotly's settings on a slide: nothing but the figure."""

@@ -52,7 +52,7 @@ def layer_choice(layers: int, *, key: str) -> int | None:
     def words(option: str, locale: str) -> str:
         if option == "all":
             return message("ui.curves.all_layers", locale)
-        return message("ui.curves.layer", locale, layer=option)
+        return message("figures.layer", locale, layer=option)
 
     chosen = choice(t("ui.curves.which_layer"), ["all", *map(str, range(layers))], key=key, words=words)
     return None if chosen == "all" else int(chosen)

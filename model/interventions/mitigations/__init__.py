@@ -39,10 +39,11 @@ class Mitigation:
     inner)`` gives the scan that runs instead of the kernel; ``inner`` is the operator of an earlier row, or None.
 
     ``neutral`` is the value that changes nothing, ``suggested`` the one a user starts from, ``low`` to ``high`` the
-    sensible range; ``integer`` values are counted in tokens. ``needs_reference`` says that the norms of the model's own
-    states at its training length, (nheads,), must be known; ``per_head`` that its operator only knows heads that
-    forget at one rate, as Mamba-2's do, and not a rate for every channel; ``diagonal`` that it
-    sums what single tokens wrote, which a transition that erases, as a delta rule's does, does not leave apart.
+    sensible range, ``others`` two more strengths that a diagnosis tries; ``integer`` values are counted in tokens.
+    ``needs_reference`` says that the norms of the model's own states at its training length, (nheads,), must be known;
+    ``per_head`` that its operator only knows heads that forget at one rate, as Mamba-2's do, and not a rate for every
+    channel; ``diagonal`` that it sums what single tokens wrote, which a transition that erases, as a delta rule's does,
+    does not leave apart.
     """
 
     transform: Transform | None = None
@@ -52,6 +53,7 @@ class Mitigation:
     low: float
     high: float
     step: float
+    others: tuple[float, ...] = ()
     integer: bool = False
     needs_reference: bool = False
     per_head: bool = False
@@ -81,6 +83,7 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
         low=1,
         high=65536,
         step=64,
+        others=(1024, 64),
         integer=True,
         per_head=True,
         diagonal=True,
@@ -92,14 +95,25 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
         low=0.1,
         high=4.0,
         step=0.05,
+        others=(2.0, 0.5),
         needs_reference=True,
         per_head=True,
     ),
-    "insertion": Mitigation(transform=insertion.inserted, neutral=1.0, suggested=0.75, low=0.05, high=1.0, step=0.05),
-    "retention": Mitigation(
-        transform=retention.retained, neutral=1.0, suggested=0.9999, low=0.9, high=1.0, step=0.0001
+    "insertion": Mitigation(
+        transform=insertion.inserted, neutral=1.0, suggested=0.75, low=0.05, high=1.0, step=0.05, others=(0.9, 0.5)
     ),
-    "decay": Mitigation(transform=decay.decayed, neutral=1.0, suggested=4.0, low=0.25, high=16.0, step=0.25),
+    "retention": Mitigation(
+        transform=retention.retained,
+        neutral=1.0,
+        suggested=0.9999,
+        low=0.9,
+        high=1.0,
+        step=0.0001,
+        others=(0.999, 0.99),
+    ),
+    "decay": Mitigation(
+        transform=decay.decayed, neutral=1.0, suggested=4.0, low=0.25, high=16.0, step=0.25, others=(2.0, 8.0)
+    ),
 }
 MITIGATIONS |= rows_of("mitigations", Mitigation, MITIGATIONS)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.checkpoints.card import fingerprint
+from model.checkpoints.card import same_tokenizer
 from model.checkpoints.catalogue import available, model_card
 from model.recording.schema import CHUNK
 from model.studies.effective_context.result import EffectiveContextResult
@@ -37,12 +37,8 @@ Report = Callable[[EffectiveContextResult, int], None]
 
 def sharing_tokenizer(model: str) -> list[str]:
     """The other installed models whose tokenizer file is that of ``model``: their predictions can be compared."""
-
-    def tokenizer(name: str) -> str:
-        file = model_card(name).path / "tokenizer.json"
-        return fingerprint(file, file.stat().st_mtime_ns) if file.exists() else name
-
-    return [name for name in available() if name != model and tokenizer(name) == tokenizer(model)]
+    card = model_card(model)
+    return [name for name, other in available().items() if name != model and same_tokenizer(other, card)]
 
 
 def measure(

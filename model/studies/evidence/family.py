@@ -9,7 +9,6 @@ trained for fewer steps than the base has a member of the base's own sizes, whic
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -94,7 +93,7 @@ def members(base: str) -> tuple[Member, ...]:
     found = [_member(card, "base")]
     for role, ending in POST_TRAINED.items():
         found_card = cards.get(f"{base}-{ending}")
-        if found_card is not None and _made_from(found_card) in (None, card.weights):
+        if found_card is not None and found_card.made_from in (None, card.weights):
             found.append(_member(found_card, role))
     found += [_member(other, "series") for other in cards.values() if other.name != base and _in_series(other, card)]
     return tuple(found)
@@ -115,13 +114,4 @@ def _in_series(card: ModelCard, base: ModelCard) -> bool:
     """Whether ``card`` was trained from scratch and differs from ``base`` in state size or training length at most."""
     same = replace(card.config, d_state=base.config.d_state, train_length=base.config.train_length) == base.config
     changed = (card.config.d_state != base.config.d_state) + (card.train_length != base.train_length)
-    return same and changed <= 1 and card.shipped == base.shipped and _made_from(card) == ""
-
-
-def _made_from(card: ModelCard) -> str | None:
-    """The weights that a model was post-trained from, "" if it was trained from scratch, None if it does not say."""
-    try:
-        record = json.loads((card.path / "training.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return str(record.get("base_weights") or "") if isinstance(record, dict) else None
+    return same and changed <= 1 and card.shipped == base.shipped and card.made_from == ""

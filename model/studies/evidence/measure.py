@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 
 from kernels.types import Scan
 from model.arch.lm import LanguageModel
@@ -19,16 +18,15 @@ from model.diagnostics.collapse import BEYOND, published_criterion, tokens_neede
 from model.diagnostics.explored import Explored
 from model.interventions.initial_states import Origin, initial_state
 from model.reading.runner import layer_scans
-from model.reading.stream import control_border, control_losses, control_rows, losses_of, read
+from model.reading.stream import read
 from model.reading.telemetry import recorded, reduce_states
+from model.reading.windows import control_from, window_losses
 from model.recording.schema import CHUNK
-from model.state import State, flatten_state, map_state
+from model.state import State, flatten_state
 from model.studies.evidence.result import SPOTS, DocumentReading
 from model.studies.passkey import Cell, PasskeyResult, PasskeyTask, Reader, even_depths, measure
 from model.studies.recall import PASSKEYS
 
-WINDOWS = 32
-"""Windows of one training length that give the loss within it."""
 DEPTHS, TRIALS = even_depths(3), 20
 """Places and keys of a passkey test of one length, in each language."""
 
@@ -59,7 +57,7 @@ def read_document(
         )
     statistics = Statistics(len(scans))
     losses = _losses(model, tokens, state, statistics.scans(scans) if reader.plain else scans, statistics, passed)
-    within = None if losses is None else loss_within(model, tokens, reader.train_length, state, scans, passed)
+    within = None if losses is None else window_losses(model, tokens, reader.train_length, state, scans, passed)
     if losses is None or within is None:
         return None
     far = BEYOND * reader.train_length
@@ -67,14 +65,21 @@ def read_document(
     if len(tokens) >= tokens_needed(reader.train_length):
         beyond = float(losses[far:].mean(dtype=np.float64))
         if reader.plain:
-            fresh = _control(model, tokens, far, reader.train_length, passed)
+            fresh = control_from(model, tokens, far, reader.train_length, passed)
             if fresh is None:
                 return None
             control = float(fresh.mean(dtype=np.float64))
             found = published_criterion(losses, reader.train_length)
             largest = found.ratio if found is not None else None
     norms, stds = statistics.by_spot(reader.train_length) if reader.plain else ((), ())
-    return DocumentReading(within=within, beyond=beyond, control=control, largest=largest, norms=norms, stds=stds)
+    return DocumentReading(
+        within=float(within.mean(dtype=np.float64)),
+        beyond=beyond,
+        control=control,
+        largest=largest,
+        norms=norms,
+        stds=stds,
+    )
 
 
 def recall_at(reader: Reader, length: int, passed: Passed) -> tuple[int, int] | None:
@@ -100,29 +105,6 @@ def _answers(reader: Reader, length: int, language: str, passed: Passed) -> Cell
 
     result = measure(PasskeyResult(task=task, reader=reader), report=report, stop=lambda: ended)
     return result.by_length().get(length)
-
-
-def loss_within(
-    model: LanguageModel, tokens: np.ndarray, train_length: int, state: State, scans: Sequence[Scan], passed: Passed
-) -> float | None:
-    """Mean loss of windows of ``train_length`` tokens, each read from ``state`` (of one row); None if stopped."""
-    room = len(tokens) - train_length - 1
-    starts = np.unique(np.linspace(0, max(0, room), WINDOWS).round().astype(int))
-    ids = torch.from_numpy(tokens.astype(np.int64))
-    rows, losses = control_rows(train_length), []
-    for first in range(0, len(starts), rows):
-        span = torch.stack([ids[start : start + train_length + 1] for start in starts[first : first + rows]])
-        with torch.inference_mode():
-            hidden, _ = model.hidden(span[:, :-1], _repeated(state, len(span)), scans)
-            losses.append(losses_of(model, hidden, span[:, 1:]).numpy())
-        if passed(span.numel()):
-            return None
-    return float(np.concatenate(losses).mean(dtype=np.float64))
-
-
-def _repeated(state: State, rows: int) -> State:
-    """``state``, of one row, for each of ``rows``."""
-    return map_state(state, lambda tensor: tensor.expand(rows, *tensor.shape[1:]))
 
 
 class Statistics:
@@ -197,17 +179,3 @@ def _final_state(model: LanguageModel, tokens: np.ndarray, scans: Sequence[Scan]
         if passed(segment.stop - segment.start):
             return None
     return state
-
-
-def _control(
-    model: LanguageModel, tokens: np.ndarray, first: int, train_length: int, passed: Passed
-) -> np.ndarray | None:
-    """The matched control from token ``first`` on; None if stopped."""
-    parts = []
-    while first < len(tokens):
-        last = min(control_border(first, train_length), len(tokens))
-        parts.append(control_losses(model, tokens, first, last, train_length))
-        if passed(2 * (last - first)):
-            return None
-        first = last
-    return np.concatenate(parts)

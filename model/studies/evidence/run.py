@@ -51,7 +51,8 @@ class Step:
 
     def tokens(self, task: EvidenceTask) -> int:
         """About how many tokens it reads."""
-        from model.studies.evidence.measure import DEPTHS, TRIALS, WINDOWS
+        from model.reading.windows import WINDOWS
+        from model.studies.evidence.measure import DEPTHS, TRIALS
 
         if self.length:
             return self.length * len(DEPTHS) * TRIALS * len(PASSKEYS)

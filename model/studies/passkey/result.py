@@ -137,6 +137,14 @@ class PasskeyResult:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError("passkey.unreadable", name=path.name) from error
 
+    @staticmethod
+    def known(path: Path) -> PasskeyResult | None:
+        """The result in the file ``path``; None if there is none, or it is damaged."""
+        try:
+            return PasskeyResult.load(path) if path.exists() else None
+        except UserError:
+            return None
+
 
 Report = Callable[[PasskeyResult, int], None]
 """``report(what there is so far, tokens read)``"""

@@ -53,19 +53,19 @@ def test_the_first_page_takes_little_work() -> None:
 
 def test_figures_of_the_overview_stay_small_however_long_the_document() -> None:
     from model.diagnostics.collapse import excess_curve
-    from viz.pages.overview import view as overview
+    from viz.figures import losses, norms, states
 
     tokens, rng = 1_000_000, np.random.default_rng(0)
     loss, control = rng.random(tokens, np.float32) + 2, rng.random(tokens, np.float32) + 2
     position = np.arange(0, tokens, 64)
     norm = rng.random((len(position), 24, 4), np.float32)
-    common = {"train_length": 256, "end": tokens, "dark": False}
+    common = {"train_length": 256, "end": tokens, "language": "en", "dark": False}
     curve = excess_curve(loss, control, 256)
     figures = [
-        overview.loss_figure(loss, control, **common),
-        overview.norm_figure(position, norm, **common),
-        overview.excess_figure(curve, **common),
-        overview.novelty_figure(np.arange(1024) * 64, rng.random(1024), **common),
+        losses.loss_figure(loss, control, **common),
+        norms.norm_figure(position, norm, **common),
+        losses.excess_figure(curve, **common),
+        states.novelty_figure(np.arange(1024) * 64, rng.random(1024), **common),
     ]
     assert max(len(figure.to_json()) for figure in figures) < 1_000_000
 

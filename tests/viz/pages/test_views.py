@@ -22,11 +22,13 @@ from model.recording.reader import Recording, recordings
 from model.recording.schema import CHUNK, OVERWRITING
 from tests.support.recordings import synthetic_recording
 from viz.app import session, theme
+from viz.figures import compared
+from viz.figures import norms as norm_figures
+from viz.figures import states as state_figures
+from viz.figures.compared import Line
 from viz.jobs import registry as jobs
 from viz.jobs import state_map as map_job
-from viz.pages.compare import figures as compare_figures
-from viz.pages.compare import numbers as compared
-from viz.pages.compare.figures import Line
+from viz.pages.compare import numbers
 from viz.pages.state_map import figures as map_figures
 from viz.pages.state_norms import close_up, heads
 from viz.pages.state_norms import view as state_norms
@@ -72,7 +74,7 @@ def trajectories(layer: int | None, log: bool, layers: int = LAYERS, dark: bool 
 
 
 def several(draw: Callable[..., go.Figure], curves: list[Any], *more: Any, **options: Any) -> go.Figure:
-    return draw(curves, *more, train_length=T, log_x=True, dark=False, **options)
+    return draw(curves, *more, train_length=T, log_x=True, language="en", dark=False, **options)
 
 
 FIGURES: dict[str, Callable[[], go.Figure]] = {
@@ -80,7 +82,9 @@ FIGURES: dict[str, Callable[[], go.Figure]] = {
     "norms of few layers": lambda: trajectories(None, log=False, layers=4, dark=True),
     "norms of the heads of a layer": lambda: trajectories(5, log=True),
     "growth": lambda: heads.growth_figure(Big.norm[-1].astype(float), dark=False),
-    "half-lives": lambda: heads.half_life_figure(10.0 * Big.norm[7] ** 3, train_length=T, dark=True),
+    "half-lives": lambda: norm_figures.half_life_figure(
+        10.0 * Big.norm[7] ** 3, train_length=T, language="ja", dark=True
+    ),
     "close-up": lambda: close_up.figure(
         np.arange(30_000),
         np.abs(np.sin(np.arange(30_000 * HEADS))).reshape(-1, HEADS),
@@ -89,24 +93,26 @@ FIGURES: dict[str, Callable[[], go.Figure]] = {
         head=1,
         dark=False,
     ),
-    "PCA": lambda: map_figures.figure(states(PCA), Big.novelty, Big.snapshot, by_position=False, dark=False),
-    "UMAP by position": lambda: map_figures.figure(
-        states(UMAP), Big.novelty, Big.snapshot, by_position=True, dark=True
+    "PCA": lambda: state_figures.map_figure(
+        states(PCA), Big.novelty, Big.snapshot, by_position=False, language="en", dark=False
+    ),
+    "UMAP by position": lambda: state_figures.map_figure(
+        states(UMAP), Big.novelty, Big.snapshot, by_position=True, language="ja", dark=True
     ),
     "novelty": lambda: map_figures.novelty_figure(Big.novelty, Big.snapshot, train_length=T, log_x=True, dark=False),
     "compared losses": lambda: several(
-        compare_figures.loss_figure, [(line, Big.loss) for line in Big.lines], Big.control_loss
+        compared.loss_figure, [(line, Big.loss) for line in Big.lines], Big.control_loss
     ),
     "compared excess": lambda: several(
-        compare_figures.excess_figure,
+        compared.excess_figure,
         [(line, excess_curve(Big.loss, Big.control_loss, T)) for line in Big.lines[:3]],
         end=TOKENS,
     ),
     "compared norms": lambda: several(
-        compare_figures.norm_figure, [(line, Big.position, Big.norm[:, 0, line.order]) for line in Big.lines]
+        compared.norm_figure, [(line, Big.position, Big.norm[:, 0, line.order]) for line in Big.lines]
     ),
     "compared unexplored": lambda: several(
-        compare_figures.unexplored_figure,
+        compared.unexplored_figure,
         [(line, *compared.shares(Big.snapshot, Big.novelty, log=True)) for line in Big.lines],
         end=TOKENS,
     ),
@@ -168,10 +174,10 @@ def test_labels_do_not_cover_each_other() -> None:
 def test_only_what_was_set_differently_is_listed(tmp_path: Path) -> None:
     plain = synthetic_recording(tmp_path, 3000)
     mitigated = synthetic_recording(tmp_path, 3000, mitigations=(("decay", 4.0),), collapse=False)
-    assert compared.alike(plain, mitigated)
-    assert list(compared.differences([plain, mitigated])) == ["mitigation.decay"]
-    before, after = (compared.figures(recording, 3000) for recording in (plain, mitigated))
-    share, paid = compared.removed(after, before), compared.cost(after, before)
+    assert numbers.alike(plain, mitigated)
+    assert list(numbers.differences([plain, mitigated])) == ["mitigation.decay"]
+    before, after = (numbers.figures(recording, 3000) for recording in (plain, mitigated))
+    share, paid = numbers.removed(after, before), numbers.cost(after, before)
     assert share is not None
     assert share > 0.8
     assert paid is not None
@@ -215,7 +221,7 @@ def open_page(kept: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
     """Opens a page in a new session, with the recordings of ``kept`` only."""
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(kept))
     monkeypatch.setattr(session, "SHIPPED", tmp_path)
-    for module in ("jobs.state_map", "pages.state_map.view", "pages.compare.numbers"):
+    for module in ("figures.recorded", "pages.state_map.view", "pages.compare.numbers"):
         monkeypatch.setattr(f"viz.{module}.reference_of", explored)
     keys = {recording.title: recording.key for recording in recordings(kept / "recordings")}
 

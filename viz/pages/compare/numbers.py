@@ -15,8 +15,8 @@ from model.recording.catalogue import Entry
 from model.recording.reader import Recording
 from viz.app.choices import number
 from viz.app.language import plain, t
-from viz.jobs.state_map import States, reference_of, scores
-from viz.ui.curves import edges
+from viz.figures.reference import reference_of
+from viz.jobs.state_map import States, scores
 
 
 class Figures(NamedTuple):
@@ -87,18 +87,6 @@ def novelty(recording: Recording, tokens: int) -> tuple[np.ndarray, np.ndarray] 
 def _unexplored(recording: Recording, tokens: int) -> float | None:
     found = novelty(recording, tokens)
     return None if found is None else unexplored_fraction(found[1], found[0], tokens)
-
-
-def shares(position: np.ndarray, scored: np.ndarray, *, log: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Unexplored share of up to 16 bins with as many snapshots each: their middles and shares.
-
-    Snapshots are evenly spaced on neither axis, so bins of equal numbers suit both; ``log`` chooses their middles.
-    """
-    borders = edges(len(position), 16, False, least=4)
-    starts, stops = borders[:-1], borders[1:]
-    share = np.add.reduceat((scored > 1).astype(np.float64), starts) / (stops - starts)
-    first, last = position[starts].astype(np.float64), position[stops - 1].astype(np.float64)
-    return np.sqrt(first * last) if log else (first + last) / 2, share
 
 
 def differences(chosen: Sequence[Recording]) -> dict[str, list[str]]:

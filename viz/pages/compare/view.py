@@ -20,12 +20,12 @@ from model.recording.catalogue import Entry
 from model.recording.reader import Recording
 from model.recording.schema import CHUNK
 from viz.app import links
-from viz.app.language import plain, t
+from viz.app.language import language, plain, t
 from viz.app.session import opened, short_titles_of, titles_of
 from viz.app.theme import is_dark
-from viz.pages.compare import figures as compare_figures
-from viz.pages.compare.figures import Line
-from viz.pages.compare.numbers import Figures, alike, best_of, differences, figures, novelty, read, removed, shares
+from viz.figures import compared
+from viz.figures.compared import Line
+from viz.pages.compare.numbers import Figures, alike, best_of, differences, figures, novelty, read, removed
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice
 from viz.ui.curves import binned
@@ -238,7 +238,9 @@ def draw_excess(
     train_length = chosen[0].train_length
     chart(
         _with_places(
-            compare_figures.excess_figure(curves, train_length=train_length, end=tokens, log_x=log_x, dark=is_dark()),
+            compared.excess_figure(
+                curves, train_length=train_length, end=tokens, log_x=log_x, language=language(), dark=is_dark()
+            ),
             chosen,
         ),
         key="compare_excess",
@@ -257,7 +259,10 @@ def _loss_chart(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int,
     far = slice(tokens - tokens // 10, None)
     chart(
         _with_places(
-            compare_figures.loss_figure(losses, control, train_length=train_length, log_x=log_x, dark=is_dark()), chosen
+            compared.loss_figure(
+                losses, control, train_length=train_length, log_x=log_x, language=language(), dark=is_dark()
+            ),
+            chosen,
         ),
         key="compare_loss",
         title=t("compare.loss_title"),
@@ -286,10 +291,13 @@ def _norm_chart(
         mean = (norm if layer is None else norm[:, layer : layer + 1])[rows].mean(axis=(1, 2))
         norms.append((line, position[rows], mean))
         table.append(pd.DataFrame({"recording": line.name, "tokens_read": position[rows], "norm": mean}))
-    where = t("ui.curves.all_layers") if layer is None else t("ui.curves.layer", layer=layer)
+    where = t("ui.curves.all_layers") if layer is None else t("figures.layer", layer=layer)
     chart(
         _with_places(
-            compare_figures.norm_figure(norms, train_length=chosen[0].train_length, log_x=log_x, dark=is_dark()), chosen
+            compared.norm_figure(
+                norms, train_length=chosen[0].train_length, log_x=log_x, language=language(), dark=is_dark()
+            ),
+            chosen,
         ),
         key="compare_norms",
         title=t("compare.norm_title", where=where),
@@ -304,15 +312,17 @@ def _unexplored_chart(lines: Sequence[Line], chosen: Sequence[Recording], tokens
     for line, recording in zip(lines, chosen, strict=True):
         found = novelty(recording, tokens)
         if found is not None and not np.isnan(found[1]).any():
-            drawn.append((line, *shares(*found, log=log_x)))
+            drawn.append((line, *compared.shares(*found, log=log_x)))
             table.append(pd.DataFrame({"recording": line.name, "tokens_read": found[0], "novelty": found[1]}))
     if not drawn:
         st.info(t("compare.no_reference"), icon=":material/explore_off:")
         return
-    train_length, dark = chosen[0].train_length, is_dark()
+    train_length = chosen[0].train_length
     chart(
         _with_places(
-            compare_figures.unexplored_figure(drawn, train_length=train_length, end=tokens, log_x=log_x, dark=dark),
+            compared.unexplored_figure(
+                drawn, train_length=train_length, end=tokens, log_x=log_x, language=language(), dark=is_dark()
+            ),
             chosen,
         ),
         key="compare_unexplored",

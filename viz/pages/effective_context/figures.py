@@ -51,7 +51,7 @@ def figure(
         y=1,
         yref="paper",
         yanchor="bottom",
-        text=t("ui.curves.train_length"),
+        text=t("figures.train_length"),
         showarrow=False,
         font={"size": 11},
     )

@@ -57,7 +57,7 @@ def figure(result: TrialResult, *, dark: bool) -> go.Figure:
         )
     mark_training_length(drawn, result.trial.train_length, result.tokens, dark=dark, log=True)
     drawn.update_xaxes(**position_axis(True, range=np.log10([places[0], result.tokens]).tolist()))
-    drawn.update_yaxes(title_text=t("ui.curves.loss"))
+    drawn.update_yaxes(title_text=t("figures.loss"))
     drawn.update_layout(
         template=template(dark),
         height=420,
@@ -81,7 +81,7 @@ def training_figure(result: TrialResult, *, dark: bool) -> go.Figure:
         showlegend=False,
     )
     drawn.update_xaxes(title_text=t("lab.axis_steps"), range=[0, result.trial.config.steps], tickformat=",d")
-    drawn.update_yaxes(title_text=t("ui.curves.loss"))
+    drawn.update_yaxes(title_text=t("figures.loss"))
     drawn.update_layout(template=template(dark), height=420, hovermode="closest", uirevision=result.trial.key)
     return drawn
 

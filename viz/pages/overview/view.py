@@ -6,6 +6,7 @@ Ten seconds of reading: one sentence, three figures with their references, one c
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,24 @@ from model.checkpoints.catalogue import available
 from model.diagnostics.collapse import ExcessCurve, excess_curve
 from model.diagnostics.explored import novelty
 from model.diagnostics.summary import summarise, verdict
-from model.recording.reader import Recording
+from model.recording.reader import COMPLETE, Recording
 from viz.app import session
 from viz.app.choices import describe_reading
-from viz.app.language import plain, t
+from viz.app.language import language, plain, t
 from viz.app.navigation import PAGES
 from viz.app.theme import is_dark
-from viz.pages.overview.figures import excess_figure, loss_figure, norm_figure, novelty_figure
+from viz.figures.losses import excess_figure, loss_figure
+from viz.figures.norms import norm_figure
+from viz.figures.states import novelty_figure
+from viz.jobs import report
 from viz.ui.chart import chart
 from viz.ui.fold import fold
 from viz.ui.places import name_places, place_of
 from viz.ui.terms import with_terms
 
 UNKNOWN = "–"
+MOST = 12
+"""Readings of one report."""
 LOOKS = {  # how the name of a verdict starts: colour and icon
     "holds": ("green", ":material/check_circle:"),
     "costs": ("orange", ":material/warning:"),
@@ -61,11 +67,27 @@ def render(recording: Recording) -> None:
         loss_chart(recording)
     with right, st.container(border=True, height="stretch", key="next"):
         _meaning(summary)
+    if recording.summary:
+        report.render(_readings(recording))
     with fold(t("overview.more"), key="overview_more", icon=":material/query_stats:") as opened:
         if opened:
             _more(recording, summary)
     with st.expander(t("overview.what_title"), icon=":material/help:"):
         st.markdown(t("overview.what", train_length=f"{recording.train_length:,}"))
+
+
+def _readings(recording: Recording) -> list[Path]:
+    """``recording`` and the others that this session can see of the same document, read by the same weights."""
+    read = recording.experiment
+    similar = [
+        entry.path
+        for entry in session.visible_recordings(read.model).values()
+        if (entry.experiment.document, entry.experiment.weights) == (read.document, read.weights)
+        and entry.experiment.train_length == read.train_length
+        and entry.key != recording.key
+        and entry.row.status == COMPLETE
+    ]
+    return [recording.path, *similar[: MOST - 1]]
 
 
 def summary_of(recording: Recording) -> dict[str, Any]:
@@ -202,7 +224,12 @@ def _losses(recording: Recording) -> tuple[np.ndarray, np.ndarray | None, Excess
 
 
 def _common(recording: Recording) -> dict[str, Any]:
-    return {"train_length": recording.train_length, "end": recording.read_tokens, "dark": is_dark()}
+    return {
+        "train_length": recording.train_length,
+        "end": recording.read_tokens,
+        "language": language(),
+        "dark": is_dark(),
+    }
 
 
 def _more(recording: Recording, summary: dict[str, Any]) -> None:

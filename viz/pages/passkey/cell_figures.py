@@ -13,8 +13,7 @@ from plotly.subplots import make_subplots
 
 from viz.app.language import t
 from viz.app.theme import COLOURS, DASHES, GREEN, GREY, SEQUENTIAL, VERMILLION, template
-from viz.ui.chart import MAX_POINTS
-from viz.ui.curves import kept_rows
+from viz.ui.curves import MAX_POINTS, kept_rows
 
 if TYPE_CHECKING:
     from model.studies.passkey.explain import Explained
@@ -129,7 +128,7 @@ def _curves(explained: Explained, trial: int) -> dict[str, np.ndarray]:
     layers = explained.norms[trial].T
     if len(layers) > LAYERS:
         return {t("passkey.cell.all_layers"): total(explained, trial)}
-    return {t("ui.curves.layer", layer=layer): values for layer, values in enumerate(layers)}
+    return {t("figures.layer", layer=layer): values for layer, values in enumerate(layers)}
 
 
 def total(explained: Explained, trial: int) -> np.ndarray:

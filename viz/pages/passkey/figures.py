@@ -60,7 +60,7 @@ def mark_train_length(drawn: go.Figure, lengths: Sequence[int], train_length: in
     known = sum(length <= train_length for length in lengths)
     if 0 < known < len(lengths):
         drawn.add_vline(x=known - 0.5, line={"color": VERMILLION, "width": 2.5, "dash": "dash"}, **place)
-        label = {"text": t("ui.curves.train_length"), "font": {"size": 11}, "showarrow": False}
+        label = {"text": t("figures.train_length"), "font": {"size": 11}, "showarrow": False}
         drawn.add_annotation(**label, x=known - 0.5, y=-0.5, xanchor="center", yanchor="bottom", **place)
 
 
@@ -147,7 +147,7 @@ def curve(results: Sequence[PasskeyResult], titles: Sequence[str], *, train_leng
         yref="paper",
         yanchor="bottom",
         xanchor="left",
-        text=t("ui.curves.train_length"),
+        text=t("figures.train_length"),
         showarrow=False,
         font={"size": 11},
     )

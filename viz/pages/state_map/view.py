@@ -18,13 +18,15 @@ from model.diagnostics.state_map import StateMap
 from model.messages import message
 from model.recording.reader import Recording
 from model.recording.schema import CHUNK
-from viz.app.language import plain, t
+from viz.app.language import language, plain, t
 from viz.app.session import explored_origin, text_of
 from viz.app.theme import EXPLORED, is_dark
+from viz.figures.reference import reference_of
+from viz.figures.states import map_figure
 from viz.jobs.registry import Job, waiting_before
-from viz.jobs.state_map import Scores, States, pca_map, reference_of, scores, start_umap, umap_job, umap_map
+from viz.jobs.state_map import Scores, States, pca_map, scores, start_umap, umap_job, umap_map
 from viz.pages.state_map import out_of_distribution
-from viz.pages.state_map.figures import figure, novelty_figure
+from viz.pages.state_map.figures import novelty_figure
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice, newly_clicked
 from viz.ui.fold import fold
@@ -134,7 +136,7 @@ def _map_chart(
     table["novelty"] = [*[np.nan] * reference, *scored.novelty]
     new = int((scored.novelty > 1).sum())
     event = chart(
-        figure(found, scored.novelty, position, by_position=by_position, dark=is_dark()),
+        map_figure(found, scored.novelty, position, by_position=by_position, language=language(), dark=is_dark()),
         key=f"map_{found.method}",
         title=t(f"state_map.{found.method}_title", kept=found.kept),
         explanation=t(f"state_map.{found.method}_explanation") + "\n\n" + t("state_map.map_explanation"),

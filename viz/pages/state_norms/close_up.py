@@ -86,6 +86,6 @@ def figure(position: np.ndarray, norm: np.ndarray, first: int, loss: np.ndarray,
     drawn.update_xaxes(range=[first, first + len(loss)])
     drawn.update_xaxes(**position_axis(False, tickformat=",d"), row=2, col=1)
     drawn.update_yaxes(title_text=t("state_norms.norm"), row=1, col=1)
-    drawn.update_yaxes(title_text=t("ui.curves.loss"), rangemode="tozero", row=2, col=1)
+    drawn.update_yaxes(title_text=t("figures.loss"), rangemode="tozero", row=2, col=1)
     label_ends(drawn, ends, log_x=False, log_y=False, share=0.065)
     return drawn

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from viz.app.language import t
 from viz.app.theme import BLUE, GREY, SEQUENTIAL, VERMILLION, template
+from viz.figures.frame import map_height
 from viz.ui.curves import kept_rows, points_for
 
 LABELS = 12
@@ -93,39 +94,9 @@ def growth_figure(growth: np.ndarray, *, dark: bool) -> go.Figure:
         hovertemplate=t("state_norms.growth_hover"),
         showlegend=False,
     )
-    drawn.update_layout(template=template(dark), height=_map_height(layers), hoverdistance=40)
+    drawn.update_layout(template=template(dark), height=map_height(layers), hoverdistance=40)
     for axis, size, name in ((drawn.update_xaxes, heads, "heads"), (drawn.update_yaxes, layers, "layers")):
         axis(title_text=t(f"state_norms.{name}"), dtick=1 if size <= 16 else 4, showgrid=False, zeroline=False)
     drawn.update_xaxes(range=[-0.5, heads - 0.5])
     drawn.update_yaxes(range=[layers - 0.5, -0.5])
     return drawn
-
-
-def half_life_figure(half_life: np.ndarray, *, train_length: int, dark: bool) -> go.Figure:
-    """Half-lives (layer, head) in tokens, one dot per head."""
-    layers, heads = half_life.shape
-    drawn = go.Figure()
-    for longer, colour, symbol in ((False, BLUE, "circle"), (True, VERMILLION, "diamond")):
-        layer, head = np.nonzero(np.isfinite(half_life) & ((half_life > train_length) == longer))
-        drawn.add_scatter(
-            x=half_life[layer, head].astype(np.float32),
-            y=(layer + 0.5 * ((head + 0.5) / heads - 0.5)).astype(np.float32),
-            customdata=np.stack([layer, head], axis=1).astype(np.int16),
-            mode="markers+text" if layers * heads <= 32 else "markers",
-            text=[str(index) for index in head] if layers * heads <= 32 else None,
-            textposition="middle right",
-            textfont={"size": 10},
-            name=t("state_norms.keeps_longer" if longer else "state_norms.keeps_shorter"),
-            marker={"color": colour, "symbol": symbol, "size": 8},
-            hovertemplate=t("state_norms.half_life_hover"),
-        )
-    drawn.add_vline(x=train_length, line={"color": GREY, "width": 1.2, "dash": "dash"})
-    drawn.update_layout(template=template(dark), height=_map_height(layers))
-    drawn.update_xaxes(title_text=t("state_norms.half_life"), type="log", tickformat="~s", dtick=1)
-    drawn.update_yaxes(title_text=t("state_norms.layers"), dtick=1 if layers <= 16 else 4, zeroline=False)
-    drawn.update_yaxes(range=[layers - 0.5, -0.5])
-    return drawn
-
-
-def _map_height(layers: int) -> int:
-    return int(np.clip(190 + 36 * layers, 260, 640))

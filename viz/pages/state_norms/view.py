@@ -17,10 +17,11 @@ from model.diagnostics.memory import half_lives, mean_norm_growth, norm_growth
 from model.messages import message
 from model.recording.reader import Recording
 from model.recording.schema import OVERWRITING, OVERWRITTEN
-from viz.app.language import t
+from viz.app.language import language, t
 from viz.app.theme import GREY, is_dark, template
+from viz.figures.norms import half_life_figure
 from viz.pages.state_norms import close_up
-from viz.pages.state_norms.heads import LABELS, draw_heads, growth_figure, half_life_figure
+from viz.pages.state_norms.heads import LABELS, draw_heads, growth_figure
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice, newly_clicked
 from viz.ui.curves import (
@@ -79,7 +80,7 @@ def figure(
         ends = draw_heads(drawn, position, values[:, layer], head, log_x)
     losses = [(loss, t("ui.curves.loss_name"), ink(dark), "solid")]
     if control_loss is not None:
-        losses.append((control_loss, t("ui.curves.control_name"), GREY, "dash"))
+        losses.append((control_loss, t("figures.control_loss"), GREY, "dash"))
     for tokens, label, colour, dash in losses:
         middle, mean = binned(tokens, log=log_x)
         line = {"color": colour, "width": 1.8, "dash": dash}
@@ -89,7 +90,7 @@ def figure(
     drawn.update_xaxes(**position_axis(log_x, range=[start, on_axis(end, log_x)]))
     drawn.update_xaxes(title_text=None, ticks="", minor_ticks="", row=1, col=1)
     drawn.update_yaxes(title_text=t(f"state_norms.{name}"), type="log" if log_y else "linear", row=1, col=1)
-    drawn.update_yaxes(title_text=t("ui.curves.loss"), rangemode="tozero", row=2, col=1)
+    drawn.update_yaxes(title_text=t("figures.loss"), rangemode="tozero", row=2, col=1)
     mark_training_length(drawn, train_length, end, dark=dark, log=log_x)
     label_ends(drawn, ends, log_x=log_x, log_y=log_y, share=0.055)
     return drawn
@@ -109,7 +110,7 @@ def _layers(
             continue
         mean = np.nanmean(values[:, layer], axis=1)
         rows = kept_rows(position, mean, points=points_for(3 * layers if banded else layers), log=log_x)
-        x, name = position[rows], t("ui.curves.layer", layer=layer)
+        x, name = position[rows], t("figures.layer", layer=layer)
         if banded:
             low, high = np.nanquantile(values[rows, layer], [0.1, 0.9], axis=1).astype(np.float32)
             edge = {"x": x, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
@@ -233,7 +234,7 @@ def _half_life_chart(half_life: np.ndarray, train_length: int, dark: bool) -> No
     keeping = int((half_life > train_length).sum())
     words = {"keeping": keeping, "heads": half_life.size, "train_length": train_length}
     chart(
-        half_life_figure(half_life, train_length=train_length, dark=dark),
+        half_life_figure(half_life, train_length=train_length, language=language(), dark=dark),
         key="norms_half_life",
         title=t("state_norms.half_life_title"),
         explanation=t("state_norms.half_life_explanation"),
@@ -272,7 +273,7 @@ def _main_chart(
     loss = recording.array("loss")
     control_loss = recording.array("control_loss") if recording.has("control_loss") else None
     if layer is None:
-        lines = {t("ui.curves.layer", layer=index): values[:, index].mean(axis=1) for index in range(values.shape[1])}
+        lines = {t("figures.layer", layer=index): values[:, index].mean(axis=1) for index in range(values.shape[1])}
         title = t("state_norms.layers_title", statistic=t(f"state_norms.{name}"))
         what = t("state_norms.layers_explanation")
     else:

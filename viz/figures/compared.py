@@ -9,10 +9,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from model.diagnostics.collapse import ExcessCurve
-from viz.app.language import t
-from viz.app.theme import COLOURS, DASHES, GREY, template
-from viz.ui.curves import (
+from model.messages import message
+from viz.figures.curves import (
     binned,
+    edges,
     ink,
     kept_rows,
     label_ends,
@@ -22,6 +22,7 @@ from viz.ui.curves import (
     position_axis,
     translucent,
 )
+from viz.figures.style import COLOURS, DASHES, GREY, template
 
 BANDS = 3
 """Recordings up to which the interval of the excess is drawn."""
@@ -58,6 +59,7 @@ def loss_figure(
     *,
     train_length: int,
     log_x: bool,
+    language: str,
     dark: bool,
 ) -> go.Figure:
     """Loss of every recording, each (token,), and the control that they share."""
@@ -65,18 +67,18 @@ def loss_figure(
     if control_loss is not None:
         x, y = binned(control_loss, parts=160, log=log_x)
         line = {"color": GREY, "width": 1.6, "dash": "dash"}
-        drawn.add_scatter(x=x, y=y, mode="lines", line=line, name=t("ui.curves.control_name"))
+        drawn.add_scatter(x=x, y=y, mode="lines", line=line, name=message("figures.control_loss", language))
     for recording, tokens in losses:
         x, y = binned(tokens, parts=160, log=log_x)
         drawn.add_scatter(x=x, y=y, mode="lines", line=recording.look, name=recording.name)
         ends.append((float(x[-1]), float(y[-1]), recording.letter, recording.colour))
     end = max(len(tokens) for _, tokens in losses)
-    drawn.update_yaxes(title_text=t("ui.curves.loss"))
-    return _finished(drawn, ends, end, train_length, log_x, dark)
+    drawn.update_yaxes(title_text=message("figures.loss", language))
+    return _finished(drawn, ends, end, train_length, log_x, language, dark)
 
 
 def excess_figure(
-    curves: Sequence[tuple[Line, ExcessCurve]], *, train_length: int, end: int, log_x: bool, dark: bool
+    curves: Sequence[tuple[Line, ExcessCurve]], *, train_length: int, end: int, log_x: bool, language: str, dark: bool
 ) -> go.Figure:
     """Excess loss of every recording over its control; with few recordings in its 95% interval."""
     drawn, ends = go.Figure(), []
@@ -99,12 +101,12 @@ def excess_figure(
         last = np.flatnonzero(np.isfinite(curve.excess))[-1:]
         ends += [(float(curve.position[i]), float(curve.excess[i]), recording.letter, recording.colour) for i in last]
     drawn.add_hline(y=0, line={"color": ink(dark), "width": 1.2})
-    drawn.update_yaxes(title_text=t("compare.excess_axis"))
-    return _finished(drawn, ends, end, train_length, log_x, dark)
+    drawn.update_yaxes(title_text=message("figures.excess_axis", language))
+    return _finished(drawn, ends, end, train_length, log_x, language, dark)
 
 
 def norm_figure(
-    norms: Sequence[tuple[Line, np.ndarray, np.ndarray]], *, train_length: int, log_x: bool, dark: bool
+    norms: Sequence[tuple[Line, np.ndarray, np.ndarray]], *, train_length: int, log_x: bool, language: str, dark: bool
 ) -> go.Figure:
     """Norm of every recording: (line, position (n,), norm (n,)), averaged over heads."""
     drawn, ends = go.Figure(), []
@@ -114,12 +116,18 @@ def norm_figure(
         drawn.add_scatter(x=x, y=y, mode="lines", line=recording.look, name=recording.name)
         ends.append((float(x[-1]), float(y[-1]), recording.letter, recording.colour))
     end = max(int(position[-1]) for _, position, _ in norms)
-    drawn.update_yaxes(title_text=t("compare.norm_axis"), rangemode="tozero")
-    return _finished(drawn, ends, end, train_length, log_x, dark)
+    drawn.update_yaxes(title_text=message("figures.norm_axis", language), rangemode="tozero")
+    return _finished(drawn, ends, end, train_length, log_x, language, dark)
 
 
 def unexplored_figure(
-    shares: Sequence[tuple[Line, np.ndarray, np.ndarray]], *, train_length: int, end: int, log_x: bool, dark: bool
+    shares: Sequence[tuple[Line, np.ndarray, np.ndarray]],
+    *,
+    train_length: int,
+    end: int,
+    log_x: bool,
+    language: str,
+    dark: bool,
 ) -> go.Figure:
     """Unexplored share of every recording in bins of the document: (line, middle (n,), share (n,))."""
     drawn, ends = go.Figure(), []
@@ -127,9 +135,21 @@ def unexplored_figure(
         look = {"mode": "lines+markers", "line": recording.look, "marker": {"size": 5}, "name": recording.name}
         drawn.add_scatter(x=middle.astype(np.float32), y=share.astype(np.float32), **look)
         ends.append((float(middle[-1]), float(share[-1]), recording.letter, recording.colour))
-    drawn.update_yaxes(title_text=t("compare.unexplored_axis"), tickformat=".0%", range=[-0.12, 1.12])
+    drawn.update_yaxes(title_text=message("figures.unexplored_axis", language), tickformat=".0%", range=[-0.12, 1.12])
     drawn.update_yaxes(tickvals=[0, 0.25, 0.5, 0.75, 1])
-    return _finished(drawn, ends, end, train_length, log_x, dark)
+    return _finished(drawn, ends, end, train_length, log_x, language, dark)
+
+
+def shares(position: np.ndarray, scored: np.ndarray, *, log: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Unexplored share of up to 16 bins with as many snapshots each: their middles and shares.
+
+    Snapshots are evenly spaced on neither axis, so bins of equal numbers suit both; ``log`` chooses their middles.
+    """
+    borders = edges(len(position), 16, False, least=4)
+    starts, stops = borders[:-1], borders[1:]
+    share = np.add.reduceat((scored > 1).astype(np.float64), starts) / (stops - starts)
+    first, last = position[starts].astype(np.float64), position[stops - 1].astype(np.float64)
+    return np.sqrt(first * last) if log else (first + last) / 2, share
 
 
 def _finished(
@@ -138,11 +158,12 @@ def _finished(
     end: float,
     train_length: int,
     log_x: bool,
+    language: str,
     dark: bool,
 ) -> go.Figure:
     first = on_axis(min(32, train_length), True) if log_x else 0
     drawn.update_layout(template=template(dark), height=400, hovermode="x unified", margin={"r": 32, "t": 28})
-    drawn.update_xaxes(**position_axis(log_x, range=[first, on_axis(end * 1.02, log_x)]))
-    mark_training_length(drawn, train_length, end, dark=dark, log=log_x)
+    drawn.update_xaxes(**position_axis(log_x, language, range=[first, on_axis(end * 1.02, log_x)]))
+    mark_training_length(drawn, train_length, end, language=language, dark=dark, log=log_x)
     label_ends(drawn, ends, log_x=log_x, log_y=False, share=0.07)
     return drawn
