@@ -12,6 +12,7 @@ import typer
 
 from model.cli.bench import bench
 from model.cli.convert import convert
+from model.cli.cost import cost
 from model.cli.evidence import evidence
 from model.cli.models import download, explore, models_app
 from model.cli.parts import parts
@@ -30,7 +31,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the
 
 for command in (
     *(read, text, download, explore, verify, convert),
-    *(train, post_train, parts, passkey, evidence, bench, serve),
+    *(train, post_train, parts, passkey, evidence, cost, bench, serve),
 ):
     app.command()(command)
 app.add_typer(models_app, name="models")

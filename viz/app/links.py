@@ -37,7 +37,14 @@ def choice(name: str, labels: Mapping[str, str], label: str, *, help: str | None
 
 
 def choices(
-    name: str, labels: Mapping[str, str], default: Sequence[str], label: str, *, most: int, help: str | None = None
+    name: str,
+    labels: Mapping[str, str],
+    default: Sequence[str],
+    label: str,
+    *,
+    most: int,
+    help: str | None = None,
+    placeholder: str | None = None,
 ) -> list[str]:
     """Several keys of ``labels``, at most ``most``; the URL holds them, separated by commas."""
     if name not in st.session_state:
@@ -50,6 +57,7 @@ def choices(
         key=name,
         help=help,
         max_selections=most,
+        placeholder=placeholder,
         persist_state="session",
     )
     publish(name, ",".join(chosen), ",".join(default))

@@ -18,16 +18,15 @@ from viz.app.choices import Choices
 from viz.app.language import plain, show_error, t
 from viz.app.theme import is_dark
 from viz.jobs.measurements import readers, tokens_left
-from viz.pages.passkey import capacity
+from viz.jobs.passkeys import TEST
 from viz.pages.passkey import controls as passkey_controls
 from viz.pages.passkey import difference as passkey_difference
 from viz.pages.passkey import job as passkeys
 from viz.pages.passkey import prompt as passkey_prompt
 from viz.pages.passkey import results as passkey_results
 from viz.pages.passkey.figures import curve, figure, short, table
-from viz.pages.passkey.job import TEST
 from viz.ui.chart import chart
-from viz.ui.controls import newly_clicked
+from viz.ui.controls import newly_clicked, page_link
 
 LIVE = 2.0
 """Seconds between two drawings of a map that is being filled."""
@@ -35,7 +34,6 @@ LIVE = 2.0
 
 def render(chosen: Choices) -> None:
     """Draw the page for what the sidebar has chosen."""
-    st.markdown(t("passkey.intro"))
     TEST.job.collect()
     active = TEST.job.active
     wanted = readers(chosen)
@@ -55,7 +53,7 @@ def render(chosen: Choices) -> None:
     live = st.fragment(_results, run_every=LIVE if active else None)
     live(task, keys, shown, wanted, train_length, active)
     passkey_prompt.render(results, titles, passkeys.text_of(results[0].task))
-    capacity.render(results[0].task, known)
+    page_link("capacity", t("passkey.to_capacity"))
 
 
 def _shown_results(
