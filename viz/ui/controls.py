@@ -73,6 +73,14 @@ def newly_clicked(event: Any, seen: str) -> dict[str, Any] | None:
     return point
 
 
+def open_page(page: str) -> None:
+    """Show another page now; a callback may have set widgets before.
+
+    Without parameters given, Streamlit would refuse to clear those that the sidebar's widgets are bound to.
+    """
+    st.switch_page(f"viz/pages/{page}/page.py", query_params={})
+
+
 def page_link(page: str, label: str) -> None:
     """A link to another page, if there is one of that name."""
     if page in PAGES:

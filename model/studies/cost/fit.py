@@ -9,7 +9,6 @@ and how far off the longest point is if it is predicted from the shorter ones.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -107,6 +106,6 @@ def last_root(a: float, b: float, c: float) -> float | None:
     grows = next((term for term in (c, b, a) if term), 0.0)
     if grows <= 0:
         return None
-    roots = np.roots(np.trim_zeros([c, b, a], "f"))
+    roots = [complex(root) for root in np.polynomial.Polynomial([a, b, c]).trim().roots().tolist()]
     real = [root.real for root in roots if abs(root.imag) <= 1e-12 * abs(root) and root.real > 0]
-    return max(real, default=0.0) if all(map(math.isfinite, real)) else None
+    return max(real, default=0.0)

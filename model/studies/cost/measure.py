@@ -26,6 +26,7 @@ from model.studies.cost.result import PLAIN, RECORDED, TRANSFORMER, CostTask, Po
 from model.studies.cost.transformer import Transformer, kept_per_token, llama_config
 
 if TYPE_CHECKING:
+    from kernels.types import Scan
     from model.arch.lm import LanguageModel
     from model.config import ModelConfig
 
@@ -60,7 +61,8 @@ class Recurrent:
     def read(self, ids: np.ndarray) -> Iterator[State]:
         """The state after every segment."""
         config = self.model.config
-        recorder, scans = None, [scan] * len(config.layers)
+        recorder: Recorder | None = None
+        scans: list[Scan] = [scan] * len(config.layers)
         if self.recorded:
             spread = torch.ones(len(config.layers), config.recorded_heads)
             sketcher = Sketcher(config.d_inner * config.d_state, spread)
@@ -135,8 +137,8 @@ class Subjects:
         subject, ids = self._of[name], random_tokens(length + STEPS, self.sizes.vocab_size)
         began = time.perf_counter()
         if name not in self._warm:
-            for memory in subject.read(ids[: self.sizes.segment + 1]):
-                subject.step(int(ids[0]), memory)
+            for warm in subject.read(ids[: self.sizes.segment + 1]):
+                subject.step(int(ids[0]), warm)
             self._warm.add(name)
         times: list[float] = []
         memory: Any = None

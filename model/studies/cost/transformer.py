@@ -29,7 +29,7 @@ def llama_config(d_model: int, layers: int, vocab_size: int, tied: bool, paramet
     around = vocab_size * d_model * (1 if tied else 2) + d_model
     attention = layers * (4 * d_model**2 + 2 * d_model)
     width = round((parameters - around - attention) / (3 * d_model * layers))
-    return LlamaConfig(
+    config = LlamaConfig(
         vocab_size=vocab_size,
         hidden_size=d_model,
         intermediate_size=max(8, width),
@@ -37,8 +37,9 @@ def llama_config(d_model: int, layers: int, vocab_size: int, tied: bool, paramet
         num_attention_heads=d_model // headdim,
         max_position_embeddings=POSITIONS,
         tie_word_embeddings=tied,
-        attn_implementation="sdpa",
     )
+    config._attn_implementation = "sdpa"
+    return config
 
 
 def kept_per_token(config: Any) -> int:
@@ -54,7 +55,8 @@ class Transformer:
 
         torch.manual_seed(0)
         self.config, self.segment = config, segment
-        self.network = LlamaForCausalLM(config).to(device=device, dtype=torch.float32).eval().requires_grad_(False)
+        network: Any = LlamaForCausalLM(config)
+        self.network = network.to(device=device, dtype=torch.float32).eval().requires_grad_(False)
 
     @property
     def parameters(self) -> int:

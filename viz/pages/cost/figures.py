@@ -53,7 +53,7 @@ def time_figure(result: CostResult, quantity: str, length: int, *, dark: bool) -
         _cross(drawn, result.crossing(quantity), curve.fitted)
     ticks = [(tick, duration(tick, language())) for tick in SECONDS]
     title = t("cost.axis_time" if quantity == "seconds" else "cost.axis_step")
-    return _laid_out(drawn, title, ticks, length, top, dark)
+    return _laid_out(drawn, title, ticks, length, (SHORTEST, top), dark)
 
 
 def memory_figure(result: CostResult, length: int, *, dark: bool) -> go.Figure:
@@ -62,9 +62,10 @@ def memory_figure(result: CostResult, length: int, *, dark: bool) -> go.Figure:
     assert sizes is not None
     drawn = go.Figure()
     top = _end(result, length)
+    start = min(SHORTEST, sizes.crossing / 2)
     for reader in (PLAIN, TRANSFORMER):
         colour, symbol = LOOKS[reader]
-        line = np.geomspace(SHORTEST, top, 2)
+        line = np.geomspace(start, top, 2)
         drawn.add_scatter(
             x=line,
             y=[sizes.memory(reader, round(at)) for at in line],
@@ -87,7 +88,7 @@ def memory_figure(result: CostResult, length: int, *, dark: bool) -> go.Figure:
         )
     _cross(drawn, result.crossing("memory"), lambda at: float(sizes.state))
     ticks = [(10.0**power, size(10.0**power)) for power in range(3, 16)]
-    return _laid_out(drawn, t("cost.axis_memory"), ticks, length, top, dark)
+    return _laid_out(drawn, t("cost.axis_memory"), ticks, length, (start, top), dark)
 
 
 def _end(result: CostResult, length: int) -> float:
@@ -114,7 +115,7 @@ def _fit(drawn: go.Figure, reader: str, curve: Curve, top: float) -> None:
 
 def _cross(drawn: go.Figure, found: Crossing | None, height: Callable[[float], float]) -> None:
     """A star where the two cross."""
-    if found is None or not found.length or found.length < SHORTEST:
+    if found is None or not found.length:
         return
     words = said(f"{float(f'{found.length:.2g}'):,.0f}", found.kind, language())
     drawn.add_scatter(
@@ -128,14 +129,14 @@ def _cross(drawn: go.Figure, found: Crossing | None, height: Callable[[float], f
 
 
 def _laid_out(
-    drawn: go.Figure, title: str, ticks: Sequence[tuple[float, str]], length: int, top: float, dark: bool
+    drawn: go.Figure, title: str, ticks: Sequence[tuple[float, str]], length: int, ends: tuple[float, float], dark: bool
 ) -> go.Figure:
     drawn.add_vline(x=length, line={"color": GREY, "width": 1.2, "dash": "dot"})
     drawn.update_xaxes(
         type="log",
         dtick=1,
         tickformat="~s",
-        range=[math.log10(0.8 * SHORTEST), math.log10(1.1 * top)],
+        range=[math.log10(0.8 * ends[0]), math.log10(1.1 * ends[1])],
         title_text=t("cost.axis_length"),
     )
     drawn.update_yaxes(

@@ -19,7 +19,7 @@ from viz.app.language import plain, t
 from viz.jobs import evidence as evidences
 from viz.pages.mitigations import measured
 from viz.pages.mitigations.rows import RECURRENCE, Row, initial_rows, mitigation_rows
-from viz.ui.controls import page_link
+from viz.ui.controls import open_page, page_link
 
 MOST = 4
 """Recordings that a card lists, and models that it names, before it counts the rest."""
@@ -62,7 +62,7 @@ def _card(row: Row, cards: Mapping[str, ModelCard], found: Sequence[measured.Mea
         on_click=choose,
         args=(row,),
     ):
-        st.switch_page("viz/pages/overview/page.py")
+        open_page("overview")
 
 
 def choose(row: Row) -> None:
@@ -154,7 +154,7 @@ def _trained() -> None:
                 on_click=_use,
                 args=(one.name,),
             ):
-                st.switch_page("viz/pages/overview/page.py")
+                open_page("overview")
     page_link("lab", t("mitigations.to_lab"))
 
 
