@@ -1,7 +1,7 @@
 """What was measured, as frozen data and a small JSON file, and the curves through it.
 
 Letters: L is the length in tokens. ``seconds`` are those of reading L tokens from the start, ``step`` those of one more
-token after them, both medians where a reading is short enough to be repeated.
+token after them, both the quickest of a few where a reading is short enough to be repeated.
 """
 
 from __future__ import annotations

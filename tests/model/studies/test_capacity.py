@@ -150,7 +150,7 @@ def test_the_page_draws_what_is_there(tmp_path: Path, monkeypatch: pytest.Monkey
     a_series(GROWING, {}).save(tmp_path / "evidence" / "series.json")
     shown = page()
     assert len(shown.get("plotly_chart")) == 2 and len(shown.get("latex")) == 2
-    values = {"low": 16384, "high": 49152, "least": 128, "most": 512, "zero": REPORTED_ZERO}
+    values = {"low": 16384, "high": 49152, "least": 128, "most": 512, "zero": 466_000}
     assert shown.main.header[0].value == message("capacity.finding_below", language, **values)
     task = replace(a_result([[10, 9]]).task, lengths=(256, 512))
     cells = {(8 * length, depth): cell for (length, depth), cell in a_result([[10, 9]]).cells.items()}

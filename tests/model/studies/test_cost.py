@@ -178,9 +178,9 @@ def test_segments_of_the_transformer_are_one_reading(tiny: str) -> None:
 
 def test_a_run_is_stopped_kept_and_resumed(tiny: str, tmp_path: Path) -> None:
     kept: list[CostResult] = []
-    first = measure_cost(begin(tiny, "cpu"), seconds=2, keep=kept.append, stop=lambda: len(kept) > 1)
+    first = measure_cost(begin(tiny, "cpu"), seconds=1, keep=kept.append, stop=lambda: len(kept) > 1)
     assert not first.complete and len(first.points) == 2 and kept[-1] == first
-    rest = measure_cost(first, seconds=2)
+    rest = measure_cost(first, seconds=1)
     assert rest.complete and rest.points[:2] == first.points and {point.reader for point in rest.points} == set(READERS)
     assert all(
         point.seconds > 0 and point.held == rest.sizes.memory(point.reader, point.length) for point in rest.points
@@ -193,14 +193,14 @@ def test_a_run_is_stopped_kept_and_resumed(tiny: str, tmp_path: Path) -> None:
 
 def test_the_command_prints_and_extends(tiny: str, home: Path) -> None:
     run = CliRunner().invoke(
-        app, ["cost", "--model", tiny, "--seconds", "1.5", "--device", "cpu", "--watts", "5,9", "--json"]
+        app, ["cost", "--model", tiny, "--seconds", "1", "--device", "cpu", "--watts", "5,9", "--json"]
     )
     assert run.exit_code == 0, run.output
     values = json.loads(run.stdout)
     assert values["prices"]["low"] == 5 and len(values["at_length"]) == 3
     assert {row["seconds_are"] for row in values["at_length"]} <= {"extrapolated", None}
     (file,) = (home / "cost").glob("*.json")
-    again = CliRunner().invoke(app, ["cost", "--model", tiny, "--seconds", "1.5", "--device", "cpu", "--length", "512"])
+    again = CliRunner().invoke(app, ["cost", "--model", tiny, "--seconds", "1", "--device", "cpu", "--length", "512"])
     assert again.exit_code == 0 and "This model has" in again.output and file.name in again.output
     for wrong in (["--watts", "9"], ["--length", "0"], ["--watts", "9,5"], ["--price", "-1"]):
         assert isinstance(CliRunner().invoke(app, ["cost", "--model", tiny, *wrong]).exception, UserError)

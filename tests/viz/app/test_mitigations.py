@@ -33,8 +33,8 @@ def test_every_row_has_a_card_and_only_what_was_recorded_is_a_number(
     plain, mitigated = found[True], found[False]
     share = excess_removed(mitigated["excess_loss"], plain["excess_loss"], plain["loss_beyond"])
     cost = mitigated["loss_within"] / plain["loss_within"] - 1
-    measured = [text for text in texts if message("mitigations.removed", language, share=share) in text]
-    assert len(measured) == 1 and message("mitigations.cost", language, share=cost) in measured[0]
+    measured = [text for text in texts if message("mitigations.removed", language, share=round(share, 3)) in text]
+    assert len(measured) == 1 and message("mitigations.cost", language, share=round(cost, 3) + 0.0) in measured[0]
     nothing = message("mitigations.not_measured", language)
     # All mitigations and the pair but this one, and all initial states but the plain one.
     assert sum(nothing in text for text in texts) == len(MITIGATIONS) + len(INITIAL_STATES) - 1

@@ -51,10 +51,10 @@ def test_a_stored_result_is_shown_at_once(tiny: Path, language: str, theme: str)
 
 
 def test_a_measurement_is_cancelled_kept_and_resumed(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("viz.pages.cost.view.BUDGETS", (3, 60))
+    monkeypatch.setattr("viz.pages.cost.view.BUDGETS", (1, 60))
     app = open_page()
     assert any(note.value == message("cost.nothing_yet", "en") for note in app.info)
-    app.select_slider(key="cs_budget").set_value(3).run()
+    app.select_slider(key="cs_budget").set_value(1).run()
     app.button(key="cs_run").click().run()
     job = jobs.latest(app.session_state["_explorer_workspace"].id, "cost")
     deadline = time.monotonic() + 60
@@ -63,7 +63,7 @@ def test_a_measurement_is_cancelled_kept_and_resumed(tiny: Path, monkeypatch: py
     job.cancel()
     assert job.wait(30)
     sound(app.run())
-    app.select_slider(key="cs_budget").set_value(3).run()
+    app.select_slider(key="cs_budget").set_value(1).run()
     app.button(key="cs_run").click().run()
     job = jobs.latest(app.session_state["_explorer_workspace"].id, "cost")
     assert job.wait(60)

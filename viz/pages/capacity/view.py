@@ -31,7 +31,7 @@ from model.studies.capacity import (
 from model.studies.passkey import PasskeyResult, PasskeyTask
 from model.studies.passkey.questions import QUESTIONS
 from viz.app import links
-from viz.app.language import LANGUAGE_NAMES, plain, t
+from viz.app.language import LANGUAGE_NAMES, language, plain, t
 from viz.app.theme import is_dark
 from viz.jobs import evidence as evidences
 from viz.jobs.passkeys import TEST
@@ -77,7 +77,7 @@ def _finding(series: Sequence[Point]) -> str:
         "high": max(point.state_size for point in series),
         "least": min(point.estimate.mean for point in series),
         "most": max(point.estimate.mean for point in series),
-        "zero": REPORTED_ZERO,
+        "zero": float(f"{REPORTED_ZERO:.3g}"),
         "count": sum(compared),
         "of": len(compared),
     }
@@ -95,7 +95,7 @@ def _tested() -> list[Point]:
     if not tasks:
         return []
     counts = {key: len(_points(task, known)) for key, task in tasks.items()}
-    order = sorted(tasks, key=lambda key: -counts[key])
+    order = sorted(tasks, key=lambda key: (-counts[key], tasks[key].language != language()))
     labels = {key: t("capacity.test", what=_words(tasks[key]), count=counts[key]) for key in order}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         task = tasks[links.choice("cp_test", labels, t("capacity.which_test"), help=t("capacity.which_test_help"))]

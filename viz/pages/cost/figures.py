@@ -184,6 +184,6 @@ def lengths_table(result: CostResult, length: int, prices: Prices) -> pd.DataFra
 
 def energy_words(energy: tuple[float, float]) -> str:
     """A range of watt hours as people read it: 0.2–0.6 Wh, 3–9 kWh."""
-    unit, scale = ("kWh", 1000.0) if energy[1] >= 1000 else ("Wh", 1.0)
-    low, high = (digits(value / scale) for value in energy)
+    unit, scale = ("kWh", 1000.0) if energy[1] >= 1000 else ("mWh", 0.001) if energy[1] < 0.5 else ("Wh", 1.0)
+    low, high = (digits(float(f"{value / scale:.2g}")) for value in energy)  # a rough range
     return f"{low} {unit}" if low == high else f"{low}–{high} {unit}"

@@ -12,8 +12,10 @@ import streamlit as st
 from model.errors import UserError
 from model.machine import cores
 from model.studies.cost import CostResult, Prices, begin, default_prices
+from model.studies.cost.fit import BEYOND
 from model.studies.cost.report import (
     QUANTITIES,
+    Cost,
     cost_at,
     crossing_words,
     digits,
@@ -147,22 +149,24 @@ def _metrics(result: CostResult, length: int, prices: Prices) -> None:
     """Time, memory, energy and money of both at the chosen length."""
     locale = language()
     both = [cost_at(result, reader, length, prices) for reader in (PLAIN, TRANSFORMER)]
-    times = [
-        said(duration(cost.seconds.value, locale), cost.seconds.kind, locale) if cost.seconds else "–" for cost in both
-    ]
-    steps = [said(duration(cost.step.value, locale), cost.step.kind, locale) if cost.step else "–" for cost in both]
-    rows = {
-        "time": times,
-        "step": steps,
-        "memory": [size(cost.memory.value) for cost in both],
-        "energy": [figures.energy_words(cost.energy) if cost.energy else "–" for cost in both],
-        "money": [digits(cost.money) if cost.money is not None else "–" for cost in both],
+    rows: dict[str, list[tuple[str, str] | None]] = {
+        "time": [(duration(cost.seconds.value, locale), cost.seconds.kind) if cost.seconds else None for cost in both],
+        "step": [(duration(cost.step.value, locale), cost.step.kind) if cost.step else None for cost in both],
+        "memory": [(size(cost.memory.value), cost.memory.kind) for cost in both],
+        "energy": [_from_time(cost, figures.energy_words(cost.energy) if cost.energy else "") for cost in both],
+        "money": [_from_time(cost, digits(cost.money) if cost.money is not None else "") for cost in both],
     }
-    grid = st.grid(len(rows), min_column_width=190)
+    grid = st.grid(len(rows), min_column_width=150)
     for name, (ours, theirs) in rows.items():
-        with grid.cell(), st.container(border=True, height="stretch"):
-            st.metric(t(f"cost.metric_{name}"), ours, help=t(f"cost.metric_{name}_help"))
-            st.caption(t("cost.metric_other", value=theirs))
+        with grid.container(border=True, height="stretch"):
+            st.metric(t(f"cost.metric_{name}"), ours[0] if ours else "–", help=t(f"cost.metric_{name}_help"))
+            other = t("cost.metric_other", value=said(*theirs, locale) if theirs else "–")
+            st.caption(f"{t('cost.metric_extrapolated')} {other}" if ours and ours[1] == BEYOND else other)
+
+
+def _from_time(cost: Cost, words: str) -> tuple[str, str] | None:
+    """What follows from the time of reading, and whether that was extrapolated."""
+    return None if cost.seconds is None else (words, cost.seconds.kind)
 
 
 def _charts(result: CostResult, length: int) -> None:

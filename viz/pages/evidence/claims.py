@@ -28,7 +28,7 @@ def render(result: EvidenceResult, found: Sequence[Finding]) -> None:
         _details(kept)
     else:
         st.info(t("evidence.none_left"), icon=":material/filter_alt_off:")
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False):
         st.caption(f"{t('evidence.rule')} {t('evidence.one_run')}", width="stretch")
         locale = language()
         st.download_button(
@@ -73,14 +73,13 @@ def _table(kept: Sequence[Finding]) -> None:
             t("evidence.column_verdict"): f"{MARKS[one.verdict]} {judged(one, locale)}",
             t("evidence.column_claim"): words(one.claim, locale),
             t("evidence.column_ours"): ours(one, locale),
-            t("evidence.column_group"): t(f"evidence.group_{one.claim.group}"),
             t("evidence.column_source"): PAPERS[one.claim.paper],
         }
         for one in kept
     ]
     keys = [one.claim.key for one in kept]
     widths: dict[str, Any] = {
-        t("evidence.column_verdict"): st.column_config.TextColumn(width="small"),
+        t("evidence.column_verdict"): st.column_config.TextColumn(width="medium"),
         t("evidence.column_claim"): st.column_config.TextColumn(width="large"),
     }
     st.dataframe(

@@ -36,7 +36,7 @@ def render() -> None:
         with tab:
             grid = st.grid(2, min_column_width=340)
             for row in rows:
-                with grid.cell(), st.container(border=True, height="stretch"):
+                with grid.container(border=True, height="stretch"):
                     _card(row, cards, measured.of_row(row, known))
     with tabs[2]:
         _trained()
@@ -49,7 +49,7 @@ def _card(row: Row, cards: Mapping[str, ModelCard], found: Sequence[measured.Mea
     st.markdown(f"**{t(row.title)}**{source}")
     st.markdown(t(row.help))
     if equation:
-        st.latex(equation[0])
+        st.latex(rf"{equation[0]}\;")  # the page cuts what reaches the last pixel
     lines = [_fits(row, cards), _computing(row), *(_strength(name) for name in row.settings if len(row.settings) == 1)]
     st.markdown("\n".join(f"- {line}" for line in [*lines, *_measured(row, found)] if line))
     usable = {name: card for name, card in cards.items() if row.obstacle(card) is None}
@@ -115,14 +115,21 @@ def _measured(row: Row, found: Sequence[measured.Measured]) -> list[str]:
         return [t("mitigations.not_measured")]
     lines = []
     for one in found[:MOST]:
-        gone = t("mitigations.no_excess") if one.removed is None else t("mitigations.removed", share=one.removed)
-        more = t("mitigations.cost_unknown") if one.cost is None else t("mitigations.cost", share=one.cost)
+        gone = (
+            t("mitigations.no_excess") if one.removed is None else t("mitigations.removed", share=_rounded(one.removed))
+        )
+        more = t("mitigations.cost_unknown") if one.cost is None else t("mitigations.cost", share=_rounded(one.cost))
         strength = ", ".join(number(name, value) for name, value in one.settings)
         where = " · ".join(part for part in (plain(one.title), plain(one.model), strength) if part)
         lines.append(t("mitigations.measured", where=where, removed=gone, cost=more))
     if len(found) > MOST:
         lines.append(t("mitigations.more_recordings", count=len(found) - MOST))
     return lines
+
+
+def _rounded(share: float) -> float:
+    """A share to a tenth of a percent, without a minus zero."""
+    return round(share, 3) + 0.0
 
 
 def _trained() -> None:
@@ -134,7 +141,7 @@ def _trained() -> None:
         st.info(t("mitigations.no_trained"), icon=":material/deployed_code:")
     grid = st.grid(2, min_column_width=340)
     for one in found:
-        with grid.cell(), st.container(border=True, height="stretch"):
+        with grid.container(border=True, height="stretch"):
             st.markdown(f"**{t(f'interventions.{one.role}_title')}** · {plain(one.name)}")
             st.markdown(t(f"interventions.{one.role}_help"))
             lines = [
