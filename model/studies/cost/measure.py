@@ -111,13 +111,15 @@ class Subjects:
         self.sizes = Sizes(
             parameters=parameters,
             transformer=transformer.parameters,
-            state=plain.held(state) + 4 * attention_kept(config, window),
+            state=plain.held(state),
             kept_per_token=kept_per_token(theirs),
             layers=layers,
             d_model=config.d_model,
             vocab_size=config.vocab_size,
             threads=torch.get_num_threads(),
             segment=segment,
+            attention=4 * config.kept_per_token if isinstance(config, PublishedConfig) else 0,
+            window=kept_window(config, window),
         )
         self._warm: set[str] = set()
 
@@ -177,11 +179,11 @@ class Subjects:
         return time.perf_counter()
 
 
-def attention_kept(config: ModelConfig, window: int) -> int:
-    """Numbers that attention beside the memories keeps at most, ``window`` tokens or its own limit."""
+def kept_window(config: ModelConfig, window: int) -> int:
+    """Tokens of which attention beside the memories keeps something: all of its window but the one that is read."""
     if not isinstance(config, PublishedConfig):
         return 0
-    return config.kept_per_token * (window or config.kept_tokens or 0)
+    return max(0, (window or config.kept_tokens or 0) - 1)
 
 
 def random_tokens(count: int, vocab_size: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 from model.messages import message
 from model.studies.cost.fit import BETWEEN, BEYOND, MEASURED, Crossing, Value
 from model.studies.cost.prices import Prices
-from model.studies.cost.result import PLAIN, READERS, TRANSFORMER, CostResult
+from model.studies.cost.result import PLAIN, READERS, TRANSFORMER, CostResult, Sizes
 
 UNITS = (("years", 365.25 * 86400), ("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 """Units of time, and from how many seconds on the unit is used, twice over."""
@@ -131,6 +131,12 @@ def fit_words(result: CostResult, reader: str, language: str) -> str:
     return words if curve.ahead is None else f"{words} {message('cost.fit_ahead', language, ahead=curve.ahead)}"
 
 
+def sizes_words(sizes: Sizes, language: str) -> str:
+    """What both models are, in sentences."""
+    words = message("cost.sizes", language, **asdict(sizes))
+    return f"{words} {message('cost.window', language, **asdict(sizes))}" if sizes.window else words
+
+
 def table(result: CostResult, lengths: Sequence[int], prices: Prices) -> list[dict[str, Any]]:
     """One row per reader and length, bare numbers with where they are from."""
     rows = []
@@ -182,7 +188,7 @@ def printed(result: CostResult, length: int, prices: Prices, language: str = "en
                 "  " + message("cost.row", language, length=point.length, time=words, held=size(point.held)) + step
             )
         lines += ["  " + fit_words(result, reader, language), ""]
-    lines.append(message("cost.sizes", language, **asdict(result.sizes)))
+    lines.append(sizes_words(result.sizes, language))
     lines.append(message("cost.overhead", language))
     lines.append(message("cost.assumptions", language, hour=prices.hour, low=prices.low, high=prices.high))
     return "\n".join(lines)

@@ -7,6 +7,7 @@ token after them, both the quickest of a few where a reading is short enough to 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from model.errors import UserError
 from model.experiment import key_of
 from model.json_file import write_json
-from model.studies.cost.fit import BETWEEN, Crossing, Curve, crossing, fit, last_root
+from model.studies.cost.fit import BETWEEN, Crossing, Curve, crossing, fit
 
 FORMAT = 1
 PLAIN, RECORDED, TRANSFORMER = READERS = ("plain", "recorded", "transformer")
@@ -48,9 +49,9 @@ class CostTask:
 class Sizes:
     """What both models are: parameters, and bytes of memory.
 
-    ``state`` are the bytes that the recurrent model holds; where attention stands beside its memories, with a full
-    window. ``kept_per_token`` are those that the Transformer keeps of every token. ``threads`` is what a CPU ran with,
-    ``segment`` the tokens that were read at a time.
+    ``state`` are the bytes of the recurrent state. Attention beside it keeps ``attention`` bytes of each of the last
+    ``window`` tokens, at most; 0 where there is none. ``kept_per_token`` are the bytes that the Transformer keeps of
+    every token. ``threads`` is what a CPU ran with, ``segment`` the tokens that were read at a time.
     """
 
     parameters: int
@@ -62,15 +63,21 @@ class Sizes:
     vocab_size: int
     threads: int
     segment: int
+    attention: int = 0
+    window: int = 0
 
     @property
     def crossing(self) -> float:
-        """The length at which the key-value cache is as large as the state."""
-        return self.state / self.kept_per_token
+        """The length from which the key-value cache is larger than what the recurrent model remembers."""
+        spare = self.kept_per_token - self.attention
+        within = self.state / spare if spare > 0 else math.inf
+        return within if within <= self.window else self.memory(PLAIN, self.window) / self.kept_per_token
 
     def memory(self, reader: str, length: int) -> int:
         """Bytes that ``reader`` remembers after ``length`` tokens, weights not counted: exact, at any length."""
-        return self.kept_per_token * length if reader == TRANSFORMER else self.state
+        if reader == TRANSFORMER:
+            return self.kept_per_token * length
+        return self.state + self.attention * min(length, self.window)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +121,7 @@ class CostResult:
     def crossing(self, quantity: str, reader: str = PLAIN) -> Crossing | None:
         """From where on ``reader`` costs less than the Transformer: "seconds", "step" or "memory"; None if unknown."""
         if quantity == "memory":
-            sizes = self.sizes
-            if sizes is None:
-                return None
-            return Crossing(length=last_root(-sizes.state, sizes.kept_per_token, 0), kind=BETWEEN)
+            return None if self.sizes is None else Crossing(length=self.sizes.crossing, kind=BETWEEN)
         ours, theirs = self.curve(reader, quantity), self.curve(TRANSFORMER, quantity)
         return crossing(ours, theirs) if ours and theirs else None
 

@@ -112,6 +112,15 @@ def test_memory_of_the_state_is_exact_and_crosses_where_the_cache_is_as_large() 
     assert default_prices("cpu", 4).hour == 4 * default_prices("cpu", 1).hour
 
 
+def test_attention_beside_the_state_counts_as_far_as_its_window() -> None:
+    hybrid = replace(SIZES, attention=512, window=1000)
+    assert [hybrid.memory("plain", length) - SIZES.state for length in (1, 999, 10**6)] == [512, 511_488, 512_000]
+    for sizes in (hybrid, replace(hybrid, attention=2048), replace(hybrid, state=3_000_000), SIZES):
+        before, after = int(sizes.crossing * 0.99), int(sizes.crossing * 1.01) + 1
+        assert sizes.memory("plain", before) > sizes.memory("transformer", before)
+        assert sizes.memory("plain", after) < sizes.memory("transformer", after)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_sentences_say_what_is_extrapolated(language: str) -> None:
     prices, word = Prices(hour=0.1, low=8, high=24), {"en": "extrapolated", "ja": "外挿"}[language]
@@ -161,6 +170,18 @@ def test_the_cache_holds_exactly_what_is_said(tiny: str) -> None:
         assert plain.held(state) == sizes.memory("plain", length)
     cache = transformer.step(3, cache)
     assert transformer.held(cache) == sizes.kept_per_token * (length + 1)
+
+
+def test_a_hybrid_holds_exactly_what_is_said(tmp_path: Path) -> None:
+    from model.studies.cost.measure import Subjects, random_tokens
+    from tests.support.published import random_model, save
+
+    subjects = Subjects(begin(str(save(random_model("recurrent_gemma"), tmp_path / "hybrid")), "cpu").task)
+    sizes, plain = subjects.sizes, subjects._of["plain"]
+    assert sizes.window > 1 and sizes.attention > 0
+    for length in (1, sizes.window, sizes.window + 1, 3 * sizes.window):
+        *_, state = plain.read(random_tokens(length, sizes.vocab_size))
+        assert plain.held(state) == sizes.memory("plain", length)
 
 
 def test_segments_of_the_transformer_are_one_reading(tiny: str) -> None:

@@ -65,7 +65,7 @@ def memory_figure(result: CostResult, length: int, *, dark: bool) -> go.Figure:
     start = min(SHORTEST, sizes.crossing / 2)
     for reader in (PLAIN, TRANSFORMER):
         colour, symbol = LOOKS[reader]
-        line = np.geomspace(start, top, 2)
+        line = np.geomspace(start, top, STEPS)
         drawn.add_scatter(
             x=line,
             y=[sizes.memory(reader, round(at)) for at in line],
@@ -86,7 +86,7 @@ def memory_figure(result: CostResult, length: int, *, dark: bool) -> go.Figure:
             text=[size(point.held) for point in points],
             hovertemplate=t("cost.hover_measured"),
         )
-    _cross(drawn, result.crossing("memory"), lambda at: float(sizes.state))
+    _cross(drawn, result.crossing("memory"), lambda at: float(sizes.memory(PLAIN, round(at))))
     ticks = [(10.0**power, size(10.0**power)) for power in range(3, 16)]
     return _laid_out(drawn, t("cost.axis_memory"), ticks, length, (start, top), dark)
 

@@ -5,8 +5,6 @@ Both are measured on this machine (see :mod:`model.studies.cost`); longer docume
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import streamlit as st
 
 from model.errors import UserError
@@ -24,6 +22,7 @@ from model.studies.cost.report import (
     fit_words,
     said,
     size,
+    sizes_words,
 )
 from model.studies.cost.result import PLAIN, READERS, TRANSFORMER
 from viz.app.choices import Choices
@@ -139,7 +138,7 @@ def _results(begun: CostResult, length: int, prices: Prices, active: bool) -> No
     st.dataframe(
         figures.lengths_table(result, length, prices), hide_index=True, key="cost_table", alt=t("cost.table_alt")
     )
-    st.caption(t("cost.sizes", **asdict(result.sizes)))
+    st.caption(sizes_words(result.sizes, locale))
     st.caption(t("cost.overhead"))
     st.caption(" ".join(words for reader in READERS if (words := fit_words(result, reader, locale))))
     st.caption(t("cost.assumptions", hour=prices.hour, low=prices.low, high=prices.high))
