@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
 import shutil
+import subprocess
 import time
 from functools import cache
 from pathlib import Path
@@ -61,6 +64,29 @@ def name_of(device: str) -> str:
     if device == "cpu":
         return f"CPU, {torch.get_num_threads()} threads"
     return str(torch.cuda.get_device_name())
+
+
+@cache
+def processor_name(device: str = "cpu") -> str:
+    """What is computed with: the processor and the cores that this process may use, or the GPU. Without torch."""
+    if device != "cpu":
+        ask = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        try:
+            return subprocess.run(ask, capture_output=True, text=True, check=True, timeout=20).stdout.splitlines()[0]
+        except (OSError, subprocess.SubprocessError, IndexError):
+            return "GPU"
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text("utf-8"), re.MULTILINE)
+    except OSError:
+        found = None
+    name = found[1] if found else platform.processor() or platform.machine()
+    return f"{name}, {cores()} cores"
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    known = getattr(os, "sched_getaffinity", None)
+    return len(known(0)) if known is not None else os.cpu_count() or 1
 
 
 def free_memory(device: str = "cpu") -> int:

@@ -14,6 +14,7 @@ import typer
 
 from model.cli.bench import bench
 from model.cli.convert import convert
+from model.cli.cost import cost
 from model.cli.diagnose import diagnose
 from model.cli.evidence import evidence
 from model.cli.models import download, explore, models_app
@@ -31,7 +32,7 @@ from model.plugins import rows_of
 
 OURS = (
     *(read, diagnose, text, download, explore, verify, convert),
-    *(train, post_train, parts, passkey, evidence, bench, serve),
+    *(train, post_train, parts, passkey, evidence, cost, bench, serve),
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")

@@ -219,6 +219,17 @@ def published_criterion(loss: np.ndarray, train_length: int) -> Published | None
     )
 
 
+def excess_removed(excess: float | None, base_excess: float | None, base_beyond: float | None) -> float | None:
+    """Share of a plain reading's excess loss that a mitigated one lacks; None if the plain one's is negligible.
+
+    ``base_beyond`` is the plain loss beyond 8 training lengths, all in nats per token.
+    """
+    if excess is None or base_excess is None or base_beyond is None:
+        return None
+    worth = base_excess > MATERIAL * (base_beyond - base_excess)
+    return 1 - excess / base_excess if worth else None
+
+
 def _bin_means(values: np.ndarray, width: int) -> np.ndarray:
     """Means of consecutive ``width`` values, the last of what is left; missing values skipped, NaN if all are."""
     if not len(values):

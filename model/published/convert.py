@@ -7,16 +7,21 @@ that hides in a file is not run. Reading a model never opens a pickle: this is a
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.disk import writing
 from model.errors import UserError
 from model.json_file import write_json
 from model.published.files import INDEX, PICKLED, SINGLE
@@ -39,28 +44,59 @@ def convert(folder: Path, out: Path | None = None) -> Path:
     sources = pickled_files(folder)
     if not sources:
         raise UserError("convert.nothing", path=str(folder))
-    target.mkdir(parents=True, exist_ok=True)
+    with writing(target):
+        target.mkdir(parents=True, exist_ok=True)
     weight_map: dict[str, str] = {}
     written: list[Path] = []
-    for number, source in enumerate(sources, 1):
-        named = SINGLE if len(sources) == 1 else f"model-{number:05d}-of-{len(sources):05d}.safetensors"
-        tensors = tensors_of(source)
-        twice = sorted(weight_map.keys() & tensors.keys())
-        if twice:
-            raise UserError("convert.twice", file=source.name, tensor=twice[0])
-        partial = target / f"{named}.partial"
-        save_file(tensors, partial, metadata={"format": "pt"})
-        written.append(partial)
-        weight_map |= dict.fromkeys(tensors, named)
+    with cleared(written):
+        for number, source in enumerate(sources, 1):
+            named = SINGLE if len(sources) == 1 else f"model-{number:05d}-of-{len(sources):05d}.safetensors"
+            tensors = tensors_of(source)
+            twice = sorted(weight_map.keys() & tensors.keys())
+            if twice:
+                raise UserError("convert.twice", file=source.name, tensor=twice[0])
+            written.append(target / f"{named}.partial")
+            with writing(written[-1]):
+                save(tensors, written[-1])
+            weight_map |= dict.fromkeys(tensors, named)
     for partial in written:  # all or none: a half of a checkpoint would be taken for a whole one
         partial.replace(partial.with_suffix(""))
     if len(sources) > 1:
         write_json(target / INDEX, {"metadata": {}, "weight_map": weight_map})
     if target != folder:
-        for file in (*folder.glob("*.json"), *folder.glob("*.model"), *folder.glob("*.txt")):
-            if not file.name.endswith(".index.json"):
-                shutil.copy2(file, target)
+        with writing(target):
+            copy_beside(folder, target)
     return target
+
+
+def copy_beside(folder: Path, target: Path) -> None:
+    """Copy what a checkpoint in ``folder`` has beside its weights."""
+    for file in (*folder.glob("*.json"), *folder.glob("*.model"), *folder.glob("*.txt")):
+        if not file.name.endswith(".index.json"):
+            shutil.copy2(file, target)
+
+
+def save(tensors: dict[str, Tensor], file: Path) -> None:
+    """Write ``tensors`` as safetensors; OSError for what the system refuses, which the library says in words alone."""
+    try:
+        save_file(tensors, file, metadata={"format": "pt"})
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        code = int(number[1])
+        raise OSError(code, os.strerror(code), str(file)) from error
+
+
+@contextmanager
+def cleared(files: Sequence[Path]) -> Iterator[None]:
+    """Delete ``files`` if not all could be written: halves of weights would fill a full disk."""
+    try:
+        yield
+    except BaseException:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
 
 
 def pickled_files(folder: Path) -> list[Path]:

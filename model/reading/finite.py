@@ -105,11 +105,22 @@ def explained(error: NotFiniteError, passage: Passage, kept: int) -> UserError:
     place = UserError(f"reading.place.{overflow.where}", layer=overflow.layer, head=overflow.head)
     if error.control:
         place = UserError("reading.place.control", place=place)
-    weights = passage.model.named_parameters()
-    broken = [name for name, weight in weights if not bool(torch.isfinite(weight).all())]
-    cause = UserError("reading.cause.weight", tensor=broken[0]) if broken else UserError("reading.cause.overflow")
+    cause = cause_in(passage.model)
     before = UserError("reading.kept", tokens=kept) if kept else UserError("reading.nothing_kept")
     return UserError("reading.not_finite", token=token, place=place, cause=cause, kept=before)
+
+
+def cause_in(model: LanguageModel) -> UserError:
+    """Why numbers of ``model`` are not finite: the first weight that is not, or else an overflow."""
+    weights = model.named_parameters()
+    broken = next((name for name, weight in weights if not bool(torch.isfinite(weight).all())), None)
+    return UserError("reading.cause.overflow") if broken is None else UserError("reading.cause.weight", tensor=broken)
+
+
+def check_scores(model: LanguageModel, scores: Tensor) -> None:
+    """UserError if ``scores`` of the next token, of any shape, are not finite: nothing is predicted then."""
+    if not bool(torch.isfinite(scores).all()):
+        raise UserError("reading.scores_not_finite", cause=cause_in(model))
 
 
 def overflow_in(passage: Passage) -> Overflow:

@@ -1,1 +1,1 @@
-"""Experiments of many readings: passkey retrieval, effective context, capacity, evidence."""
+"""Experiments of many readings: passkey retrieval, effective context, capacity, evidence, cost."""

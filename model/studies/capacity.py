@@ -33,6 +33,8 @@ REPORTED = (1.6, 12.9)
 """Millions of numbers in the smallest and the largest state of the published fits."""
 REPORTED_DOUBLING = 1e6 * math.log(2) / math.log(1.365)
 """Numbers in the state by which the published T_recall doubles, where its offset no longer counts."""
+REPORTED_ZERO = 1e6 * math.log(1 + 0.742 / 4.756) / math.log(1.365)
+"""Numbers in the state below which the published T_recall is negative."""
 LEAST = 3
 """State sizes that a fit of ours takes."""
 
@@ -84,6 +86,11 @@ def points_of_tests(results: Iterable[PasskeyResult], sizes: Mapping[str, int]) 
             draws = np.log2(np.maximum(tested_draws(result), none))
             found[name] = Point(name, sizes[name], result.reader.train_length, estimate, draws)
     return sorted(found.values(), key=lambda point: (point.state_size, point.name))
+
+
+def follows(points: Sequence[Point]) -> list[bool]:
+    """For each of ``points`` whether the published T_recall of its size is within its interval."""
+    return [point.estimate.low <= reported_recall(point.state_size / 1e6) <= point.estimate.high for point in points]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -48,7 +48,14 @@ def switch(name: str, labels: Mapping[str, str], label: str) -> str:
 
 
 def choices(
-    name: str, labels: Mapping[str, str], default: Sequence[str], label: str, *, most: int, help: str | None = None
+    name: str,
+    labels: Mapping[str, str],
+    default: Sequence[str],
+    label: str,
+    *,
+    most: int,
+    help: str | None = None,
+    placeholder: str | None = None,
 ) -> list[str]:
     """Several keys of ``labels``, at most ``most``; the URL holds them, separated by commas."""
     if name not in st.session_state:
@@ -61,6 +68,7 @@ def choices(
         key=name,
         help=help,
         max_selections=most,
+        placeholder=placeholder,
         persist_state="session",
     )
     publish(name, ",".join(chosen), ",".join(default))

@@ -9,6 +9,7 @@ import streamlit as st
 
 from model.messages import LANGUAGES, message
 from viz.app.language import language, t
+from viz.app.navigation import PAGES
 
 
 def choice(
@@ -70,3 +71,17 @@ def newly_clicked(event: Any, seen: str) -> dict[str, Any] | None:
         return None
     st.session_state[seen] = point
     return point
+
+
+def open_page(page: str) -> None:
+    """Show another page now; a callback may have set widgets before.
+
+    Without parameters given, Streamlit would refuse to clear those that the sidebar's widgets are bound to.
+    """
+    st.switch_page(f"viz/pages/{page}/page.py", query_params={})
+
+
+def page_link(page: str, label: str) -> None:
+    """A link to another page, if there is one of that name."""
+    if page in PAGES:
+        st.page_link(f"viz/pages/{page}/page.py", label=label, icon=":material/arrow_forward:")

@@ -119,8 +119,8 @@ def distances(
     """Total variation between the predictions after ``length`` tokens and after the last n of them.
 
     ``ends`` (ends,): positions in ``tokens`` (n_tokens,) at which the spans end; ``lengths``: every n, ascending.
-    Returns (ends, lengths), or None if ``passed(tokens read so far)`` turned true. A state that overflows predicts
-    nothing, which is as far from any prediction as can be.
+    Returns (ends, lengths), or None if ``passed(tokens read so far)`` turned true. UserError if a prediction is not
+    finite, as where a state overflowed.
     """
     kept = [n for n in lengths if n < length]
     found = np.zeros((len(ends), len(lengths)))  # and 0 by definition where nothing is forgotten
@@ -142,7 +142,7 @@ def distances(
             return None
         moved = (after.unflatten(0, (len(sizes), len(ends))) - whole).abs().sum(-1) / 2
         first = kept.index(sizes[0])
-        found[:, first : first + len(sizes)] = moved.nan_to_num(nan=1.0).clamp(max=1).T.cpu().numpy()
+        found[:, first : first + len(sizes)] = moved.clamp(max=1).T.cpu().numpy()
     return found
 
 
@@ -156,10 +156,11 @@ def last_predictions(
     """The distribution after the last token of each of ``spans`` (tokens,): (spans, vocab_size).
 
     They are read side by side from ``state`` (of one row), the shorter ones filled up on the right. None if
-    ``passed(tokens read so far)`` turned true between two segments.
+    ``passed(tokens read so far)`` turned true between two segments. UserError if one is not finite.
     """
     import torch
 
+    from model.reading.finite import check_scores
     from model.reading.stream import SEGMENT
     from model.state import map_state
 
@@ -181,4 +182,5 @@ def last_predictions(
             if passed(int(lengths.clamp(max=first + SEGMENT).sum())):
                 return None
         logits = model.logits(final)
+        check_scores(model, logits)
         return logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(-1)

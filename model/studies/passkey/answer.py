@@ -15,6 +15,7 @@ from torch import Tensor
 
 from kernels.types import Scan
 from model.arch.lm import LanguageModel
+from model.reading.finite import check_scores
 from model.reading.stream import SEGMENT
 from model.state import State, expand_rows
 from model.studies.passkey.prompts import Prompt
@@ -74,10 +75,13 @@ def said(model: LanguageModel, hidden: Tensor, right: Tensor) -> np.ndarray:
 
 
 def scores(model: LanguageModel, hidden: Tensor, right: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The probability of every right token, and the most probable token in its place, (rows, digits) each."""
+    """The probability of every right token, and the most probable token in its place, (rows, digits) each.
+
+    UserError if the scores are not finite, as where a state overflowed.
+    """
     with torch.inference_mode():
         logits = model.logits(hidden)  # (rows, digits, vocab_size)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        check_scores(model, logits)
         probability = logits.softmax(-1).gather(-1, right[..., None])[..., 0]
-        # A state that overflowed answers nothing.
-        return probability.nan_to_num().cpu().numpy(), logits.argmax(-1).cpu().numpy()
+        return probability.cpu().numpy(), logits.argmax(-1).cpu().numpy()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
@@ -49,6 +51,22 @@ def test_a_converted_model_is_the_same(pickled: Path, tmp_path: Path) -> None:
     assert convert(pickled) == pickled and torch.equal(logits(pickled), expected)
     with pytest.raises(UserError, match="already holds"):
         convert(pickled)
+
+
+@pytest.mark.parametrize("error", ["I/O error: No space left on device (os error 28)", ""])
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(
+    pickled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str
+) -> None:
+    """As the library says it, and as the system does."""
+
+    def no_room(tensors: dict[str, torch.Tensor], file: Path, **_: object) -> None:
+        file.write_bytes(b"half")
+        raise SafetensorError(error) if error else OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("model.published.convert.save_file", no_room)
+    with pytest.raises(UserError, match="The disk is full"):
+        convert(pickled, tmp_path / "safe")
+    assert not list((tmp_path / "safe").iterdir()) and list(pickled.glob("*.bin"))
 
 
 def test_shards_and_what_training_leaves_beside(pickled: Path) -> None:

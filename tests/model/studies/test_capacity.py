@@ -13,6 +13,8 @@ from streamlit.testing.v1 import AppTest
 from model.messages import message
 from model.studies.capacity import (
     REPORTED_DOUBLING,
+    REPORTED_ZERO,
+    follows,
     forget_brackets,
     forget_fit,
     forgetting,
@@ -23,7 +25,7 @@ from model.studies.capacity import (
     reported_forget,
     reported_recall,
 )
-from model.studies.evidence import DocumentReading, EvidenceResult, EvidenceTask, Member
+from model.studies.evidence import DocumentReading, Estimate, EvidenceResult, EvidenceTask, Member
 from model.studies.passkey import PasskeyResult, Reader, reader_of
 from tests.support.app import APP
 from tests.support.passkey import a_result
@@ -55,7 +57,7 @@ def test_published_fits_are_those_of_the_paper():
     # Stuffed Mamba, 5.2 and 5.3: 12.9 million numbers, 62K and 258K tokens.
     assert reported_forget(12.9) == pytest.approx(62_000, rel=0.01)
     assert reported_recall(12.9) == pytest.approx(258_000, rel=0.02)
-    assert reported_recall(0.4) < 0
+    assert reported_recall(0.4) < 0 and reported_recall(REPORTED_ZERO / 1e6) == pytest.approx(0, abs=1e-9)
     assert pytest.approx(2.228e6, rel=1e-3) == REPORTED_DOUBLING
 
 
@@ -85,6 +87,17 @@ def test_models_of_ones_own_are_points_too():
     assert (2 ** points[1].draws == 64).mean() > 0.9
 
 
+def test_a_point_follows_the_law_where_its_interval_holds_it():
+    points = points_of_series(a_series(GROWING, {}))
+    law = reported_recall(2.0)
+    assert follows(points) == [False] * 3  # the law is negative there
+    beside = [
+        point._replace(state_size=2_000_000, estimate=Estimate(law, law * low, law * 2, 9))
+        for point, low in zip(points, (0.5, 0.9, 1.1), strict=True)
+    ]
+    assert follows(beside) == [True, True, False]
+
+
 def test_forgetting_is_bracketed_between_training_lengths():
     ratios = {
         (size, length): 3.0 if length < 4 * size // 256 else 1.2 for size in GROWING for length in (128, 256, 1024)
@@ -100,7 +113,7 @@ def test_forgetting_is_bracketed_between_training_lengths():
 
 
 def test_the_pictures_keep_the_two_ranges_apart():
-    from viz.pages.passkey.capacity_figures import forget, forget_table, recall, recall_table
+    from viz.pages.capacity.figures import forget, forget_table, recall, recall_table
 
     result = a_series(GROWING, {(16384, 128): 3.0})
     groups = {"series": points_of_series(result)}
@@ -117,29 +130,32 @@ def test_the_pictures_keep_the_two_ranges_apart():
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])
-def test_the_section_draws_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str) -> None:
+def test_the_page_draws_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str) -> None:
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
     monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", tmp_path / "none")
-    monkeypatch.setattr("viz.pages.passkey.job.TEST.shipped", tmp_path / "none")
+    monkeypatch.setattr("viz.jobs.passkeys.TEST.shipped", tmp_path / "none")
     monkeypatch.setattr("viz.jobs.evidence.STORED", tmp_path / "evidence")
     make_tiny_checkpoint(tmp_path)
 
     def page() -> AppTest:
         app = AppTest.from_file(APP, default_timeout=60)
         app.context = {"locale": {"en": "en-GB", "ja": "ja-JP"}[language], "theme": "light"}
-        shown = app.run().switch_page("viz/pages/passkey/page.py").run()
+        shown = app.run().switch_page("viz/pages/capacity/page.py").run()
         assert not shown.exception and not shown.error
         return shown
 
     alone = page()
-    charts = len(alone.get("plotly_chart"))
-    assert any(note.value == message("passkey.capacity.no_series", language) for note in alone.info)
+    assert not alone.get("plotly_chart")
+    assert any(note.value == message("capacity.no_series", language) for note in alone.info)
     a_series(GROWING, {}).save(tmp_path / "evidence" / "series.json")
-    assert len(page().get("plotly_chart")) == charts + 2
+    shown = page()
+    assert len(shown.get("plotly_chart")) == 2 and len(shown.get("latex")) == 2
+    values = {"low": 16384, "high": 49152, "least": 128, "most": 512, "zero": 466_000}
+    assert shown.main.header[0].value == message("capacity.finding_below", language, **values)
     task = replace(a_result([[10, 9]]).task, lengths=(256, 512))
     cells = {(8 * length, depth): cell for (length, depth), cell in a_result([[10, 9]]).cells.items()}
     tested = PasskeyResult(task=task, reader=reader_of("tiny"), cells=cells)
     tested.save(tmp_path / "passkey" / f"{tested.key}.json")
     both = page()
     assert both.multiselect(key="pk_models").value == ["tiny"]
-    assert len(both.get("plotly_chart")) == charts + 2
+    assert len(both.get("plotly_chart")) == 2

@@ -14,7 +14,8 @@ from model.studies.evidence import (
     EvidenceResult,
     findings,
 )
-from model.studies.evidence.claims import GROUPS
+from model.studies.evidence.claims import STUFFED
+from model.studies.evidence.report import ours, says
 from tests.support.app import APP
 from tests.support.evidence import DOCUMENTS, TOKENS, made_up, make_family, with_family
 
@@ -58,13 +59,28 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def test_the_page_shows_a_stored_result(open_page, language: str, theme: str) -> None:
     app = open_page(made_up(), language, theme)
     assert not app.exception and not app.error
-    assert len(app.get("plotly_chart")) == 4 and len(app.table) == len(GROUPS)
-    assert sum(len(element.value) for element in app.table) == len(CLAIMS)
+    assert len(app.get("plotly_chart")) == 4 and len(app.dataframe[0].value) == len(CLAIMS)
     counted = [finding for finding in findings(made_up()) if finding.verdict in ("agrees", "disagrees", "unclear")]
     assert str(len(counted)) in app.main.header[0].value
     column = message("evidence.column_verdict", language)
-    assert any("✗" in cell for element in app.table for cell in element.value[column])
+    assert any("✗" in cell for cell in app.dataframe[0].value[column])
     assert all(element.proto.alt for element in app.get("plotly_chart"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_table_is_filtered_and_one_claim_has_its_details(open_page, language: str) -> None:
+    app = open_page(made_up(), language)
+    found = {finding.claim.key: finding for finding in findings(made_up())}
+    app.multiselect(key="ev_source").set_value([STUFFED]).run()
+    app.multiselect(key="ev_verdict").set_value(["agrees"]).run()
+    kept = [one for one in found.values() if one.claim.paper == STUFFED and one.verdict == "agrees"]
+    assert not app.exception and 0 < len(kept) == len(app.dataframe[0].value) < len(found)
+    app.selectbox(key="ev_claim").set_value(kept[-1].claim.key).run()
+    details = [element.value for element in app.main.markdown]
+    assert any(says(kept[-1].claim, language) in text for text in details)
+    assert any(ours(kept[-1], language) in text for text in details)
+    app.multiselect(key="ev_topic").set_value(["initial"]).run()
+    assert any(note.value == message("evidence.none_left", language) for note in app.info)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -73,7 +89,7 @@ def test_missing_models_are_rows_and_not_errors(open_page, language: str) -> Non
     kept = tuple(member for member in few.members if member.role in ("base", "carried"))
     app = open_page(replace(few, members=kept), language)
     assert not app.exception and not app.error
-    cells = [cell for element in app.table for cell in element.value[message("evidence.column_ours", language)]]
+    cells = list(app.dataframe[0].value[message("evidence.column_ours", language)])
     assert (
         message("evidence.missing_model", language) in cells and message("evidence.missing_series", language) in cells
     )
@@ -108,4 +124,4 @@ def test_the_page_measures_cancels_and_goes_on(open_page, monkeypatch: pytest.Mo
     assert job.wait(90)
     app.run()
     assert not app.exception and not app.error
-    assert app.button(key="ev_run").label == message("evidence.run_done", "en") and app.table
+    assert app.button(key="ev_run").label == message("evidence.run_done", "en") and len(app.dataframe)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import streamlit as st
 
-from model.diagnostics.collapse import BEYOND, MATERIAL, collapse_onset, excess_beyond, tokens_needed
+from model.diagnostics.collapse import BEYOND, collapse_onset, excess_beyond, excess_removed, tokens_needed
 from model.diagnostics.explored import unexplored_fraction
 from model.diagnostics.memory import mean_norm_growth
 from model.recording.catalogue import Entry
@@ -126,10 +126,7 @@ def differences(chosen: Sequence[Recording]) -> dict[str, list[str]]:
 
 def removed(figure: Figures, baseline: Figures) -> float | None:
     """Share of the baseline's excess that ``figure`` lacks; None if the baseline's is negligible."""
-    if figure.excess is None or baseline.excess is None or baseline.beyond is None:
-        return None
-    worth = baseline.excess > MATERIAL * (baseline.beyond - baseline.excess)
-    return 1 - figure.excess / baseline.excess if worth else None
+    return excess_removed(figure.excess, baseline.excess, baseline.beyond)
 
 
 def cost(figure: Figures, baseline: Figures) -> float | None:

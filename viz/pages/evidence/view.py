@@ -8,44 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pandas as pd
 import streamlit as st
 
 from model.checkpoints.catalogue import DEFAULT, model_card
 from model.errors import UserError
 from model.studies.evidence import EvidenceResult, EvidenceTask, Finding, findings, members
-from model.studies.evidence.claims import GROUPS
 from model.studies.evidence.family import TOKENS
 from model.studies.evidence.findings import AGREES, DISAGREES, MARKS, MISSING, UNCLEAR
-from model.studies.evidence.report import judged, ours, says, source, table, words
+from model.studies.evidence.report import words
 from viz.app import links
 from viz.app.language import language, plain, show_error, t
 from viz.app.theme import is_dark
 from viz.jobs import evidence as evidences
 from viz.jobs.evidence import MEASUREMENT
-from viz.pages.evidence import figures as figures
+from viz.pages.evidence import claims, figures
 from viz.ui.chart import chart
-from viz.ui.fold import fold
 
 LIVE = 3.0
 """Seconds between two drawings of a table that is being filled."""
 LENGTHS = (4096, 8192, 16_384, 32_768)
 """Tokens of a document that can be chosen."""
+CHARTS = ("remaining", "mitigations", "states", "capacity")
 MANY = 5
 """Documents that a reliable interval needs."""
 
 
 def render() -> None:
     """Draw the page."""
-    st.markdown(t("evidence.intro"))
     MEASUREMENT.collect()
     active = MEASUREMENT.active
     known = evidences.known_results()
     task = None
     if evidences.installed():
-        documents, tokens = _controls()
-        task = evidences.task_of(documents, tokens)
-        _run(task, documents, evidences.result_of(task, known), active)
+        with st.expander(t("evidence.settings"), icon=":material/tune:", expanded=not known):
+            documents, tokens = _controls()
+            task = evidences.task_of(documents, tokens)
+            _run(task, documents, evidences.result_of(task, known), active)
     else:
         st.info(t("evidence.no_base", name=DEFAULT), icon=":material/deployed_code_alert:")
     MEASUREMENT.show_progress(t("evidence.running"))
@@ -63,7 +61,7 @@ def _to_show(task: EvidenceTask | None, known: Sequence[EvidenceResult]) -> Evid
 
 def _controls() -> tuple[list[tuple[str, str]], int]:
     """The documents, as names and texts, and the tokens that are read of each."""
-    with st.container(border=True, key="evidence-settings"), st.container(horizontal=True):
+    with st.container(horizontal=True, key="evidence-settings"):
         own = evidences.own_documents()
         labels = {"samples": t("evidence.documents_samples")} | ({"own": t("evidence.documents_own")} if own else {})
         which = links.choice(
@@ -138,10 +136,8 @@ def _results(shown: EvidenceTask | None, task: EvidenceTask | None, active: bool
         st.caption(t("evidence.shown_partly"))
     elif not active and not evidences.is_current(result):
         st.warning(t("evidence.shown_other_weights"), icon=":material/sync_problem:")
-    _table(result, found)
-    with fold(t("evidence.charts"), key="ev_charts", icon=":material/query_stats:") as opened:
-        if opened:
-            _charts(result, found)
+    claims.render(result, found)
+    _charts(result, found)
 
 
 def summary(found: Sequence[Finding]) -> str:
@@ -156,79 +152,53 @@ def summary(found: Sequence[Finding]) -> str:
     )
 
 
-def _table(result: EvidenceResult, found: Sequence[Finding]) -> None:
-    """The claims of one group, and the rule of the verdicts."""
-    locale = language()
-    group = links.switch(
-        "ev_group", {group: t(f"evidence.group_{group}") for group in GROUPS}, t("evidence.which_group")
-    )
-    rows = [
-        {
-            t("evidence.column_claim"): words(finding.claim, locale),
-            t("evidence.column_published"): f"{says(finding.claim, locale)} *{source(finding.claim, locale)}*"
-            if source(finding.claim, locale)
-            else says(finding.claim, locale),
-            t("evidence.column_ours"): ours(finding, locale),
-            t("evidence.column_verdict"): f"**{MARKS[finding.verdict]}** {judged(finding, locale)}",
-        }
-        for finding in found
-        if finding.claim.group == group
-    ]
-    st.table(pd.DataFrame(rows), hide_index=True, border="horizontal")
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(t("evidence.rule"), width="stretch")
-        st.download_button(
-            "",
-            data=lambda: pd.DataFrame(table(result, locale)).to_csv(index=False).encode("utf-8-sig"),
-            file_name="evidence.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            help=t("evidence.download"),
-            type="tertiary",
-            key="evidence-csv",
-            on_click="ignore",
-        )
-    st.caption(t("evidence.one_run"))
-
-
 def _charts(result: EvidenceResult, found: Sequence[Finding]) -> None:
-    """The four figures, each if it has data."""
+    """The four figures, one behind the other, each if it has data."""
     dark = is_dark()
+    tabs = dict(zip(CHARTS, st.tabs([t(f"evidence.tab_{name}") for name in CHARTS]), strict=True))
     trained, mitigations = figures.trained_rows(found), figures.mitigation_rows(found)
     curves = figures.state_curves(result)
     if trained:
         named = [(title, finding.estimate) for title, finding in trained if finding.estimate is not None]
-        chart(
-            figures.remaining_figure(found, dark=dark),
-            key="evidence_remaining",
-            title=t("evidence.remaining_title"),
-            explanation=t("evidence.remaining_explanation"),
-            alt=t("evidence.remaining_alt", numbers=", ".join(f"{title} {value.mean:.0%}" for title, value in named)),
-            data=figures.estimates_table([(title, "excess_left", value) for title, value in named]),
-        )
+        with tabs["remaining"]:
+            chart(
+                figures.remaining_figure(found, dark=dark),
+                key="evidence_remaining",
+                title=t("evidence.remaining_title"),
+                explanation=t("evidence.remaining_explanation"),
+                alt=t(
+                    "evidence.remaining_alt", numbers=", ".join(f"{title} {value.mean:.0%}" for title, value in named)
+                ),
+                data=figures.estimates_table([(title, "excess_left", value) for title, value in named]),
+            )
     if mitigations:
         numbers = ", ".join(f"{title} {gone.mean:.0%} / {cost.mean:+.1%}" for title, gone, cost in mitigations)
         rows = [(title, "excess_removed", gone) for title, gone, _ in mitigations]
-        chart(
-            figures.mitigations_figure(found, dark=dark),
-            key="evidence_mitigations",
-            title=t("evidence.mitigations_title"),
-            explanation=t("evidence.mitigations_explanation"),
-            alt=t("evidence.mitigations_alt", numbers=numbers),
-            data=figures.estimates_table([*rows, *((title, "cost_within", cost) for title, _, cost in mitigations)]),
-        )
+        with tabs["mitigations"]:
+            chart(
+                figures.mitigations_figure(found, dark=dark),
+                key="evidence_mitigations",
+                title=t("evidence.mitigations_title"),
+                explanation=t("evidence.mitigations_explanation"),
+                alt=t("evidence.mitigations_alt", numbers=numbers),
+                data=figures.estimates_table(
+                    [*rows, *((title, "cost_within", cost) for title, _, cost in mitigations)]
+                ),
+            )
     if curves:
         ends = ", ".join(f"{name} {curve[-1][1].mean:.2f}" for name, curve in curves)
         points = [(name, f"norm_at_{spot:g}T", value) for name, curve in curves for spot, value in curve]
-        chart(
-            figures.states_figure(result, dark=dark),
-            key="evidence_states",
-            title=t("evidence.states_title"),
-            explanation=t("evidence.states_explanation"),
-            alt=t("evidence.states_alt", numbers=ends),
-            data=figures.estimates_table(points),
-        )
-    _capacity(result, dark)
+        with tabs["states"]:
+            chart(
+                figures.states_figure(result, dark=dark),
+                key="evidence_states",
+                title=t("evidence.states_title"),
+                explanation=t("evidence.states_explanation"),
+                alt=t("evidence.states_alt", numbers=ends),
+                data=figures.estimates_table(points),
+            )
+    with tabs["capacity"]:
+        _capacity(result, dark)
 
 
 def _capacity(result: EvidenceResult, dark: bool) -> None:

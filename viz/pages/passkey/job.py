@@ -6,10 +6,8 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from operator import attrgetter
 from pathlib import Path
 
-from model.checkpoints.card import home
 from model.checkpoints.catalogue import load_tokenizer_of
 from model.recording.catalogue import Query
 from model.studies.passkey import PasskeyResult, PasskeyTask, Reader, doubling_lengths, measure
@@ -18,17 +16,9 @@ from model.studies.passkey.result import Report
 from viz.app import session
 from viz.app.language import t
 from viz.jobs.job import Job
-from viz.jobs.measurements import Measurement, tokens_left
+from viz.jobs.measurements import tokens_left
+from viz.jobs.passkeys import TEST, kept
 from viz.jobs.progress import duration
-
-
-def kept() -> Path:
-    """The folder of results that are visible to everyone who uses this server."""
-    return home() / "passkey"
-
-
-TEST = Measurement("passkey", PasskeyResult, attrgetter("cells"), more=lambda: (kept(),))
-"""The test: its results, and the job that runs it."""
 
 
 def lengths(task: PasskeyTask, reader: Reader, longest: int) -> tuple[int, ...]:

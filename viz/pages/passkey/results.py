@@ -12,6 +12,7 @@ from model.studies.passkey.questions import QUESTIONS
 from viz.app import links, session
 from viz.app.choices import describe_reading
 from viz.app.language import t
+from viz.jobs.passkeys import TEST
 from viz.pages.passkey import job as passkeys
 from viz.pages.passkey.figures import short
 
@@ -59,7 +60,7 @@ def downloads(results: Sequence[PasskeyResult], titles: Sequence[str], keys: Seq
     """A button for the file of every result, and one that keeps a result of this session."""
     with st.container(horizontal=True):
         for name, key in zip(titles, keys, strict=True):
-            file = passkeys.TEST.file_of(key)
+            file = TEST.file_of(key)
             if file is None:
                 continue
             st.download_button(

@@ -18,16 +18,15 @@ from viz.app.choices import Choices
 from viz.app.language import plain, show_error, t
 from viz.app.theme import is_dark
 from viz.jobs.measurements import readers, tokens_left
-from viz.pages.passkey import capacity
+from viz.jobs.passkeys import TEST
 from viz.pages.passkey import controls as passkey_controls
 from viz.pages.passkey import difference as passkey_difference
 from viz.pages.passkey import job as passkeys
 from viz.pages.passkey import prompt as passkey_prompt
 from viz.pages.passkey import results as passkey_results
 from viz.pages.passkey.figures import curve, figure, short, table
-from viz.pages.passkey.job import TEST
 from viz.ui.chart import chart
-from viz.ui.controls import newly_clicked
+from viz.ui.controls import newly_clicked, page_link
 from viz.ui.fold import fold
 
 LIVE = 2.0
@@ -36,7 +35,6 @@ LIVE = 2.0
 
 def render(chosen: Choices) -> None:
     """Draw the page for what the sidebar has chosen."""
-    st.markdown(t("passkey.intro"))
     TEST.job.collect()
     active = TEST.job.active
     wanted = readers(chosen)
@@ -58,9 +56,7 @@ def render(chosen: Choices) -> None:
     with fold(t("passkey.prompt_title"), key="pk_prompt", icon=":material/article:") as opened:
         if opened:
             passkey_prompt.render(results, titles, passkeys.text_of(results[0].task))
-    with fold(t("passkey.capacity.title"), key="pk_capacity", icon=":material/straighten:") as opened:
-        if opened:
-            capacity.render(results[0].task, known)
+    page_link("capacity", t("passkey.to_capacity"))
 
 
 def _shown_results(

@@ -20,6 +20,7 @@ from viz.app.language import plain, t
 from viz.app.sharing import is_shared as is_shared
 from viz.app.sharing import share
 from viz.app.workspace import workspace
+from viz.ui.controls import open_page
 
 LISTED = 8
 """Titles that a question lists before it counts the rest."""
@@ -48,7 +49,7 @@ def _one(library: session.Library, entry: Entry, status: str, free: bool) -> Non
     ready = status in (COMPLETE, CANCELLED)
     if st.button(t("recordings.open"), icon=":material/visibility:", key="open", type="primary", disabled=not ready):
         session.select(entry.key)
-        st.switch_page("viz/pages/overview/page.py")
+        open_page("overview")
     with st.popover(t("recordings.edit"), icon=":material/edit:", disabled=not free):
         title = st.text_input(
             t("recordings.new_title"), session.title_of(entry), max_chars=200, key=f"title-{entry.key}"

@@ -14,6 +14,7 @@ from model.recording.reader import Recording
 from viz.app.language import t
 from viz.app.session import text_of
 from viz.jobs.state_map import States, scores
+from viz.ui.controls import open_page
 from viz.ui.places import places_of
 from viz.ui.spans import document_of, pick, span_words
 
@@ -123,4 +124,4 @@ def _training(recording: Recording, chosen: list[Span]) -> None:
         )
         st.caption(t("ui.spans.choose_hint", count=PICKED))
     if clicked:
-        st.switch_page("viz/pages/lab/page.py")
+        open_page("lab")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import replace
 
@@ -22,6 +23,7 @@ from model.studies.passkey import (
     wilson,
 )
 from model.studies.passkey.cell_by_cell import run_passkey
+from model.studies.passkey.fork import run_forked
 from model.studies.recall import PASSKEYS
 from tests.support.app import APP
 from tests.support.passkey import DOCUMENT, a_result, a_task, empty
@@ -116,6 +118,16 @@ def test_scans_and_initial_state_reach_every_row(model, tokenizer):
     for changed in ({"state": noise}, {"scans": [mitigated(chunked_scan, {"insertion": 0.1})] * 2}):
         other = run_passkey(model, prompts, empty(prompts.task), **changed)
         assert all(other.cells[place].probability != cell.probability for place, cell in plain.cells.items())
+
+
+@pytest.mark.parametrize("run", [run_passkey, run_forked])
+def test_scores_that_are_not_finite_end_the_test_with_a_sentence(model, tokenizer, run):
+    from model.state import map_state
+
+    task = a_task(lengths=(128,), depths=(0.0, 1.0), trials=2)
+    state = map_state(model.zero_state(), lambda tensor: tensor + math.inf)
+    with pytest.raises(UserError, match="scores of the next token are not finite"):
+        run(model, Prompts(task, tokenizer), empty(task), state=state)
 
 
 def test_cancel_keeps_finished_cells_and_a_second_run_does_only_the_rest(model, tokenizer, monkeypatch):

@@ -15,9 +15,9 @@ from viz.app.theme import BLUE, GREEN, GREY, VERMILLION, template
 STEPS = 60
 """Points of a drawn curve."""
 KINDS = (
-    (True, "passkey.capacity.learned", "circle", BLUE),
-    (False, "passkey.capacity.not_learned", "x", VERMILLION),
-    (None, "passkey.capacity.unclear", "circle-open", BLUE),
+    (True, "capacity.learned", "circle", BLUE),
+    (False, "capacity.not_learned", "x", VERMILLION),
+    (None, "capacity.unclear", "circle-open", BLUE),
 )
 """Models that learned to forget, that did not, and of which it is not clear."""
 
@@ -50,7 +50,7 @@ def recall(groups: Mapping[str, Sequence[Point]], *, dark: bool) -> go.Figure:
             sizes = np.geomspace(points[0].state_size, points[-1].state_size, STEPS)
             _band(drawn, sizes, *(2.0**values for values in fitted.at(sizes)), colour=colour, dash=dash, name=name)
     _published(drawn, reported_recall)
-    return _laid_out(drawn, t("passkey.capacity.axis_recall"), dark)
+    return _laid_out(drawn, t("capacity.axis_recall"), dark)
 
 
 def forget(found: Sequence[Forgets], fitted: Fit | None, *, dark: bool) -> go.Figure:
@@ -75,9 +75,9 @@ def forget(found: Sequence[Forgets], fitted: Fit | None, *, dark: bool) -> go.Fi
         ends = sorted(one.member.state_size for one in found)
         sizes = np.geomspace(ends[0], ends[-1], STEPS)
         mean, low, high = (np.maximum(values, 1) for values in fitted.at(sizes))
-        _band(drawn, sizes, mean, low, high, colour=BLUE, dash="solid", name=t("passkey.capacity.ours"))
+        _band(drawn, sizes, mean, low, high, colour=BLUE, dash="solid", name=t("capacity.ours"))
     _published(drawn, reported_forget)
-    return _laid_out(drawn, t("passkey.capacity.axis_forget"), dark)
+    return _laid_out(drawn, t("capacity.axis_forget"), dark)
 
 
 def _band(drawn: go.Figure, sizes: np.ndarray, *curves: np.ndarray, colour: str, dash: str, name: str) -> None:
@@ -94,7 +94,7 @@ def _band(drawn: go.Figure, sizes: np.ndarray, *curves: np.ndarray, colour: str,
         hoverinfo="skip",
         showlegend=False,
     )
-    label = t("passkey.capacity.fit", name=name)
+    label = t("capacity.fit", name=name)
     drawn.add_scatter(x=sizes, y=mean, mode="lines", line={"color": colour, "dash": dash, "width": 2}, name=label)
 
 
@@ -106,12 +106,12 @@ def _published(drawn: go.Figure, reported) -> None:  # type: ignore[no-untyped-d
         y=[round(reported(value)) for value in millions],
         mode="lines",
         line={"color": GREY, "dash": "dot", "width": 3},
-        name=t("passkey.capacity.published", low=REPORTED[0], high=REPORTED[1]),
+        name=t("capacity.published", low=REPORTED[0], high=REPORTED[1]),
     )
 
 
 def _laid_out(drawn: go.Figure, title: str, dark: bool) -> go.Figure:
-    drawn.update_xaxes(type="log", dtick=1, title_text=t("passkey.capacity.axis_state"))
+    drawn.update_xaxes(type="log", dtick=1, title_text=t("capacity.axis_state"))
     ticks = [16 * 4**power for power in range(9)]
     drawn.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks], title_text=title)
     drawn.update_layout(

@@ -1,0 +1,5 @@
+"""The page "Capacity"."""
+
+from viz.pages.capacity.view import render
+
+render()

@@ -1,0 +1,5 @@
+"""The page "Mitigations"."""
+
+from viz.pages.mitigations.view import render
+
+render()
