@@ -194,10 +194,8 @@ def multiples(found: Sequence[Diagnosis], titles: Sequence[str], texts: dict[str
     every = [result.removed for one in found for result in one.strategies if result.text in texts and result.removed]
     low, high = min((value.low for value in every), default=0.0), max((value.high for value in every), default=1.0)
     drawn.update_xaxes(range=[max(WORST_SHARE, min(0.0, low)), max(1.02, min(high, 1.2))], tickformat=".0%")
-    drawn.update_yaxes(
-        type="category", categoryorder="array", categoryarray=[wrapped(name) for name in reversed(texts.values())]
-    )
-    drawn.update_yaxes(tickfont_size=11)
+    order = [wrapped(name) for name in reversed(texts.values())]
+    drawn.update_yaxes(type="category", categoryorder="array", categoryarray=order, tickfont_size=11)
     drawn.update_annotations(font_size=12)
     drawn.update_layout(template=template(dark), height=60 + PANEL * rows, bargap=0.25, margin={"t": 44, "l": 8})
     return drawn
