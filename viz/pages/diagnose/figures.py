@@ -22,13 +22,15 @@ WORST_SHARE, WORST_COST = -0.6, 0.4
 PANEL = 210
 COLUMNS = 3
 
-GROUPS = ("recommended", "tied", "helps", "other", "worse")
+GROUPS = ("recommended", "tied", "helps", "plain", "other", "worse")
 
 
 def group(result: StrategyResult, found: Diagnosis) -> str:
     """What a strategy is to its diagnosis: one of GROUPS."""
     if result.recording == found.recommended:
         return "recommended"
+    if result.plain:
+        return "plain"
     if result.behind is None or result.tie:
         return "tied"
     if result.gain is not None and result.gain.high < 0:
@@ -42,7 +44,8 @@ def colours() -> dict[str, str]:
         "recommended": BLUE,
         "tied": translucent(BLUE, 0.5),
         "helps": translucent(GREEN, 0.6),
-        "other": translucent(GREY, 0.6),
+        "plain": GREY,
+        "other": translucent(GREY, 0.5),
         "worse": translucent(VERMILLION, 0.7),
     }
 
@@ -62,7 +65,7 @@ def figure(found: Diagnosis, names: Sequence[str], *, dark: bool) -> go.Figure:
     shares = has_shares(found)
     named = zip(found.strategies, map(wrapped, names), strict=True)
     rows = [(result, name) for result, name in named if shown(result, shares) is not None]
-    drawn = make_subplots(rows=1, cols=2, shared_yaxes=True, column_widths=[0.64, 0.36], horizontal_spacing=0.03)
+    drawn = make_subplots(rows=1, cols=2, shared_yaxes=True, column_widths=[0.64, 0.36], horizontal_spacing=0.05)
     palette = colours()
     for kind in GROUPS:
         chosen = [(result, name) for result, name in rows if group(result, found) == kind]
@@ -139,6 +142,7 @@ def _axes(drawn: go.Figure, results: Sequence[StrategyResult], names: Sequence[s
         range=ends,
         tickformat=".0%" if shares else "~g",
         nticks=5,
+        tickangle=0,
         title_text=t("diagnose.axis_removed" if shares else "diagnose.axis_excess"),
         row=1,
         col=1,
@@ -150,6 +154,7 @@ def _axes(drawn: go.Figure, results: Sequence[StrategyResult], names: Sequence[s
         range=[max(-WORST_COST, min(-0.01, least)), min(WORST_COST, max(0.01, most))],
         tickformat="+.0%",
         nticks=4,
+        tickangle=0,
         title_text=t("diagnose.axis_cost"),
         row=1,
         col=2,
