@@ -14,6 +14,7 @@ from tests.support.app import LANGUAGES, PAGES, sound
 from viz.app import theme
 
 SAYS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "diagnose": (0, ("diagnose.intro", "diagnose.estimate", "diagnose.nothing_yet")),
     "overview": (1, ("verdict.collapses", "overview.read", "overview.what")),
     "text": (0, ("text.no_text",)),
     "state_norms": (1, ("state_norms.finding",)),
