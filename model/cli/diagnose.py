@@ -19,6 +19,9 @@ from model.studies.diagnose import Diagnosis, StrategyResult, file_of
 from model.studies.diagnose.many import Outcome, diagnose_file, files_of, on_cluster
 from model.studies.passkey.executors import open_executor
 
+ENGLISH = "en"
+"""What the command line speaks."""
+
 
 def diagnose(
     file: Annotated[list[Path], typer.Argument(help="Documents, or folders of documents.")],
@@ -79,14 +82,14 @@ def lines(outcome: Outcome) -> list[str]:
     found = outcome.diagnosis
     head = ["", f"{outcome.file} · {outcome.model}"]
     if found is None:
-        return [*head, outcome.error.words("en") if outcome.error is not None else ""]
+        return [*head, outcome.error.words(ENGLISH) if outcome.error is not None else ""]
     table = [f"{'':2s}{'strategy':34s}{'excess':>9s}{'removed':>20s}{'cost':>8s}{'recall':>8s}{'tokens/s':>10s}"]
     table += [row(result, found) for result in found.strategies]
-    level = message(f"diagnose.sure_{found.confidence.level}", "en")
-    reasons = " ".join(reason.words("en") for reason in found.confidence.reasons)
+    level = message(f"diagnose.sure_{found.confidence.level}", ENGLISH)
+    reasons = " ".join(reason.words(ENGLISH) for reason in found.confidence.reasons)
     return [
         *head,
-        found.verdict.words("en"),
+        found.verdict.words(ENGLISH),
         "",
         *table,
         "",
@@ -99,7 +102,7 @@ def row(result: StrategyResult, found: Diagnosis) -> str:
     """One strategy: ``>`` marks the recommended one, ``=`` those that cannot be told from the best."""
     mark = ">" if result.recording == found.recommended else "=" if result.tie else " "
     if result.failure is not None:
-        return f"{mark} {result.text:34s}{result.failure.words('en')}"
+        return f"{mark} {result.text:34s}{result.failure.words(ENGLISH)}"
     excess = "-" if result.excess is None else f"{result.excess.mean:+.3f}"
     removed = result.removed
     share = "-" if removed is None else f"{removed.mean:.0%} ({removed.low:.0%}, {removed.high:.0%})"
@@ -113,7 +116,7 @@ def steps(found: Diagnosis) -> list[str]:
     """What to do next, the decision first."""
     best, other = found.best, found.of(found.alternative)
     names = {"strategy": "" if best is None else best.text, "other": "" if other is None else other.text}
-    return [step.words("en", **names) for step in found.steps]
+    return [step.words(ENGLISH, **names) for step in found.steps]
 
 
 def as_values(outcome: Outcome, out: Path) -> dict[str, Any]:
@@ -121,13 +124,13 @@ def as_values(outcome: Outcome, out: Path) -> dict[str, Any]:
     found = outcome.diagnosis
     asked = {"file": outcome.file, "model": outcome.model}
     if found is None:
-        return {**asked, "error": outcome.error.words("en") if outcome.error is not None else ""}
+        return {**asked, "error": outcome.error.words(ENGLISH) if outcome.error is not None else ""}
     best = found.best
     removed = None if best is None else best.removed
     return {
         **asked,
         "verdict": found.case,
-        "sentence": found.verdict.words("en"),
+        "sentence": found.verdict.words(ENGLISH),
         "recommended": None if best is None else best.text,
         "excess_removed": None if removed is None else removed.mean,
         "excess_removed_interval": None if removed is None else [removed.low, removed.high],
@@ -136,7 +139,7 @@ def as_values(outcome: Outcome, out: Path) -> dict[str, Any]:
         "ties": [result.text for result in found.ties],
         "next": steps(found),
         "confidence": found.confidence.level,
-        "reasons": [reason.words("en") for reason in found.confidence.reasons],
+        "reasons": [reason.words(ENGLISH) for reason in found.confidence.reasons],
         "tokens": found.tokens,
         "train_length": found.train_length,
         "split": found.split,
@@ -151,5 +154,5 @@ def as_values(outcome: Outcome, out: Path) -> dict[str, Any]:
 def strategy_values(result: StrategyResult) -> dict[str, Any]:
     """A strategy as JSON holds it, under the name by which it is typed."""
     values = {name: value for name, value in result.to_json().items() if name not in ("blocks", "windows")}
-    failure = None if result.failure is None else result.failure.words("en")
+    failure = None if result.failure is None else result.failure.words(ENGLISH)
     return {**values, "settings": values["strategy"], "strategy": result.text, "failure": failure}

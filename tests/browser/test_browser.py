@@ -10,6 +10,7 @@ from tests.support.browser import CHROMIUM, QUIET, SETTLED
 from viz.app.navigation import PAGES
 
 SEEN = {
+    "diagnose": "diagnose.more",
     "overview": "overview.what_title",
     "state_norms": "state_norms.half_life_title",
     "state_map": "state_map.caution",

@@ -49,7 +49,7 @@ def _against_plain(result: StrategyResult, plain: StrategyResult | None) -> Stra
     excess = mean_of(result.blocks)
     if plain is None or not plain.blocks:
         return replace(result, excess=excess, removed=None, cost=None, gain=None, speed=None)
-    left = ratio_of(result.blocks, plain.blocks)
+    left = None if holds(replace(plain, excess=mean_of(plain.blocks))) else ratio_of(result.blocks, plain.blocks)
     cost = ratio_of(result.windows, plain.windows)
     speed = None
     if result.tokens_per_second and plain.tokens_per_second:

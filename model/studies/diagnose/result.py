@@ -102,10 +102,11 @@ class StrategyResult:
 
     ``loss_within``: mean over windows of T tokens, each read from the strategy's initial state, spread over the
     document. ``loss_beyond``: mean from 8 T on. ``excess``: that less the loss of the same tokens with a fresh state
-    of the same weights. ``removed``: share of the plain reading's excess that is gone; None where that is not clearly
-    above zero. ``cost``: by what share the loss within T is above that of the plain reading. ``gain``: excess removed
-    less loss added within T. ``behind``: by how much the gain is below that of the best strategy, paired by blocks;
-    None for the best one itself. ``tie``: whether that interval includes zero; the best is no tie.
+    of the same weights. ``removed``: share of the plain reading's excess that is gone; None where that does not
+    matter, or is not clearly above zero. ``cost``: by what share the loss within T is above that of the plain reading.
+    ``gain``: excess removed less loss added within T. ``behind``: by how much the gain is below that of the best
+    strategy, paired by blocks; None for the best one itself. ``tie``: whether that interval includes zero; the best is
+    no tie.
 
     ``onset``: first token from which the long memory costs; None if there is none, or the reading failed. ``speed``:
     tokens per second over those of the plain reading. ``failure`` says why there are no numbers.

@@ -14,6 +14,7 @@ from tests.support.app import LANGUAGES, PAGES, sound
 from viz.app import theme
 
 SAYS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "diagnose": (0, ("diagnose.intro", "diagnose.estimate", "diagnose.nothing_yet")),
     "overview": (3, ("verdict.collapses", "overview.read", "overview.speed", "overview.what")),
     "state_norms": (4, ("state_norms.finding", "state_norms.growth_title", "state_norms.half_life_title")),
     "state_map": (0, ("state_map.no_reference",)),

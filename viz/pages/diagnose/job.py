@@ -9,7 +9,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from model.checkpoints.catalogue import tokens_of
+from model.checkpoints.catalogue import model_card, tokens_of
 from model.documents.document import Document
 from model.errors import UserError
 from model.reading.prepare import Options
@@ -54,11 +54,12 @@ class Known:
         self._all = [found for found in loaded if found is not None]
 
     def of(self, document: str, question: Question) -> Diagnosis | None:
-        """The diagnosis of the document with that hash: of this very question, else one with fewer strategies."""
+        """The diagnosis of the document with that hash: of this very question, else one of the same weights."""
         key = question_key(document, question.wanted, question.options)
         same = [found for found in self._all if found.key == key]
-        weights = question.wanted[0].weights
-        near = [found for found in self._all if (found.document, found.weights) == (document, weights)]
+        train_length = question.options.train_length or model_card(question.model).train_length
+        wanted = document, question.wanted[0].weights, train_length
+        near = [found for found in self._all if (found.document, found.weights, found.train_length) == wanted]
         return next(iter(sorted(same, key=lambda found: not found.complete) + near), None)
 
 

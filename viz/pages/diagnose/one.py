@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from model.studies.diagnose import Diagnosis, StrategyResult
+from model.studies.diagnose.strategies import question_key
 from viz.app import session
 from viz.app.language import language, plain, t
 from viz.app.theme import is_dark
@@ -79,12 +80,10 @@ def words(found: Diagnosis, step: int) -> str:
 
 
 def _what_is_missing(found: Diagnosis, question: Question) -> None:
-    known = {(result.model, result.strategy.initial_state, result.strategy.mitigations) for result in found.strategies}
-    asked = {(one.model, one.strategy.initial_state, one.strategy.mitigations) for one in question.wanted}
     if not found.complete:
         st.caption(t("diagnose.partly", done=len(found.strategies), planned=found.planned))
-    elif found.planned > 1 and (more := len(asked - known)):
-        st.caption(t("diagnose.more_strategies", count=more))
+    elif question_key(found.document, question.wanted, question.options) != found.key:
+        st.caption(t("diagnose.other_question"))
     if any(session.find(result.recording) is None for result in found.strategies):
         st.caption(t("diagnose.stored"))
 

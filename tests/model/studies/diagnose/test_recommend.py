@@ -80,6 +80,12 @@ def test_where_nothing_helps_nothing_is_recommended() -> None:
     assert recommended(compared([]), "collapses") is None
 
 
+def test_of_an_excess_that_does_not_matter_no_share_is_given() -> None:
+    small = made_up("plain", near(0.05, 0.005))
+    found = compared([small, made_up("decay", near(-0.05, 0.005))])
+    assert all(result.removed is None and result.gain is not None for result in found)
+
+
 def test_a_memory_that_holds_is_left_as_it_is() -> None:
     assert recommended(compared([PLAIN, made_up("decay", near(-0.5))]), "holds").plain
 
