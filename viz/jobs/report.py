@@ -12,7 +12,7 @@ from model.errors import UserError
 from model.messages import LANGUAGES
 from viz.app.language import LANGUAGE_NAMES, language, t
 from viz.app.workspace import STATE_PREFIX, workspace
-from viz.jobs.job import JobContext
+from viz.jobs.job import DONE, JobContext
 from viz.jobs.page_job import PageJob
 from viz.report.chromium import browser
 
@@ -33,7 +33,7 @@ def render(sources: Sequence[Path], folders: Sequence[Path] = ()) -> None:
     ``folders``.
     """
     made = REPORT.collect()
-    if made is not None and made.result is not None:
+    if made is not None and made.status == DONE:
         st.session_state[_MADE] = made.result
     with st.container(horizontal=True, vertical_alignment="center", key="report"):
         with st.popover(

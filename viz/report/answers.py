@@ -37,6 +37,11 @@ def name_of(reading: Reading, language: str) -> str:
     return reading.model if reading.strategy.plain else f"{reading.model} · {name}"
 
 
+def percent_of(share: float) -> str:
+    """A share of what there was to remove, in percent; where a long memory then even helps, all of it is gone."""
+    return "100" if share >= 1 else f"{100 * share:.1f}"
+
+
 def conclusion(facts: Facts, language: str) -> str:
     """What an executive should know after one sentence."""
     plain = facts.plain
@@ -46,7 +51,7 @@ def conclusion(facts: Facts, language: str) -> str:
         return message("report.conclusion_open", language)
     place = facts.far if plain.onset is None else plain.onset + 1
     if facts.best is not None and facts.best.removed is not None:
-        name, removed = name_of(facts.best, language), 100 * min(1, facts.best.removed.mean)
+        name, removed = name_of(facts.best, language), percent_of(facts.best.removed.mean)
         return message("report.conclusion_remedied", language, place=place, strategy=name, removed=removed)
     key = "report.conclusion_unremedied" if facts.others else "report.conclusion_unmeasured"
     return message(key, language, place=place)
@@ -158,7 +163,7 @@ def remedy(facts: Facts, language: str) -> Answer:
     sentences.append(message("report.remedy_trained" if best.post_trained else "report.remedy_same_weights", language))
     number = "–"
     if best.removed is not None:
-        number = message("report.removed_share", language, removed=100 * min(1, best.removed.mean))
+        number = message("report.removed_share", language, removed=percent_of(best.removed.mean))
     return answer("yes", *sentences, number=number)
 
 
@@ -169,7 +174,7 @@ def _removes(best: Reading, language: str) -> str:
         return message("report.remedy_helps", language, strategy=name)
     if removed.mean >= 1:
         return message("report.remedy_removes_all", language, strategy=name)
-    values = {"strategy": name, "removed": 100 * removed.mean}
+    values = {"strategy": name, "removed": percent_of(removed.mean)}
     if removed.low is None or removed.high is None:
         return message("report.remedy_removes", language, **values)
     between = {"low": 100 * removed.low, "high": 100 * removed.high}

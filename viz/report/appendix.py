@@ -55,8 +55,8 @@ def interval(span: Span | None, language: str) -> str:
 
 
 def percent(span: Span | None) -> str:
-    """A share that is removed; more than all is all."""
-    return UNKNOWN if span is None else f"{min(1.0, span.mean):z.1%}"
+    """A share; above 100% the long memory helps."""
+    return UNKNOWN if span is None else f"{span.mean:z.1%}"
 
 
 def numbers(facts: Facts, language: str) -> list[dict[str, str]]:

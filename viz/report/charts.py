@@ -45,7 +45,9 @@ def charts(facts: Facts, language: str) -> list[Chart]:
     if len(with_control) > 1:
         found.append(_excess(with_control, facts, language))
     elif shown:
-        found.append(_named("loss" if not with_control else "excess", shown[0], language))
+        alone = _named("loss" if not with_control else "excess", shown[0], language)
+        title = f"{alone.title}: {name_of(shown[0], language)}"
+        found.append(Chart(title, alone.help, _from_training(alone.figure, facts) if with_control else alone.figure))
     if shown:
         found.append(_norms(shown, facts, language))
     if sum(reading.excess is not None for reading in facts.readings) > 1:

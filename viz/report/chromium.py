@@ -36,6 +36,7 @@ SETTLED = 10_000
 OPTIONS = [
     *("--headless=new", "--disable-gpu", "--no-first-run", "--no-default-browser-check", "--disable-extensions"),
     *("--disable-sync", "--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
+    "--disable-dev-shm-usage",
 ]
 
 
@@ -64,7 +65,7 @@ def _run(page: Path, target: Path, options: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="explorer-", ignore_cleanup_errors=True) as profile:
         command = [program, *OPTIONS, f"--user-data-dir={profile}", f"--virtual-time-budget={SETTLED}"]
         command += ["--host-resolver-rules=MAP * ~NOTFOUND"]
-        if hasattr(os, "geteuid") and os.geteuid() == 0:  # Chromium's sandbox refuses root, as in a container
+        if _without_sandbox():
             command.append("--no-sandbox")
         try:
             command += [*options, page.resolve().as_uri()]
@@ -73,3 +74,9 @@ def _run(page: Path, target: Path, options: list[str]) -> None:
             raise UserError("report.browser_failed", program=program) from error
     if not target.exists():
         raise UserError("report.browser_failed", program=program)
+
+
+def _without_sandbox() -> bool:
+    """Whether Chromium's sandbox cannot work: it refuses root, and a container forbids what it is made of."""
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    return root or any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))

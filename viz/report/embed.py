@@ -20,6 +20,8 @@ from model.messages import message
 from viz.figures.style import BACKGROUND, CONFIG, TEXT
 
 HERE = Path(__file__).parent
+QUIET = {False: "#5B6270", True: "#A7ADB8"}
+"""The colour of what is less important, readable on either background."""
 
 
 class Charts:
@@ -66,5 +68,6 @@ def page_of(template: str, language: str, **values: Any) -> str:
         config=Markup(as_data(json.dumps({**CONFIG, "responsive": True}))),
         background=BACKGROUND[dark],
         ink=TEXT[dark],
+        quiet=QUIET[dark],
         **values,
     )

@@ -93,6 +93,7 @@ def html_of(facts: Facts, wishes: Wishes, date: datetime.date) -> str:
         conclusion=conclusion(facts, language),
         answers=answers(facts, language),
         charts=charts(facts, language),
+        missing=sum(reading.recording is None for reading in facts.readings),
         effects=table,
         left_out=len(facts.readings) - len(table),
         all_effects=appendix.effects(facts, language),

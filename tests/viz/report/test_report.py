@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 from lxml import html
+from PIL import Image
 from pypdf import PdfReader
 from streamlit.testing.v1 import AppTest
+from typer.testing import CliRunner
 
+from model.cli.main import app as cli
 from model.errors import UserError
 from model.experiment import Strategy
 from model.messages import LANGUAGES, message
@@ -56,10 +59,10 @@ def text_of(page: str) -> str:
 def numbers_of(pair: list[Recording]) -> list[str]:
     """The numbers that the executives' pages and the appendix must have."""
     plain, window = (recording.summary for recording in pair)
-    removed = 100 * min(1, 1 - window["excess_loss"] / plain["excess_loss"])
+    removed = 1 - window["excess_loss"] / plain["excess_loss"]
     return [
         f"{plain['collapse_onset'] + 1:,}",
-        f"{removed:.1f}%",
+        f"{removed:.1%}",
         f"{plain['excess_loss']:+.3f}",
         f"{plain['excess_high']:+.3f}",
         f"{window['loss_within']:.3f}",
@@ -230,3 +233,28 @@ def test_the_app_makes_a_report_with_one_click(
 
 def made(app: AppTest) -> Path | None:
     return app.session_state["_explorer_report"] if "_explorer_report" in app.session_state else None  # noqa: SIM401
+
+
+@pytest.mark.skipif(browser() is None, reason="needs Chromium, Chrome or Edge")
+def test_a_figure_becomes_a_picture(pair: list[Recording], tmp_path: Path) -> None:
+    target = tmp_path / "picture.png"
+    arguments = ["export", str(pair[0].path), "--format", "png", "--figure", "excess", "--out", str(target)]
+    assert CliRunner().invoke(cli, arguments, catch_exceptions=False).stdout.strip() == str(target)
+    picture = Image.open(target).convert("RGB")
+    assert picture.size == (1800, 600)
+    colours = {colour for _, colour in picture.getcolors(1 << 20) or []}
+    assert (213, 94, 0) in colours and (255, 255, 255) in colours
+    corner = picture.crop((1500, 20, 1800, 60)).getcolors()
+    assert corner == [(300 * 40, (255, 255, 255))]  # no tools of a screen
+
+
+def test_without_a_browser_a_sentence_says_what_to_do(
+    pair: list[Recording], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("viz.report.chromium.browser", lambda: None)
+    with pytest.raises(UserError, match="write HTML instead, open it in any browser"):
+        make(facts_of([pair[0].path]), tmp_path / "report.pdf", Wishes())
+    monkeypatch.setattr("viz.report.chromium.browser", lambda: "/bin/false")
+    with pytest.raises(UserError, match="did not finish"):
+        make(facts_of([pair[0].path]), tmp_path / "report.pdf", Wishes())
+    assert not list(tmp_path.iterdir())
