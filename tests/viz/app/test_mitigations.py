@@ -16,6 +16,7 @@ from model.messages import message
 from model.recording.reader import recordings
 from model.studies.evidence.family import POST_TRAINED
 from tests.support.app import LANGUAGES, sound
+from tests.support.evidence import made_up
 
 PAGE = "viz/pages/mitigations/page.py"
 
@@ -36,11 +37,23 @@ def test_every_row_has_a_card_and_only_what_was_recorded_is_a_number(
     measured = [text for text in texts if message("mitigations.removed", language, share=round(share, 3)) in text]
     assert len(measured) == 1 and message("mitigations.cost", language, share=round(cost, 3) + 0.0) in measured[0]
     nothing = message("mitigations.not_measured", language)
-    # All mitigations and the pair but this one, and all initial states but the plain one.
-    assert sum(nothing in text for text in texts) == len(MITIGATIONS) + len(INITIAL_STATES) - 1
+    assert sum(nothing in text for text in texts) == len(INITIAL_STATES) - 1  # all but the plain one
     fitting = sum(row.obstacle(card.config) is None for row in [MITIGATIONS["window"]] for card in available().values())
     assert any(message("mitigations.fits", language, count=fitting, of=len(available())) in text for text in texts)
-    assert len(app.main.get("latex")) == 2 + len(MITIGATIONS) + len(INITIAL_STATES)
+    assert sum("displaystyle" in text for text in texts) == 2 + len(MITIGATIONS) + len(INITIAL_STATES)
+
+
+def test_evidence_of_other_weights_is_not_shown(
+    open_app: Callable[..., AppTest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_up().save(tmp_path / "evidence" / "other.json")
+    monkeypatch.setattr("viz.jobs.evidence.STORED", tmp_path / "evidence")
+    app = sound(open_app().switch_page(PAGE).run())
+    texts = [element.value for element in app.main.markdown]
+    nothing, trained = (message(f"mitigations.{key}", "en") for key in ("not_measured", "trained_not_measured"))
+    # Mitigations and the pair but the recorded one, and all initial states but the plain one.
+    assert sum(nothing in text for text in texts) == len(MITIGATIONS) + len(INITIAL_STATES) - 1
+    assert sum(trained in text for text in texts) == len(POST_TRAINED)
 
 
 def test_trying_one_sets_the_sidebar_and_opens_the_overview(open_app: Callable[..., AppTest]) -> None:

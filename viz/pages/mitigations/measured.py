@@ -16,10 +16,10 @@ from model.experiment import Experiment
 from model.recording.catalogue import Entry, Query
 from model.recording.reader import COMPLETE, Meta
 from model.studies.evidence import Estimate, EvidenceResult
-from model.studies.evidence.family import POST_TRAINED
-from model.studies.evidence.findings import MissingError, cost, left
+from model.studies.evidence.family import MITIGATED, POST_TRAINED
+from model.studies.evidence.findings import MissingError, cost, left, mitigation_cost, removed
 from viz.app import session
-from viz.pages.mitigations.rows import Row
+from viz.pages.mitigations.rows import PAIR, Row
 
 
 class Measured(NamedTuple):
@@ -57,10 +57,10 @@ def of_row(row: Row, known: Sequence[Entry]) -> list[Measured]:
             continue
         ours, theirs = summary(entry), summary(base)
         title = session.sample_titles().get(entry.document_name, entry.document_name)
-        removed = excess_removed(ours.get("excess_loss"), theirs.get("excess_loss"), theirs.get("loss_beyond"))
+        gone = excess_removed(ours.get("excess_loss"), theirs.get("excess_loss"), theirs.get("loss_beyond"))
         within = ours.get("loss_within"), theirs.get("loss_within")
         more = within[0] / within[1] - 1 if within[0] is not None and within[1] else None
-        found.append(Measured(title, experiment.model, strategy.mitigations, removed, more))
+        found.append(Measured(title, experiment.model, strategy.mitigations, gone, more))
     return found
 
 
@@ -82,6 +82,20 @@ def summary(entry: Entry) -> Mapping[str, Any]:
 @st.cache_data(max_entries=512, show_spinner=False)
 def _summary(path: Path, mark: int) -> dict[str, Any]:
     return dict(Meta.read(path).summary)
+
+
+def of_evidence(row: Row, evidence: EvidenceResult | None) -> tuple[Estimate, Estimate] | None:
+    """What the evidence says of ``row``: the excess that it removes, and its cost within; None if not measured.
+
+    At the published or suggested strength, on the base model, if that is the one that was measured.
+    """
+    name = "rri" if row.name == PAIR else row.name
+    card = available().get(evidence.task.base) if evidence else None
+    base = evidence.member("base") if evidence else None
+    if name not in MITIGATED or card is None or base is None or base.weights != card.weights:
+        return None
+    gone, more = (_of(measure, evidence, name) for measure in (removed, mitigation_cost))
+    return (gone, more) if gone is not None and more is not None else None
 
 
 class Trained(NamedTuple):

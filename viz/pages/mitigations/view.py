@@ -13,7 +13,7 @@ import streamlit as st
 from model.checkpoints.card import ModelCard
 from model.checkpoints.catalogue import available
 from model.interventions.mitigations import MITIGATIONS
-from model.studies.evidence import Estimate
+from model.studies.evidence import Estimate, EvidenceResult
 from viz.app.choices import number
 from viz.app.language import plain, t
 from viz.jobs import evidence as evidences
@@ -30,28 +30,31 @@ def render() -> None:
     known = measured.entries()
     cards = available()
     st.markdown(t("mitigations.intro"))
-    st.latex(RECURRENCE)
+    st.markdown(_equation(RECURRENCE))
+    evidence = next(iter(evidences.known_results()), None)
     tabs = st.tabs([t("mitigations.tab_untrained"), t("mitigations.tab_initial"), t("mitigations.tab_trained")])
     for tab, rows in zip(tabs, (mitigation_rows(), initial_rows()), strict=False):
         with tab:
             grid = st.grid(2, min_column_width=340)
             for row in rows:
                 with grid.container(border=True, height="stretch"):
-                    _card(row, cards, measured.of_row(row, known))
+                    _card(row, cards, _measured(row, measured.of_row(row, known), measured.of_evidence(row, evidence)))
     with tabs[2]:
-        _trained()
+        _trained(evidence)
 
 
-def _card(row: Row, cards: Mapping[str, ModelCard], found: Sequence[measured.Measured]) -> None:
-    """What a row does, with its equation, what it fits, costs and showed, and the button that tries it."""
+def _card(row: Row, cards: Mapping[str, ModelCard], showed: Sequence[str]) -> None:
+    """What a row does, with its equation, what it fits, costs and ``showed``, and the button that tries it."""
     equation = row.equation
-    source = f" · [arXiv {equation[1]}](https://arxiv.org/abs/{equation[1]})" if equation else ""
-    st.markdown(f"**{t(row.title)}**{source}")
+    with st.container(horizontal=True):
+        st.markdown(f"**{t(row.title)}**", width="stretch")
+        if equation:
+            st.markdown(f"[arXiv {equation[1]}](https://arxiv.org/abs/{equation[1]})", width="content")
     st.markdown(t(row.help))
     if equation:
-        st.latex(rf"{equation[0]}\;")  # the page cuts what reaches the last pixel
+        st.markdown(_equation(equation[0]))
     lines = [_fits(row, cards), _computing(row), *(_strength(name) for name in row.settings if len(row.settings) == 1)]
-    st.markdown("\n".join(f"- {line}" for line in [*lines, *_measured(row, found)] if line))
+    st.markdown("\n".join(f"- {line}" for line in [*lines, *showed] if line))
     usable = {name: card for name, card in cards.items() if row.obstacle(card) is None}
     if st.button(
         t("mitigations.try"),
@@ -63,6 +66,11 @@ def _card(row: Row, cards: Mapping[str, ModelCard], found: Sequence[measured.Mea
         args=(row,),
     ):
         open_page("overview")
+
+
+def _equation(latex: str) -> str:
+    """Markdown of an equation in a line of its own: a displayed one scrolls, and cuts its last pixel."""
+    return rf"$\displaystyle {latex}$"
 
 
 def choose(row: Row) -> None:
@@ -107,13 +115,16 @@ def _strength(name: str) -> str:
     return t("mitigations.strength", low=low, high=high, suggested=suggested)
 
 
-def _measured(row: Row, found: Sequence[measured.Measured]) -> list[str]:
-    """What stored recordings show, one line each."""
+def _measured(row: Row, found: Sequence[measured.Measured], evidence: tuple[Estimate, Estimate] | None) -> list[str]:
+    """What the evidence and stored recordings show, one line each."""
     if row.initial_state == "zeros" and not row.settings:
         return [t("mitigations.is_plain")]
-    if not found:
+    if not found and evidence is None:
         return [t("mitigations.not_measured")]
     lines = []
+    if evidence is not None:
+        gone, more = _share(evidence[0]), _share(evidence[1], signed=True)
+        lines.append(t("mitigations.evidence", removed=gone, cost=more))
     for one in found[:MOST]:
         gone = (
             t("mitigations.no_excess") if one.removed is None else t("mitigations.removed", share=_rounded(one.removed))
@@ -132,10 +143,9 @@ def _rounded(share: float) -> float:
     return round(share, 3) + 0.0
 
 
-def _trained() -> None:
+def _trained(evidence: EvidenceResult | None) -> None:
     """The models that were trained against the collapse, each with its effect and the command."""
     st.markdown(t("mitigations.trained_intro"))
-    evidence = next(iter(evidences.known_results()), None)
     found = measured.trained(evidence)
     if not found:
         st.info(t("mitigations.no_trained"), icon=":material/deployed_code:")
@@ -177,5 +187,5 @@ def _use(model: str) -> None:
 def _share(estimate: Estimate, *, signed: bool = False) -> str:
     """A share with its 95% interval and the documents that it rests on."""
     form = "{:+.1%}" if signed else "{:.1%}"
-    mean, low, high = (form.format(value) for value in (estimate.mean, estimate.low, estimate.high))
+    mean, low, high = (form.format(_rounded(value)) for value in (estimate.mean, estimate.low, estimate.high))
     return t("evidence.over_documents", mean=mean, low=low, high=high, count=estimate.count)
