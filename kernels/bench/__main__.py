@@ -15,6 +15,11 @@ import os
 import sys
 
 DTYPES = ("float32", "float16", "bfloat16")
+AWKWARD = (
+    *((1, 16, 128, 4), (63, 64, 16, 1), (65, 32, 64, 4), (200, 64, 128, 1), (300, 48, 80, 2)),
+    *((130, 80, 256, 1), (70, 96, 96, 1), (70, 256, 48, 1), (130, 512, 256, 1)),
+)
+"""seqlen, headdim, d_state and ngroups to check at: heads that are a tile and heads that are cut into some."""
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -70,7 +75,7 @@ def check_and_time(chosen: argparse.Namespace) -> bool:
 
     print(f"device: {torch.cuda.get_device_name()}, torch {torch.__version__}")
     passed = True
-    for seqlen, headdim, d_state, ngroups in ((1, 16, 128, 4), (63, 64, 16, 1), (65, 32, 64, 4), (200, 64, 128, 1)):
+    for seqlen, headdim, d_state, ngroups in AWKWARD:
         for dtype in DTYPES:
             sizes = {"seqlen": seqlen, "headdim": headdim, "d_state": d_state, "ngroups": ngroups, "dtype": dtype}
             passed = check(argparse.Namespace(**vars(chosen) | sizes), "cuda") and passed

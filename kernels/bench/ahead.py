@@ -1,6 +1,6 @@
 """Every Triton kernel compiled ahead of time, without a GPU: registers, spills and shared memory of the result.
 
-    python -m kernels.bench.ahead [--arch 90] [--kernel read_chunks]
+    python -m kernels.bench.ahead [--arch 90] [--kernel read_spans] [--headdim 80 --d-state 256]
 
 One line of JSON per kernel and architecture; exits 1 if one is over its limits. Sizes of a model are not part of a
 binary but headdim and d_state are, so Mamba-2 130M and 2.7B (both 64 by 128) run the very same ones.
@@ -18,6 +18,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
@@ -34,10 +35,15 @@ from kernels.triton.scalar_decay import (
     forward as scalar_decay,
 )
 from kernels.triton.scalar_decay import (
+    spans,
+)
+from kernels.triton.scalar_decay import (
     window as scalar_window,
 )
+from kernels.triton.shapes import Fit
 from kernels.triton.vector_decay import backward as backward
 from kernels.triton.vector_decay import forward as vector_decay
+from kernels.types import ScanInputs
 
 ARCHITECTURES = (80, 90, 100)
 INTEGERS = {"seqlen", "nchunks", "nheads", "ngroups", "first", "splits", "past", "whole", "rest", "left", "width"}
@@ -50,10 +56,11 @@ SPILL_LIMIT = {
     "bf16": {80: 640, 90: 0, 100: 64},
     "tf32x3": {80: 4400, 90: 576, 100: 128},
     "tf32x3 by registers": {80: 7168, 90: 2048, 100: 3072},
+    "other": {80: 1 << 14, 90: 1 << 14, 100: 1 << 14},
 }
-"""Bytes of stack per thread. Ampere's products read operands through registers, and those of float32 do not fit.
+"""Bytes of stack per thread; "other": of a shape that was asked for, whose spills are reported.
 
-Nor do they anywhere where a factor is made in registers and not read from memory: an inverse, a state.
+Ampere's products read operands through registers, and those of float32 do not fit. Nor do they anywhere where a factor is made in registers and not read from memory: an inverse, a state.
 """
 
 
@@ -71,27 +78,49 @@ class Build(NamedTuple):
     spills: str = ""
 
 
-def builds() -> list[Build]:
-    """What a scan of Mamba-2 130M or 2.7B launches."""
+def builds(headdim: int | None = None, d_state: int | None = None) -> list[Build]:
+    """What scans of all families launch, at heads of their own or of a given shape."""
+    if headdim is not None or d_state is not None:
+        shape = headdim or 64, d_state or 128
+        tile, low_rank_tile = tile_of(*shape), tile_of(*shape, low_rank.ROWS_OF_DEEP)
+        found = scalar_builds(*tile) + vector_builds(*tile) + low_rank_builds(*low_rank_tile)
+        return [build._replace(spills="other") for build in found]
+    return scalar_builds(64, 128) + vector_builds(64, 64) + channel_builds() + low_rank_builds(128, 128)
+
+
+def tile_of(headdim: int, d_state: int, *rows_of_deep: int) -> tuple[int, int]:
+    """The tile that heads of this shape are cut into."""
+    x, B = torch.empty(1, 1, 1, headdim), torch.empty(1, 1, 1, d_state)
+    fit = Fit.of(ScanInputs(x, B, B, x), *rows_of_deep)
+    return fit.rows, fit.width
+
+
+def scalar_builds(headdim: int, d_state: int) -> list[Build]:
+    """What a scan with one decay per head launches; Mamba-2 130M and 2.7B have heads of 64 by 128."""
     found = []
     for products in "bf16", "tf32x3":
-        tile = {"HEADDIM": 64, "D_STATE": 128, "CHUNK": 64, "PRODUCTS": products}
+        tile = {"HEADDIM": headdim, "D_STATE": d_state, "CHUNK": 64, "PRODUCTS": products}
         warps, depth = scalar_decay.launch(products)["num_warps"], {"DEPTH": scalar_decay.depth(products)}
+        span = {"SPAN": scalar_decay.SPAN // 64}
         gradient = Build(
             f"chunk_states backward {products}", scalar_decay.chunk_states, tile | {"REVERSE": True}, warps
         )
         found += [
             Build(f"chunk_states {products}", scalar_decay.chunk_states, tile | {"REVERSE": False}, warps),
-            Build(f"read_chunks {products}", scalar_decay.read_chunks, tile | depth | {"NORMS": False}, warps),
-            Build(f"read_chunks norms {products}", scalar_decay.read_chunks, tile | depth | {"NORMS": True}, warps),
+            Build(f"span_states {products}", spans.span_states, tile | span, 8),
+            Build(f"read_spans {products}", spans.read_spans, tile | depth | span, warps),
+            Build(f"token_norms {products}", spans.token_norms, tile | depth, warps),
             gradient._replace(wide=frozenset({"x"})),
             Build(f"window_read {products}", scalar_window.window_read, tile | depth, warps),
             Build(f"window_boundaries {products}", scalar_window.window_boundaries, tile, warps),
             Build(f"input_gradients {products}", scalar_decay_backward.input_gradients, tile | depth, warps),
             Build(f"key_gradients {products}", scalar_decay_backward.key_gradients, tile | depth, 8),
         ]
-    elements, part = 64 * 128, boundaries.SLICE
+    elements = headdim * d_state
+    part = boundaries.slice_of(elements)
+    few, span = min(scalar_decay.SLICE, elements), scalar_decay.SPAN // 64
     found += [
+        Build("pass_spans", spans.pass_spans, {"ELEMENTS": elements, "SLICE": few, "SPAN": span}, 4),
         Build(
             "pass_states",
             boundaries.pass_states,
@@ -102,7 +131,7 @@ def builds() -> list[Build]:
             "pass_states clip",
             boundaries.pass_states,
             {"ELEMENTS": elements, "SLICE": elements, "CHANNELS": 1, "CLIP": True},
-            8,
+            boundaries.warps_of(elements),
         ),
         Build(
             "pass_gradients",
@@ -111,16 +140,15 @@ def builds() -> list[Build]:
             4,
         ),
         Build("window_sums", scalar_window.window_sums, {"ELEMENTS": elements, "SLICE": part}, 4),
-        Build("token_norms", scalar_decay.token_norms, {"CHUNK": 64}, 4),
     ]
-    return found + other_builds() + low_rank_builds()
+    return found
 
 
-def other_builds() -> list[Build]:
-    """What the other families launch: heads of RWKV-6 and of a small GLA, channels of Mamba-1 and of the LRU."""
+def vector_builds(headdim: int, d_state: int) -> list[Build]:
+    """What a scan with one decay per channel launches; RWKV-6 and a small GLA have heads of 64 by 64."""
     found = []
     for products in "bf16", "tf32x3":
-        tile = {"HEADDIM": 64, "D_STATE": 64, "CHUNK": 64, "PRODUCTS": products}
+        tile = {"HEADDIM": headdim, "D_STATE": d_state, "CHUNK": 64, "PRODUCTS": products}
         warps, deep = scalar_decay.launch(products)["num_warps"], {"DEPTH": scalar_decay.depth(products)}
         blocks = {"BLOCK": vector_decay.BLOCK}
         score = {name: size for name, size in tile.items() if name != "HEADDIM"} | blocks
@@ -134,29 +162,36 @@ def other_builds() -> list[Build]:
             Build(f"vector_input_gradients {products}", backward.vector_input_gradients, tile | deep, warps),
             Build(f"vector_key_gradients {products}", backward.vector_key_gradients, tile | blocks, 4),
         ]
-    tile = {"HEADDIM": 64, "D_STATE": 64, "CHUNK": 64}
+    tile = {"HEADDIM": headdim, "D_STATE": d_state, "CHUNK": 64}
+    return [
+        *found,
+        Build("vector_norms", vector_decay.vector_norms, tile, 4),
+        Build("vector_decay_gradients", backward.vector_decay_gradients, tile, 8),
+    ]
+
+
+def channel_builds() -> list[Build]:
+    """What channels of Mamba-1 and of the LRU launch."""
     channels = {"WIDTH": 32, "D_STATE": 16, "CHANNELS": 16, "CHUNK": 64}
     turning = {"WIDTH": 128, "CHUNK": 64}
-    found += [
+    return [
         Build("selective_states", selective.selective_states, channels, 4),
         Build("selective_read", selective.selective_read, channels | {"NORMS": True}, 4),
         Build("diagonal_states", diagonal.diagonal_scan_chunk, turning | {"READ": False, "NORMS": False}, 4),
         Build("diagonal_read", diagonal.diagonal_scan_chunk, turning | {"READ": True, "NORMS": True}, 4),
         Build("diagonal_carry", diagonal.diagonal_carry, {"WIDTH": 128}, 4),
-        Build("vector_norms", vector_decay.vector_norms, tile, 4),
-        Build("vector_decay_gradients", backward.vector_decay_gradients, tile, 8),
     ]
-    return found
 
 
-def low_rank_builds() -> list[Build]:
-    """What a scan of a Gated DeltaNet launches, and one of Kimi delta attention, with heads of 128 by 128."""
+def low_rank_builds(headdim: int, d_state: int) -> list[Build]:
+    """What delta rules launch; Gated DeltaNet and Kimi delta attention have heads of 128 by 128."""
     found = []
-    size, blocks = {"HEADDIM": 128, "D_STATE": 128, "CHUNK": 64}, {"BLOCK": vector_decay.BLOCK}
-    for products, channels in product(("bf16", "tf32x3"), (1, 128)):
+    size, blocks = {"HEADDIM": headdim, "D_STATE": d_state, "CHUNK": 64}, {"BLOCK": vector_decay.BLOCK}
+    for products, channels in product(("bf16", "tf32x3"), (1, d_state)):
         kind = products if channels == 1 else f"channels {products}"
-        warps, deep = scalar_decay.launch(products)["num_warps"], {"DEPTH": scalar_decay.depth(products)}
-        carried, read_rows = ({"ROWS": rows} for rows in low_rank.slices(products, 128, channels))
+        warps = scalar_decay.launch(products)["num_warps"]
+        deep = {"DEPTH": min(scalar_decay.depth(products), headdim)}
+        carried, read_rows = ({"ROWS": rows} for rows in low_rank.slices(products, headdim, channels))
         spills = "tf32x3 by registers" if products == "tf32x3" else ""
         solver, carrier, reader = low_rank_solve.low_rank_solve, low_rank.low_rank_carry, low_rank.low_rank_read
         for reverse in False, True:
@@ -169,7 +204,7 @@ def low_rank_builds() -> list[Build]:
                 Build(f"low_rank_carry {name}", carrier, carry, 8, wide, spills),
                 Build(f"low_rank_read {name}", reader, tile | deep | read_rows, warps, wide),
             ]
-        score = {"D_STATE": 128, "CHUNK": 64, "PRODUCTS": products}
+        score = {"D_STATE": d_state, "CHUNK": 64, "PRODUCTS": products}
         keys = size | read_rows | {"PRODUCTS": products, "WRITTEN": True, "SELF": True, "MORE_SELF": False}
         if channels == 1:
             scores, gradients, tiled = low_rank_solve.low_rank_scores, low_rank_backward.low_rank_key_gradients, deep
@@ -183,8 +218,8 @@ def low_rank_builds() -> list[Build]:
         ]
     found += [
         Build("low_rank_norms", low_rank.low_rank_norms, size | {"CHANNELS": 1}, 8),
-        Build("low_rank_norms channels", low_rank.low_rank_norms, size | {"CHANNELS": 128}, 8),
-        Build("low_rank_decays", low_rank_backward.low_rank_decay_gradients, size | {"DEPTH": 32}, 4),
+        Build("low_rank_norms channels", low_rank.low_rank_norms, size | {"CHANNELS": d_state}, 8),
+        Build("low_rank_decays", low_rank_backward.low_rank_decay_gradients, size | {"DEPTH": min(32, headdim)}, 4),
         Build("low_rank_decays channels", backward.vector_decay_gradients, size, 8),
     ]
     return found
@@ -232,10 +267,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--arch", type=int, choices=ARCHITECTURES, action="append")
     parser.add_argument("--kernel", default="", help="only kernels whose name contains this")
+    parser.add_argument(
+        "--headdim", type=int, help="compile for heads of this shape, with spills reported, not limited"
+    )
+    parser.add_argument("--d-state", type=int)
     chosen = parser.parse_args()
     fits = True
     for architecture in chosen.arch or ARCHITECTURES:
-        for build in builds():
+        for build in builds(chosen.headdim, chosen.d_state):
             if chosen.kernel in build.name:
                 line = compiled(build, architecture)
                 fits = fits and line["fits"]

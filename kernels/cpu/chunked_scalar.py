@@ -14,11 +14,14 @@ a chunk forgets little, the decay between two of its tokens is taken apart,
     y_i = exp(g_i) (sum_{j <= i} (C_i . B_j) exp(-g_j) x_j  +  h_0 C_i)
 
 so that the scores, too, are one matrix for all heads of a group. A head that forgets so much within one chunk that
-exp(-g_j) could overflow is steep: its scores are weighted pair by pair, in which every exponent is at most zero.
+exp(-g_j) could overflow is steep: its scores are weighted pair by pair, in which every exponent is at most zero. How
+much that is depends on how large the inputs are (:func:`room`); of inputs so large that a product could overflow
+although it decays afterwards, the whole scan is in float64.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -34,7 +37,10 @@ STEEP = 256.0
 
 
 GENTLE = 90.0
-"""A sum of log2 decay in a chunk up to which 2^GENTLE may stand in a product: what is written may be 2^30 as large."""
+"""A sum of log2 decay in a chunk up to which 2^GENTLE may stand in a product of inputs of ordinary size."""
+
+LARGEST = 125.0
+"""Log2 of what float32 and bfloat16 hold, less their roundings."""
 
 
 class Chunks(NamedTuple):
@@ -56,8 +62,13 @@ def chunked_scalar_scan(
 ) -> ScanOutput:
     """Run ``inputs`` from ``memory``; see :mod:`kernels.types` for every shape.
 
-    Matrix products run in the dtype of ``inputs.x``; states and sums in float32, or in float64 if x is float64.
+    Matrix products run in the dtype of ``inputs.x``, those of float16 in float32; states and sums in float32, or in
+    float64 if x is float64.
     """
+    inputs = without_float16(inputs)
+    free = room(inputs, memory.state, token_norms)
+    if free < 0:
+        return _in_float64(inputs, memory, token_norms, chunk)
     batch, seqlen, nheads, headdim = inputs.x.shape
     ngroups, d_state = inputs.B.shape[2:]
     chunk = min(chunk, seqlen)
@@ -66,7 +77,7 @@ def chunked_scalar_scan(
     compute = inputs.x.dtype
     state = memory.state
     chunks = cut(inputs, chunk)
-    steep = steep_heads(chunks.decay)
+    steep = steep_heads(chunks.decay, free)
 
     # 1. What each chunk adds to the state: (batch, nchunks, ngroups, d_state, width). What is written is scaled to
     #    the chunk's start, as if nothing decayed in between; that of a steep head to the chunk's end.
@@ -79,7 +90,7 @@ def chunked_scalar_scan(
 
     # 2. The state at every boundary: the only loop.
     last, origin = (decay.view(batch, nchunks, ngroups, heads) for decay in (last, origin))
-    additions = additions * over_width(last - origin, additions)
+    additions = scaled(additions, over_width(last - origin, additions))
     over_chunk = over_width(last, additions)
     packed = carry(pack_state(state, ngroups), additions, over_chunk)  # (batch, nchunks + 1, ngroups, d_state, width)
 
@@ -91,10 +102,11 @@ def chunked_scalar_scan(
     scores.view(-1, readers, chunk, chunk).tril_()
     read = torch.baddbmm(torch.bmm(reader, start), scores, written).to(state.dtype)
     grown = torch.exp2(chunks.decay).to(state.dtype).repeat(1, readers, 1)
-    read = read.view(-1, reader.shape[1], heads, headdim) * grown[..., None]
+    read = scaled(read.view(-1, reader.shape[1], heads, headdim), grown[..., None])
     if steep:
         pair_by_pair = _steep_read(chunks, steep, reader, scores, start)
-        read = read.index_copy(2, torch.tensor(steep, device=read.device), pair_by_pair)
+        copy = read.index_copy if torch.is_grad_enabled() else read.index_copy_
+        read = copy(2, torch.tensor(steep, device=read.device), pair_by_pair)
     y = join_heads(read[:, :chunk], batch, ngroups, seqlen)
 
     norms = None
@@ -105,11 +117,44 @@ def chunked_scalar_scan(
     return ScanOutput(y, states, Memory(states[:, -1]), norms, inputs.log_decay)
 
 
-def steep_heads(decay: Tensor) -> list[int]:
-    """Heads of a group that forget more than GENTLE in some chunk: decay (rows, chunk, heads) -> their places."""
+def room(inputs: ScanInputs, state: Tensor, token_norms: bool) -> float:
+    """Log2 of the factor that every product of the scan has room for, up to GENTLE; below 0 if one could overflow.
+
+    By Cauchy and Schwarz: no state is larger than the norm of the first one plus those of x and B multiplied. Norms,
+    because they are the cheapest bound that one pass finds.
+    """
+    if inputs.x.dtype == torch.float64 or not inputs.x.numel():
+        return GENTLE
+    norms = [torch.linalg.vector_norm(tensor.detach()).double() for tensor in (*inputs[:3], state)]
+    x, B, C, start = torch.stack(norms).tolist()
+    reached = max(start + x * B, x, B, 1.0)
+    needed = math.log2(reached) + math.log2(max(B, C, 1.0))
+    if token_norms:
+        needed = max(needed, 2 + 2 * math.log2(reached))
+    return GENTLE if math.isnan(needed) else min(GENTLE, LARGEST - needed)
+
+
+def without_float16(inputs: ScanInputs) -> ScanInputs:
+    """float16 as float32: its products overflow where what they add up to, or what is left of it, does not."""
+    if inputs.x.dtype != torch.float16:
+        return inputs
+    return inputs.map(Tensor.float)
+
+
+def _in_float64(inputs: ScanInputs, memory: Memory, token_norms: bool, chunk: int) -> ScanOutput:
+    """The scan in float64, its results in the dtype of the state."""
+    dtype = memory.state.dtype
+    wide = chunked_scalar_scan(inputs.map(Tensor.double), Memory(memory.state.double()), token_norms, chunk=chunk)
+    states = wide.boundary_states.to(dtype)
+    norms = None if wide.token_norms is None else wide.token_norms.to(dtype)
+    return ScanOutput(wide.y.to(dtype), states, Memory(states[:, -1]), norms, inputs.log_decay)
+
+
+def steep_heads(decay: Tensor, free: float = GENTLE) -> list[int]:
+    """Heads of a group that forget more than 2^``free`` in some chunk: decay (rows, chunk, heads) -> their places."""
     if decay.numel() == 0:
         return []
-    return (decay.detach()[:, -1].amin(0) < -GENTLE).nonzero()[:, 0].tolist()
+    return (decay.detach()[:, -1].amin(0) < -free).nonzero()[:, 0].tolist()
 
 
 def _steep_read(chunks: Chunks, steep: list[int], reader: Tensor, scores: Tensor, start: Tensor) -> Tensor:
@@ -150,6 +195,11 @@ def _token_norms(chunks: Chunks, steep: list[int], read_with_B: Tensor, start: T
         inside = torch.matmul(weights, gain[..., steep].to(x.dtype).transpose(1, 2)[..., None]).squeeze(-1)
         squared[..., steep] = inside.transpose(1, 2).double()
     return torch.addcmul(squared, anchor.double(), kept).clamp_min(0).sqrt().to(x.dtype)
+
+
+def scaled(tensor: Tensor, factor: Tensor) -> Tensor:
+    """``tensor`` times ``factor``, in place where no gradient is wanted."""
+    return tensor * factor if torch.is_grad_enabled() else tensor.mul_(factor)
 
 
 def over_width(log_factor: Tensor, state: Tensor) -> Tensor:

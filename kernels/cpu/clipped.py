@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.cpu.chunked_scalar import pack_state, unpack_states
+from kernels.cpu.chunked_scalar import pack_state, unpack_states, without_float16
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
 
 SMALL = 1 << 16
@@ -37,7 +37,8 @@ def clipped_scan(
     """Run ``inputs`` from ``memory`` with head norms of at most ``limit`` (nheads,), infinite where there is none.
 
     A state to start from may be above the limit; no later one is. Norms cost nothing more. Matrix products run in the
-    dtype of ``inputs.x``, and bfloat16 products make the norms as coarse as themselves. No gradient passes.
+    dtype of ``inputs.x`` (of float16 in float32), and bfloat16 products make the norms as coarse as themselves.
+    No gradient passes.
     Raises ValueError for a decay per channel, or if a gradient is asked for.
     """
     from kernels.cpu.clip_recursion import clip_chunk
@@ -48,7 +49,7 @@ def clipped_scan(
         norms = None if there.token_norms is None else there.token_norms.to(device)
         memory = Memory(there.memory.state.to(device))
         return ScanOutput(there.y.to(device), there.boundary_states.to(device), memory, norms, inputs.log_decay)
-    inputs = inputs.for_rows(memory.state.shape[0])
+    inputs = without_float16(inputs.for_rows(memory.state.shape[0]))
     batch, seqlen, nheads, headdim = inputs.x.shape
     ngroups, d_state = inputs.B.shape[2:]
     if inputs.low_rank is not None:

@@ -26,7 +26,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.cpu.chunked_scalar import causal_decay, over_width, pack_state, scale_heads, steep_heads, unpack_states
+from kernels.cpu.chunked_scalar import (
+    causal_decay,
+    over_width,
+    pack_state,
+    room,
+    scale_heads,
+    steep_heads,
+    unpack_states,
+    without_float16,
+)
 from kernels.cpu.window_past import Keys, Past, take
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, boundary_count
 
@@ -37,11 +46,11 @@ def windowed_scan(
     """Run ``inputs`` from ``memory``, remembering the last ``window`` tokens, the initial state as one before them.
 
     ``memory.past`` is empty at a document's start and from then on what this function returned, for the same window
-    and chunk; it grows with the window, not with the document. Matrix products run in the dtype of ``inputs.x``.
-    No gradient passes. Raises ValueError for a decay per channel, if a gradient is asked for, for a window below one,
-    and for a memory of another window.
+    and chunk; it grows with the window, not with the document. Products run in the dtype of ``inputs.x``, of float16
+    in float32. No gradient passes. Raises ValueError for a decay per channel, if a gradient is asked for, for a window
+    below one, and for a memory of another window.
     """
-    inputs = inputs.for_rows(memory.state.shape[0])
+    inputs = without_float16(inputs.for_rows(memory.state.shape[0]))
     batch, seqlen, nheads, headdim = inputs.x.shape
     ngroups = inputs.B.shape[2]
     if inputs.log_decay.shape != (batch, seqlen, nheads, 1):
@@ -63,7 +72,8 @@ def windowed_scan(
     C = windows(segment.aligned(inputs.C), chunk, chunk, nchunks)
     decay = windows(tokens.decay, chunk, chunk, nchunks) - edges[:, :-1, :, None]
     to_end = torch.exp2((decay[..., -1:, :] - decay).to(sums))
-    steep = steep_heads(decay.flatten(0, 2))
+    free = room(inputs._replace(x=tokens.x, B=tokens.B), memory.state, token_norms=False)
+    steep = steep_heads(decay.flatten(0, 2), free)
     since_start = torch.exp2(-decay).to(sums)
     since_start[..., steep] = 0  # these heads are weighted pair by pair
     grown = torch.exp2(decay.to(sums))  # (batch, nchunks, ngroups, chunk, heads)

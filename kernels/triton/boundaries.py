@@ -30,26 +30,27 @@ def pass_states(  # type: ignore[no-untyped-def]
     ``totals`` (batch, nchunks, nheads, CHANNELS): log2 decay over every chunk, of a head or of each d_state channel.
     """
     part, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    parts: tl.constexpr = ELEMENTS // SLICE
+    parts: tl.constexpr = (ELEMENTS + SLICE - 1) // SLICE
     element = part * SLICE + tl.arange(0, SLICE)
+    inside = element < ELEMENTS  # all of them, but for a bounded head whose size is no power of two
     row = batch.to(tl.int64) * (nchunks + 1) * nheads + head
     states += row * ELEMENTS + element
     squares += row * parts + part
     sums += row * parts + part
     largest += row * parts + part
     totals += (batch.to(tl.int64) * nchunks * nheads + head) * CHANNELS + element % CHANNELS
-    h = tl.load(initial + (batch.to(tl.int64) * nheads + head) * ELEMENTS + element)
+    h = tl.load(initial + (batch.to(tl.int64) * nheads + head) * ELEMENTS + element, mask=inside, other=0.0)
     bound = tl.load(limit + head) if CLIP else 0.0
     for chunk in range(nchunks + 1):
         if chunk > 0:
-            h = tl.exp2(tl.load(totals)) * h + tl.load(states)
+            h = tl.exp2(tl.load(totals)) * h + tl.load(states, mask=inside, other=0.0)
             totals += nheads * CHANNELS
         square = tl.sum(h * h, axis=0)
-        if CLIP:  # the whole head is here, since SLICE = ELEMENTS; a state to start from is left as it is
+        if CLIP:  # the whole head is here; a state to start from is left as it is
             scale = tl.minimum(bound / tl.sqrt(tl.maximum(square, 1e-37)), 1.0) if chunk > 0 else 1.0
             h *= scale
             square *= scale * scale
-        tl.store(states, h)
+        tl.store(states, h, mask=inside)
         tl.store(squares, square)
         tl.store(sums, tl.sum(h, axis=0))
         tl.store(largest, tl.max(tl.abs(h), axis=0))
@@ -94,15 +95,26 @@ def carry_states(
     """
     batch, count, nheads, headdim, d_state = states.shape
     elements = headdim * d_state
-    part = elements if limit is not None else min(SLICE, elements)
-    squares, sums, largest = states.new_empty(3, batch, count, nheads, elements // part)
-    pass_states[(elements // part, nheads, batch)](
+    part = slice_of(elements) if limit is None else triton.next_power_of_2(elements)
+    parts = triton.cdiv(elements, part)
+    squares, sums, largest = states.new_empty(3, batch, count, nheads, parts)
+    pass_states[(parts, nheads, batch)](
         initial, states, totals, initial if limit is None else limit.to(initial).contiguous(), squares, sums, largest,
         count - 1, nheads,
         ELEMENTS=elements, SLICE=part, CHANNELS=totals.shape[-1], CLIP=limit is not None,
-        num_warps=8 if part > SLICE else 4 if part > 128 else 1,
+        num_warps=warps_of(part),
     )  # fmt: skip
     return statistics(squares, sums, largest, elements)
+
+
+def slice_of(elements: int) -> int:
+    """Elements that one program carries: the largest power of two that divides them, SLICE at most."""
+    return min(SLICE, elements & -elements)
+
+
+def warps_of(part: int) -> int:
+    """Warps of a program that carries so many elements, 32 to 64 a thread where a bounded head is wide."""
+    return min(32, max(8, part // 1024)) if part > SLICE else 4 if part > 128 else 1
 
 
 def statistics(squares: Tensor, sums: Tensor, largest: Tensor, elements: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -116,7 +128,7 @@ def carry_gradients(given: Tensor | None, gradients: Tensor, totals: Tensor) -> 
     """Turn ``gradients`` of the shape of the states, what chunks add up to the last but one index, into gradients."""
     batch, count, nheads, headdim, d_state = gradients.shape
     elements = headdim * d_state
-    part = min(SLICE, elements)
+    part = slice_of(elements)
     pass_gradients[(elements // part, nheads, batch)](
         gradients if given is None else given.contiguous(), gradients, totals, count - 1, nheads,
         ELEMENTS=elements, SLICE=part, CHANNELS=totals.shape[-1], GIVEN=given is not None,

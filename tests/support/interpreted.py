@@ -34,6 +34,19 @@ CHANNEL_SHAPES = {
 """Shapes, and checks of the delta rule with a decay per channel: a program per block of tokens takes longest of all."""
 
 
+ODD_SHAPES = {
+    Shape(seqlen=20, nheads=1, headdim=48, d_state=80, chunk=16): (
+        *("scalar_forward", "scalar_mitigated", "scalar_backward", "vector_forward", "vector_backward"),
+    ),
+    Shape(seqlen=3, nheads=2, headdim=80, d_state=256, chunk=16, ngroups=2): (
+        *("scalar_forward", "vector_forward", "low_rank_forward"),
+    ),
+    Shape(seqlen=3, nheads=1, headdim=256, d_state=96, chunk=16): ("scalar_windowed", "low_rank_backward"),
+    Shape(seqlen=3, nheads=1, headdim=96, d_state=48, chunk=16): ("low_rank_channel_forward",),
+}
+"""Heads that are no tile, and some of the checks at each."""
+
+
 def name_of(shape: Shape) -> str:
     sizes = asdict(shape) | {"dtype": str(shape.dtype).removeprefix("torch.")}
     return " ".join(str(sizes[key]) for key in ("seqlen", "nheads", "headdim", "ngroups", "d_state", "dtype"))
@@ -45,6 +58,8 @@ LONGEST_LOW_RANK = 100
 
 def checks_of(shape: Shape) -> list[str]:
     """The names of the checks that run at ``shape``."""
+    if shape in ODD_SHAPES:
+        return list(ODD_SHAPES[shape])
     if shape in CHANNEL_SHAPES:
         return [f"low_rank_channel_{check}" for check in CHANNEL_SHAPES[shape]]
     without = "low_rank_channel" if shape.seqlen <= LONGEST_LOW_RANK else "low_rank"
@@ -52,7 +67,7 @@ def checks_of(shape: Shape) -> list[str]:
 
 
 if __name__ == "__main__":
-    for shape in [*SHAPES, *CHANNEL_SHAPES]:
+    for shape in [*SHAPES, *CHANNEL_SHAPES, *ODD_SHAPES]:
         for check, compared in run_checks(shape, checks_of(shape)):
             line = {"shape": name_of(shape), "check": check, "what": compared.what, "passed": compared.passed}
             print(json.dumps(line | {"error": compared.error}), flush=True)

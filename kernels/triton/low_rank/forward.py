@@ -23,13 +23,17 @@ from torch import Tensor
 from kernels.triton.boundaries import mean_log_decay, statistics
 from kernels.triton.low_rank.channels import low_rank_channel_scores
 from kernels.triton.low_rank.solve import SIZES, earlier_scores, fading, low_rank_scores, low_rank_solve
-from kernels.triton.scalar_decay.forward import WIDTHS, depth, launch
+from kernels.triton.scalar_decay.forward import depth, launch
+from kernels.triton.shapes import takes
 from kernels.triton.tiles import LOG2_E, PRODUCTS_OF, dot, products_of, rows_of
 from kernels.triton.vector_decay.forward import BLOCK
 from kernels.types import ScanInputs, boundary_count
 
 CHUNKS = (16, 32, 64)
 """Lengths of a chunk: BLOCK tokens, doubled up to twice."""
+
+ROWS_OF_DEEP = 64
+"""Rows of a tile where d_state is over 128: more than elsewhere, as every tile of a head solves the same system."""
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -150,14 +154,13 @@ def low_rank_norms(  # type: ignore[no-untyped-def]
 
 
 def supports(inputs: ScanInputs) -> bool:
-    """Whether these kernels take ``inputs``: a pair, one decay per head or channel, tiles of powers of two to 128."""
+    """Whether these kernels take ``inputs``: a pair, one decay per head or channel, and heads that :func:`takes` takes."""
     d_state = inputs.B.shape[-1]
     return (
         inputs.low_rank is not None
         and inputs.x.dtype in PRODUCTS_OF
         and inputs.log_decay.shape[-1] in (1, d_state)
-        and inputs.x.shape[-1] in WIDTHS
-        and d_state in WIDTHS
+        and takes(inputs.x.shape[-1], d_state)
     )
 
 

@@ -152,7 +152,7 @@ class ScalarDecay(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor | None, given: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
         """Gradients of x, B, C, log_decay and the initial state."""
         x, B, C, log_decay, states, totals = ctx.saved_tensors
-        chunk, _, decay, insertion, _ = ctx.options
+        chunk, _, decay, insertion, _, _ = ctx.options
         batch, seqlen, nheads, headdim = x.shape
         ngroups, d_state = B.shape[2:]
         nchunks = totals.shape[1]

@@ -1,15 +1,16 @@
 """Triton: the scan with one decay per head (Mamba-2, Dao & Gu 2024, arXiv 2405.21060), which records while it scans.
 
-The equations are those of :mod:`kernels.cpu.chunked_scalar`. Four kernels, one program per chunk and head or as noted:
+The equations are those of :mod:`kernels.cpu.chunked_scalar`. A head's state passes through memory once per span of SPAN
+tokens, and inside a span from chunk to chunk (:mod:`.spans`):
+
+    span_states, pass_spans, read_spans   what every span adds, the states at their ends, y and all that is recorded
+    token_norms                           on request: the norm after every token
+
+A bound on the norm at every boundary has spans of one chunk, and two kernels in place of the first two:
 
     chunk_states   x^T (B o decay to the chunk's end), CHUNK x d_state by CHUNK x headdim, and the chunk's mean decay
-    carry_states   h <- decay h + chunk's state, along the chunks: a program per slice of a head's state; the statistics
-                   of every boundary state are summed as it passes, and a bound on its norm acts here
-    read_chunks    y: (C B^T o decay) x inside the chunk, C h from the state at its start. With norms asked for, B reads
-                   beside C, which gives what every token adds to the squared norm: one scalar per token, no state
-    token_norms    the squared norm from these scalars and from that at the chunk's start
+    carry_states   h <- decay h + chunk's state, bounded, along the chunks: a program for a whole head
 
-A state is formed once per chunk, in float32, and read once; a tile of 64 tokens keeps every kernel free of spills.
 Tensors are contiguous, so sizes and no strides are passed, and sizes are not specialised: one binary per dtype,
 headdim, d_state and chunk, whatever the model.
 """
@@ -23,14 +24,20 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.triton.boundaries import carry_states, mean_log_decay
-from kernels.triton.tiles import LOG2_E, PRODUCTS_OF, causal, dot, products_of, running_decay
+from kernels.triton.boundaries import carry_states, mean_log_decay, statistics
+from kernels.triton.scalar_decay.spans import FACTORS, SIZES, pass_spans, read_spans, span_states, token_norms
+from kernels.triton.shapes import takes
+from kernels.triton.tiles import LOG2_E, PRODUCTS_OF, dot, products_of, running_decay
 from kernels.types import ScanInputs, boundary_count
 
-SIZES = ["seqlen", "nchunks", "nheads", "ngroups"]
-FACTORS = ["decay", "insertion"]
-WIDTHS = (16, 32, 64, 128)
-"""Sizes of headdim and d_state that a tile can have."""
+SPAN = 256
+"""Tokens between two states that pass through memory from kernel to kernel, as many as mamba_ssm has."""
+
+SLICE = 512
+"""Elements of a state that one program passes over the spans: few, so that many programs hide each other's waiting."""
+
+CHUNKS = (16, 32, 64, 128)
+"""Lengths of a chunk."""
 
 
 @triton.jit(do_not_specialize=[*SIZES, *FACTORS])
@@ -69,95 +76,25 @@ def chunk_states(  # type: ignore[no-untyped-def]
         tl.store(decays + at, tl.sum(kept, axis=0) / tl.minimum(count, CHUNK))
 
 
-@triton.jit(do_not_specialize=[*SIZES, *FACTORS])
-def read_chunks(  # type: ignore[no-untyped-def]
-    x, B, C, log_decay, states, y, gains,
-    seqlen, nchunks, nheads, ngroups, decay, insertion,
-    HEADDIM: tl.constexpr, D_STATE: tl.constexpr, DEPTH: tl.constexpr, CHUNK: tl.constexpr, PRODUCTS: tl.constexpr,
-    NORMS: tl.constexpr,
-):  # fmt: skip
-    """``y``; with NORMS also ``gains``: 2 B_i h_i x_i - |B_i|^2 |x_i|^2, what token i adds to the squared norm."""
-    chunk, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    token, row, column = tl.arange(0, CHUNK), tl.arange(0, HEADDIM), tl.arange(0, DEPTH)
-    start = batch.to(tl.int64) * seqlen + chunk * CHUNK
-    inside = token < seqlen - chunk * CHUNK
-    group = head // (nheads // ngroups)
-    by_head = (start * nheads + head) * HEADDIM + token[:, None] * (nheads * HEADDIM) + row[None, :]
-    by_group = (start * ngroups + group) * D_STATE + token[:, None] * (ngroups * D_STATE) + column[None, :]
-    scalars = start * nheads + head + token * nheads
-    at = (batch.to(tl.int64) * (nchunks + 1) + chunk) * nheads + head
-    by_row = at * (HEADDIM * D_STATE) + row[:, None] * D_STATE + column[None, :]
-
-    # 1. C B^T and C h; B B^T and B h beside them. Depth by depth, so that few operands are in registers at once.
-    CB = tl.zeros([CHUNK, CHUNK], tl.float32)
-    read = tl.zeros([CHUNK, HEADDIM], tl.float32)
-    BB = tl.zeros([CHUNK, CHUNK], tl.float32)
-    B_read = tl.zeros([CHUNK, HEADDIM], tl.float32)
-    for _ in range(0, D_STATE, DEPTH):
-        h = tl.trans(tl.load(states + by_row))
-        B_tile = tl.load(B + by_group, mask=inside[:, None], other=0.0)
-        C_tile = tl.load(C + by_group, mask=inside[:, None], other=0.0)
-        CB += dot(C_tile, tl.trans(B_tile), PRODUCTS)
-        read += dot(C_tile, h, PRODUCTS)
-        if NORMS:
-            BB += dot(B_tile, tl.trans(B_tile), PRODUCTS)
-            B_read += dot(B_tile, h, PRODUCTS)
-        by_row += DEPTH
-        by_group += DEPTH
-
-    # 2. What the chunk wrote itself, decayed from token to token.
-    a = tl.load(log_decay + scalars, mask=inside, other=0.0) * decay
-    high, low, _end, _end_low = running_decay(a * LOG2_E)
-    weights = causal(high, low, CHUNK)
-    grown = tl.exp2(high + low)
-    x_tile = tl.load(x + by_head, mask=inside[:, None], other=0.0)
-    read = read * grown[:, None] + dot(CB * weights, x_tile, PRODUCTS) * insertion
-    tl.store(y + by_head, read, mask=inside[:, None])
-    if NORMS:
-        written = x_tile.to(tl.float32) * insertion
-        B_read = B_read * grown[:, None] + dot(BB * weights, x_tile, PRODUCTS) * insertion
-        own = tl.sum(tl.where(token[:, None] == token[None, :], BB, 0.0), axis=1) * tl.sum(written * written, axis=1)
-        tl.store(gains + scalars, 2 * tl.sum(B_read * written, axis=1) - own, mask=inside)
-
-
-@triton.jit(do_not_specialize=[*SIZES, "decay"])
-def token_norms(  # type: ignore[no-untyped-def]
-    log_decay, gains, norms, out,
-    seqlen, nchunks, nheads, decay,
-    CHUNK: tl.constexpr,
-):  # fmt: skip
-    """|h_i|^2 = sum_j (decay from j to i)^2 gains_j + (decay from the start)^2 |h_0|^2, its root to ``out``."""
-    chunk, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    token = tl.arange(0, CHUNK)
-    inside = token < seqlen - chunk * CHUNK
-    scalars = (batch.to(tl.int64) * seqlen + chunk * CHUNK) * nheads + head + token * nheads
-    a = tl.load(log_decay + scalars, mask=inside, other=0.0) * (decay * 2)
-    high, low, _end, _end_low = running_decay(a * LOG2_E)
-    gain = tl.load(gains + scalars, mask=inside, other=0.0)
-    anchor = tl.load(norms + (batch.to(tl.int64) * (nchunks + 1) + chunk) * nheads + head)
-    squared = tl.sum(causal(high, low, CHUNK) * gain[None, :], axis=1) + tl.exp2(high + low) * anchor * anchor
-    tl.store(out + scalars, tl.sqrt(tl.maximum(squared, 0.0)), mask=inside)
-
-
 def supports(inputs: ScanInputs) -> bool:
-    """Whether these kernels take ``inputs``: one decay per head, tile sizes that are powers of two from 16 to 128."""
+    """Whether these kernels take ``inputs``: one decay per head, and heads that :func:`takes` takes."""
     return (
         inputs.low_rank is None
         and inputs.x.dtype in PRODUCTS_OF
         and inputs.log_decay.shape[-1] == 1
-        and inputs.x.shape[-1] in WIDTHS
-        and inputs.B.shape[-1] in WIDTHS
+        and takes(inputs.x.shape[-1], inputs.B.shape[-1])
     )
 
 
 class Options(NamedTuple):
-    """How a scan differs from the plain one: see :func:`scalar_decay_scan`."""
+    """How a scan differs from the plain one: see :func:`scalar_decay_scan`. ``parts``: tiles that make one head."""
 
     chunk: int
     token_norms: bool
     decay: float
     insertion: float
     limit: Tensor | None
+    parts: int = 1
 
 
 def forward(inputs: ScanInputs, initial: Tensor, options: Options) -> tuple[Tensor, ...]:
@@ -165,30 +102,55 @@ def forward(inputs: ScanInputs, initial: Tensor, options: Options) -> tuple[Tens
     x, B, C, log_decay = inputs[:4]
     batch, seqlen, nheads, headdim = x.shape
     ngroups, d_state = B.shape[2:]
-    chunk, token_norms_wanted, decay, insertion, limit = options
+    chunk, token_norms_wanted, decay, insertion, limit, parts = options
     nchunks = boundary_count(seqlen, chunk) - 1
     sizes = (seqlen, nchunks, nheads, ngroups)
     products = products_of(x)
     tile = {"HEADDIM": headdim, "D_STATE": d_state, "CHUNK": chunk, "PRODUCTS": products}
     how = launch(products)
-    grid = (nchunks, nheads, batch)
     states = initial.new_empty(batch, nchunks + 1, nheads, headdim, d_state)
     totals, decays = initial.new_empty(2, batch, nchunks, nheads)
-    chunk_states[grid](
-        x, B, log_decay, states, totals, decays, *sizes, 1, decay, insertion, **tile, REVERSE=False, **how
-    )  # fmt: skip
-    norm, mean, std, largest = carry_states(initial, states, totals[..., None], limit)
+    if limit is None:
+        span = max(1, SPAN // chunk)
+        nspans = triton.cdiv(nchunks, span)
+        span_totals = initial.new_empty(batch, nspans, nheads)
+        span_states[nspans, nheads, batch](
+            x, B, log_decay, states, totals, decays, span_totals, *sizes, decay, insertion, **tile, SPAN=span,
+            num_warps=8, num_stages=1,
+        )  # fmt: skip
+        elements = headdim * d_state
+        part = min(SLICE, elements)
+        pass_spans[elements // part, nheads, batch](
+            initial, states, span_totals, nchunks, nheads, ELEMENTS=elements, SLICE=part, SPAN=span
+        )  # fmt: skip
+    else:  # which acts at every boundary, and bounds a head, not its parts
+        span, nspans = 1, nchunks
+        chunk_states[nchunks, nheads, batch](
+            x, B, log_decay, states, totals, decays, *sizes, 1, decay, insertion, **tile, REVERSE=False, **how
+        )  # fmt: skip
+        whole = states.unflatten(2, (-1, parts)).flatten(3, 4)
+        carry_states(initial, whole, totals[..., ::parts, None].contiguous(), limit)
     y = initial.new_empty(x.shape)
-    gains = initial.new_empty(x.shape[:3] if token_norms_wanted else 0)
-    read_chunks[grid](
-        x, B, C, log_decay, states, y, gains, *sizes, decay, insertion,
-        **tile, DEPTH=min(depth(products), d_state), NORMS=token_norms_wanted, **how,
+    sums = initial.new_empty(3, batch, nchunks + 1, nheads)
+    sums[:, :, -1] = sums_of(states[:, -1])
+    deep = {"DEPTH": min(depth(products), d_state)}
+    read_spans[nspans, nheads, batch](
+        x, B, C, log_decay, states, y, *sums, *sizes, decay, insertion, **tile, **deep, SPAN=span, **how
     )  # fmt: skip
-    norms = torch.empty_like(gains)
+    norms = initial.new_empty(x.shape[:3] if token_norms_wanted else 0)
     if token_norms_wanted:
-        token_norms[grid](log_decay, gains, norm, norms, seqlen, nchunks, nheads, decay, CHUNK=chunk)
+        token_norms[nchunks, nheads, batch](
+            x, B, log_decay, states, sums[0], norms, *sizes, decay, insertion, **tile, **deep, **how
+        )  # fmt: skip
+    norm, mean, std, largest = statistics(*sums.unflatten(-1, (-1, parts)), parts * headdim * d_state)
     mean_log = mean_log_decay(totals[..., None], seqlen, chunk)
     return y, states, norms, norm, mean, std, largest, mean_log, decays, totals
+
+
+def sums_of(states: Tensor) -> Tensor:
+    """Sum of squares, sum and largest element of each state: (batch, nheads, headdim, d_state) -> (3, batch, nheads)."""
+    flat = states.flatten(2)
+    return torch.stack([flat.square().sum(-1), flat.sum(-1), flat.abs().amax(-1)])
 
 
 def launch(products: str) -> dict[str, int]:
@@ -197,5 +159,5 @@ def launch(products: str) -> dict[str, int]:
 
 
 def depth(products: str) -> int:
-    """Columns of a state that are multiplied at once in :func:`read_chunks`: measured to keep it free of spills."""
+    """Columns of a state that are multiplied at once in :func:`read_spans`: measured to keep it free of spills."""
     return 16 if products == "tf32x3" else 32

@@ -27,8 +27,9 @@ import triton.language as tl
 from torch import Tensor
 from torch.nn import functional as F
 
-from kernels.triton.boundaries import SLICE, mean_log_decay
-from kernels.triton.scalar_decay.forward import SIZES, WIDTHS, chunk_states, depth, launch, supports
+from kernels.triton.boundaries import mean_log_decay, slice_of
+from kernels.triton.scalar_decay.forward import CHUNKS, SIZES, chunk_states, depth, launch, supports
+from kernels.triton.shapes import Fit
 from kernels.triton.tiles import LOG2_E, causal, dot, products_of, rows_of, running_decay
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, Telemetry, boundary_count
 
@@ -202,8 +203,10 @@ def scalar_window_scan(inputs: ScanInputs, memory: Memory, window: int, *, chunk
     The window is at least a chunk. Raises ValueError for a shorter one, for inputs that
     :func:`kernels.triton.scalar_decay.forward.supports` refuses, and for a memory of another window.
     """
-    if not supports(inputs) or chunk not in WIDTHS or window < chunk or not carries(memory):
+    if not supports(inputs) or chunk not in CHUNKS or window < chunk or not carries(memory):
         raise ValueError(f"no kernel for x {tuple(inputs.x.shape)} {inputs.x.dtype}, a window of {window}")
+    given, fit = inputs, Fit.of(inputs)
+    inputs, memory = fit.inputs(inputs), Memory(fit.state(memory.state), memory.past)
     batch, seqlen, nheads, headdim = inputs.x.shape
     ngroups, d_state = inputs.B.shape[2:]
     past = Past(*memory.past) if memory.past else begin(inputs, memory.state, window, chunk)
@@ -237,7 +240,7 @@ def scalar_window_scan(inputs: ScanInputs, memory: Memory, window: int, *, chunk
     # 2. Sums of whole chunks, boundaries, y.
     sums = initial.new_zeros(batch, nchunks, nheads, headdim, d_state)
     elements = headdim * d_state
-    part = min(SLICE, elements)
+    part = slice_of(elements)
     if whole > 1:
         window_sums[(elements // part, nheads, batch)](
             states, totals, sums, nchunks, nheads, front, whole - 1, ELEMENTS=elements, SLICE=part
@@ -268,7 +271,7 @@ def scalar_window_scan(inputs: ScanInputs, memory: Memory, window: int, *, chunk
     since = past.since + running[:, -1] - running[:, front]
     place = past.place + torch.tensor([seqlen, 0, 0], device=past.place.device)
     carried = Memory(boundaries[:, -1], (*newest, initial, since, place))
-    return ScanOutput(y, boundaries, carried, None, inputs.log_decay, telemetry)
+    return fit.output(ScanOutput(y, boundaries, carried, None, inputs.log_decay, telemetry), given)
 
 
 def begin(inputs: ScanInputs, state: Tensor, window: int, chunk: int) -> Past:

@@ -26,7 +26,8 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.triton.boundaries import carry_states, mean_log_decay
-from kernels.triton.scalar_decay.forward import SIZES, WIDTHS, depth, launch
+from kernels.triton.scalar_decay.forward import SIZES, depth, launch
+from kernels.triton.shapes import takes
 from kernels.triton.tiles import LOG2_E, PRODUCTS_OF, dot, products_of, rows_of
 from kernels.types import ScanInputs, boundary_count
 
@@ -186,11 +187,13 @@ def vector_norms(  # type: ignore[no-untyped-def]
 
 
 def supports(inputs: ScanInputs) -> bool:
-    """Whether these kernels take ``inputs``: one decay per channel, tile sizes that are powers of two, 16 to 128."""
+    """Whether these kernels take ``inputs``: one decay per channel, and heads that :func:`takes` takes."""
     d_state = inputs.B.shape[-1]
-    widths = inputs.x.shape[-1] in WIDTHS and d_state in WIDTHS
     return (
-        inputs.low_rank is None and inputs.x.dtype in PRODUCTS_OF and inputs.log_decay.shape[-1] == d_state and widths
+        inputs.low_rank is None
+        and inputs.x.dtype in PRODUCTS_OF
+        and inputs.log_decay.shape[-1] == d_state
+        and takes(inputs.x.shape[-1], d_state)
     )
 
 

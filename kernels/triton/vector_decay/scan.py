@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from kernels.triton.scalar_decay.forward import WIDTHS
+from kernels.triton.scalar_decay.forward import CHUNKS
+from kernels.triton.shapes import Fit
 from kernels.triton.vector_decay.backward import VectorDecay
 from kernels.triton.vector_decay.forward import forward, supports
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, Telemetry
@@ -21,14 +22,17 @@ def vector_decay_scan(
     Differentiable; norms and telemetry carry no gradient. ``chunk`` is 16, 32, 64 or 128.
     Raises ValueError for sizes or a decay that :func:`supports` refuses.
     """
-    if not supports(inputs) or chunk not in WIDTHS:
+    if not supports(inputs) or chunk not in CHUNKS:
         raise ValueError(f"no kernel for x {tuple(inputs.x.shape)} {inputs.x.dtype}, B {tuple(inputs.B.shape)}")
     assert inputs.log_decay.dtype == memory.state.dtype == torch.float32
     assert inputs.log_decay.shape[:3] == inputs.x.shape[:3] and inputs.x.shape[2] % inputs.B.shape[2] == 0
-    tensors = [tensor.contiguous() for tensor in (*inputs[:4], memory.state)]
+    fit = Fit.of(inputs)
+    cut = fit.inputs(inputs)
+    tensors = [tensor.contiguous() for tensor in (*cut[:4], fit.state(memory.state))]
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         y, states, norms, *statistics = VectorDecay.apply(*tensors, chunk, token_norms)  # type: ignore[no-untyped-call]
     else:
         y, states, norms, *statistics = forward(ScanInputs.of(tensors[:4]), tensors[4], chunk, token_norms)[:9]
     kept = norms if token_norms else None
-    return ScanOutput(y, states, Memory(states[:, -1]), kept, inputs.log_decay, Telemetry(*statistics))
+    output = ScanOutput(y, states, Memory(states[:, -1]), kept, None, Telemetry(*statistics))
+    return fit.output(output, inputs)._replace(log_decay=inputs.log_decay)
