@@ -36,14 +36,16 @@ def render(sources: Sequence[Path], folders: Sequence[Path] = ()) -> None:
     if made is not None and made.status == DONE:
         st.session_state[_MADE] = made.result
     with st.container(horizontal=True, vertical_alignment="center", key="report"):
-        with st.popover(
+        box = st.popover(
             t("report.ask.open"),
             icon=":material/summarize:",
             help=t("report.ask.help"),
             key=_OPEN,
             on_change="rerun",
-        ):
-            _ask(sources, folders)
+        )
+        if box.open:
+            with box:
+                _ask(sources, folders)
         _download()
     REPORT.show_failure()
     REPORT.show_progress(t("report.ask.making"))

@@ -221,6 +221,7 @@ def test_the_app_makes_a_report_with_one_click(
     monkeypatch.setattr(session, "SHIPPED", pair[0].path.parent)
     monkeypatch.setattr("viz.jobs.report.browser", lambda: None)  # a page is quicker than its print
     app = AppTest.from_file(APP, default_timeout=60)
+    app.session_state["report_open"] = True
     sound(app.run())
     app.text_input(key="report_company").set_value("Example Ltd")
     sound(app.button(key="report_make").click().run())
