@@ -2,7 +2,7 @@
 
     use            the memory holds, or nothing shows that it harms
     mitigate       a strategy on the diagnosed weights leaves no excess that matters; partly: it leaves some
-    recall         the best strategy that recalls as much as the plain model, where the recommended one recalls less
+    recall         another strategy that helps and recalls clearly more from far back than the recommended one
     weights        the same with other installed weights of the same base
     do not use     nothing that was measured helps: not for whole documents of this length
     split          parts that end before the plain memory costs: at its collapse onset, else at the training length
@@ -47,7 +47,7 @@ def advised(diagnosis: Diagnosis, *, trainable: bool) -> Diagnosis:
     split = None
     if plain is not None and not diagnosis.case.startswith(("holds", "too_short", "unclear")):
         split = plain.onset or diagnosis.train_length
-    other = _keeping_recall(diagnosis)
+    other = _recalling_more(diagnosis)
     diagnosis = replace(
         diagnosis,
         split=split,
@@ -170,16 +170,18 @@ def _reason(name: str, **values: object) -> Sentence:
     return Sentence(f"diagnose.reason_{name}", values)
 
 
-def _keeping_recall(diagnosis: Diagnosis) -> StrategyResult | None:
-    """The best strategy whose recall is not clearly below that of the plain model, where the recommended one's is."""
-    best, plain = diagnosis.best, diagnosis.plain
-    if best is None or plain is None or best.recall is None or plain.recall is None:
+def _recalling_more(diagnosis: Diagnosis) -> StrategyResult | None:
+    """The strategy that helps and recalls clearly more than the recommended one; of equally good ones the best gain."""
+    best = diagnosis.best
+    if best is None or best.plain or best.recall is None:
         return None
-    before = _cell(plain.recall)
-    if difference(before, _cell(best.recall)).high >= 0:
+    tested = [(one, _cell(one.recall)) for one in diagnosis.strategies if one.helps and one.recall is not None]
+    most = max((cell for _, cell in tested), key=lambda cell: cell.accuracy, default=None)
+    if most is None:
         return None
-    tested = [result for result in diagnosis.strategies if result.helps and result.recall is not None]
-    return next((one for one in tested if one.recall and difference(before, _cell(one.recall)).high >= 0), None)
+    here = _cell(best.recall)
+    fine = (one for one, cell in tested if difference(here, cell).low > 0 and difference(most, cell).high >= 0)
+    return next(fine, None)
 
 
 def few_to_test(diagnosis: Diagnosis) -> list[StrategyResult]:

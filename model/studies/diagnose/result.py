@@ -187,8 +187,8 @@ class Diagnosis:
     ``key`` names the question: the same document, weights and strategies. ``document`` is the SHA-256 of the text,
     ``pages`` how many it has, None where it has none. ``verdict`` is that of the plain reading. ``strategies`` are
     sorted, the best gain first; ``planned`` is how many there are to read. ``recommended`` is the recording of the
-    strategy to use, None where nothing helps or nothing can be judged. ``alternative`` is that of another one, which
-    keeps the recall of the plain model where the recommended one loses it. ``steps`` are what to do next, the first of
+    strategy to use, None where nothing helps or nothing can be judged. ``alternative`` is that of another one that
+    helps and recalls clearly more passkeys from far back, if there is one. ``steps`` are what to do next, the first of
     them the decision. ``split`` is the length, in tokens, of the parts into which the document can be split instead,
     and ``split_pages`` the same in pages. ``recallable``: whether the plain model recalls passkeys from texts of its
     training length at all, None if that was not tested; where it is False no strategy has a recall. ``complete`` is

@@ -13,20 +13,24 @@ from viz.app.language import t
 from viz.app.theme import BLUE, GREEN, GREY, VERMILLION, template
 from viz.ui.curves import ink, translucent
 
-ROW = 24
-"""Pixels of a strategy."""
+ROW = 26
+"""Pixels of a strategy, whose name has up to two lines."""
+WRAPPED = 22
+"""Characters of a line of a name: on a phone the names must leave room for the bars."""
 WORST_SHARE, WORST_COST = -0.6, 0.4
 """Where the axes end, however bad a strategy is: the number stands in the box and in the table."""
 PANEL = 210
 COLUMNS = 3
 
-GROUPS = ("recommended", "tied", "helps", "other", "worse")
+GROUPS = ("recommended", "tied", "helps", "plain", "other", "worse")
 
 
 def group(result: StrategyResult, found: Diagnosis) -> str:
     """What a strategy is to its diagnosis: one of GROUPS."""
     if result.recording == found.recommended:
         return "recommended"
+    if result.plain:
+        return "plain"
     if result.behind is None or result.tie:
         return "tied"
     if result.gain is not None and result.gain.high < 0:
@@ -40,7 +44,8 @@ def colours() -> dict[str, str]:
         "recommended": BLUE,
         "tied": translucent(BLUE, 0.5),
         "helps": translucent(GREEN, 0.6),
-        "other": translucent(GREY, 0.6),
+        "plain": GREY,
+        "other": translucent(GREY, 0.5),
         "worse": translucent(VERMILLION, 0.7),
     }
 
@@ -58,8 +63,9 @@ def has_shares(found: Diagnosis) -> bool:
 def figure(found: Diagnosis, names: Sequence[str], *, dark: bool) -> go.Figure:
     """What every strategy removes (left) and costs within the training length (right), the best gain on top."""
     shares = has_shares(found)
-    rows = [pair for pair in zip(found.strategies, names, strict=True) if shown(pair[0], shares) is not None]
-    drawn = make_subplots(rows=1, cols=2, shared_yaxes=True, column_widths=[0.64, 0.36], horizontal_spacing=0.03)
+    named = zip(found.strategies, map(wrapped, names), strict=True)
+    rows = [(result, name) for result, name in named if shown(result, shares) is not None]
+    drawn = make_subplots(rows=1, cols=2, shared_yaxes=True, column_widths=[0.64, 0.36], horizontal_spacing=0.05)
     palette = colours()
     for kind in GROUPS:
         chosen = [(result, name) for result, name in rows if group(result, found) == kind]
@@ -118,6 +124,16 @@ def _interval(estimates: Sequence[Estimate], colour: str) -> dict[str, object]:
     }
 
 
+def wrapped(name: str) -> str:
+    """``name`` on at most two lines of a chart: Latin letters are half as wide as Japanese ones."""
+    width = [1 if character.isascii() else 2 for character in name]
+    if sum(width) <= WRAPPED + 4:
+        return name
+    breaks = [place for place, character in enumerate(name) if character in " ・-" and place] or [len(name) // 2]
+    middle = min(breaks, key=lambda place: abs(sum(width[:place]) - sum(width) / 2))
+    return f"{name[: middle + 1].rstrip()}<br>{name[middle + 1 :].lstrip()}"
+
+
 def _axes(drawn: go.Figure, results: Sequence[StrategyResult], names: Sequence[str], shares: bool) -> None:
     lengths = [value for result in results if (value := shown(result, shares)) is not None]
     low, high = min((value.low for value in lengths), default=0.0), max((value.high for value in lengths), default=1.0)
@@ -125,6 +141,8 @@ def _axes(drawn: go.Figure, results: Sequence[StrategyResult], names: Sequence[s
     drawn.update_xaxes(
         range=ends,
         tickformat=".0%" if shares else "~g",
+        nticks=5,
+        tickangle=0,
         title_text=t("diagnose.axis_removed" if shares else "diagnose.axis_excess"),
         row=1,
         col=1,
@@ -135,11 +153,13 @@ def _axes(drawn: go.Figure, results: Sequence[StrategyResult], names: Sequence[s
     drawn.update_xaxes(
         range=[max(-WORST_COST, min(-0.01, least)), min(WORST_COST, max(0.01, most))],
         tickformat="+.0%",
+        nticks=4,
+        tickangle=0,
         title_text=t("diagnose.axis_cost"),
         row=1,
         col=2,
     )
-    drawn.update_yaxes(type="category", categoryorder="array", categoryarray=list(reversed(names)), automargin=True)
+    drawn.update_yaxes(type="category", categoryorder="array", categoryarray=list(reversed(names)), tickfont_size=11)
     for column in (1, 2):
         drawn.add_vline(x=0, line={"color": GREY, "width": 1.2}, row=1, col=column)
 
@@ -166,7 +186,7 @@ def multiples(found: Sequence[Diagnosis], titles: Sequence[str], texts: dict[str
         values = [result.removed for result in chosen if result.removed is not None]
         drawn.add_bar(
             x=[value.mean for value in values],
-            y=[texts[result.text] for result in chosen],
+            y=[wrapped(texts[result.text]) for result in chosen],
             orientation="h",
             error_x=_interval(values, ink(dark)),
             marker={"color": [palette[group(result, diagnosis)] for result in chosen]},
@@ -179,7 +199,8 @@ def multiples(found: Sequence[Diagnosis], titles: Sequence[str], texts: dict[str
     every = [result.removed for one in found for result in one.strategies if result.text in texts and result.removed]
     low, high = min((value.low for value in every), default=0.0), max((value.high for value in every), default=1.0)
     drawn.update_xaxes(range=[max(WORST_SHARE, min(0.0, low)), max(1.02, min(high, 1.2))], tickformat=".0%")
-    drawn.update_yaxes(type="category", categoryorder="array", categoryarray=list(reversed(texts.values())))
+    order = [wrapped(name) for name in reversed(texts.values())]
+    drawn.update_yaxes(type="category", categoryorder="array", categoryarray=order, tickfont_size=11)
     drawn.update_annotations(font_size=12)
     drawn.update_layout(template=template(dark), height=60 + PANEL * rows, bargap=0.25, margin={"t": 44, "l": 8})
     return drawn

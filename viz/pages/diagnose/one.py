@@ -54,7 +54,8 @@ def _heading(found: Diagnosis, title: str) -> None:
     colour, icon = next(looks for start, looks in LOOKS.items() if found.case.startswith(start))
     with st.container(border=True, key="diagnosis"):
         st.header(f":{colour}[{icon}] {found.verdict.words(language())}", anchor=False)
-        st.markdown(f"**{t('diagnose.decision')}** {words(found, 0)}")
+        decision = t("diagnose.decision" if found.complete else "diagnose.decision_so_far")
+        st.markdown(f"**{decision}** {words(found, 0)}")
         st.caption(
             t(
                 "diagnose.read",

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +26,7 @@ from model.reading.prepare import Options, prepare
 from model.reading.runner import run
 from model.recording.reader import Recording
 from model.studies.diagnose import Diagnosis, diagnose, file_of, load, readings
+from model.studies.diagnose.many import diagnose_file, on_cluster
 from model.studies.diagnose.strategies import candidates, question_key
 from tests.support.diagnose import make_family
 from tests.support.homes import forget_models
@@ -146,15 +151,15 @@ def test_an_interrupted_diagnosis_resumes_to_the_same_answer(
 def test_a_strategy_that_fails_says_so_and_the_rest_go_on(
     whole: tuple[Diagnosis, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole_run = readings.run
+    out = tmp_path / "out"
+    shutil.copytree(whole[1], out)
+    shutil.rmtree(out / next(result.recording for result in whole[0].strategies if result.text == "decay=8"))
 
     def broken(prepared, *asked, **how):
-        if dict(prepared.experiment.strategy.mitigations) == {"decay": 8.0}:
-            raise UserError("reading.not_finite", token=9, place="x", cause="y", kept="z")
-        return whole_run(prepared, *asked, **how)
+        raise UserError("reading.not_finite", token=9, place="x", cause="y", kept="z")
 
     monkeypatch.setattr(readings, "run", broken)
-    found = diagnose(DOCUMENT, "tiny", tmp_path, recall=False, elsewhere=[])
+    found = diagnose(DOCUMENT, "tiny", out, recall=False)
     failed = [result for result in found.strategies if result.failure is not None]
     assert [result.text for result in failed] == ["decay=8"] and failed[0].excess is None
     assert found.complete and found.strategies[-1] is failed[0] and found.recommended != failed[0].recording
@@ -220,6 +225,18 @@ def test_the_command_answers_as_json_and_goes_on_after_a_broken_file(
     said = CliRunner().invoke(app, [*words[:-1], str(folder)])
     assert "plain" in said.stdout and answers[1]["error"] in said.stdout and answer["sentence"] in said.stdout
     assert CliRunner().invoke(app, [*words, str(folder / "b.pdf")]).exit_code == 2
+
+
+def test_documents_go_to_the_workers_of_a_cluster(home: Path, tmp_path: Path, whole: tuple[Diagnosis, Path]) -> None:
+    """Any executor: what is sent and what comes back is pickled, as it is on the way to another machine."""
+    files = [tmp_path / "a.txt", tmp_path / "missing.txt"]
+    files[0].write_text(DOCUMENT.text, "utf-8")
+    working = pickle.loads(pickle.dumps(partial(diagnose_file, out=whole[1], recall=False)))
+    with ThreadPoolExecutor(1) as pool:
+        found = list(on_cluster(pool, [(file, "tiny") for file in files], working))
+    found = sorted(pickle.loads(pickle.dumps(found)), key=lambda outcome: outcome.file)
+    assert timeless(found[0].diagnosis.to_json()["strategies"]) == timeless(whole[0].to_json()["strategies"])
+    assert found[1].diagnosis is None and "missing.txt" in found[1].error.words("en")
 
 
 def test_a_notebook_asks_for_a_diagnosis(home: Path, tmp_path: Path, whole: tuple[Diagnosis, Path]) -> None:
