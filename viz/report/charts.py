@@ -112,8 +112,9 @@ def _norms(readings: list[Reading], facts: Facts, language: str) -> Chart:
 
 def _from_training(figure: go.Figure, facts: Facts) -> go.Figure:
     """``figure`` from half a training length on: before that there is nothing to compare."""
-    limits = [math.log10(facts.train_length / 2), math.log10(1.06 * facts.tokens)]
-    return figure.update_xaxes(range=limits)
+    if facts.tokens <= facts.train_length:
+        return figure
+    return figure.update_xaxes(range=[math.log10(facts.train_length / 2), math.log10(1.06 * facts.tokens)])
 
 
 def _effects(facts: Facts, language: str) -> Chart:

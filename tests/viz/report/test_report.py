@@ -130,6 +130,8 @@ def test_one_reading_alone_says_what_is_not_known(tmp_path: Path) -> None:
     short = synthetic_recording(tmp_path / "b", 1000, control=False)
     text = text_of(page_of([short]))
     assert message("report.not_measured", "en") in text and message("report.monitor_none", "en") in text
+    tiny = [synthetic_recording(tmp_path / "d", 150, mitigations=some) for some in ((), (("decay", 4.0),))]
+    assert message("report.do_longer", "en", needed=2304) in text_of(page_of(tiny))
     mitigated = synthetic_recording(tmp_path / "c", 12_000, mitigations=(("decay", 4.0),))
     assert message("report.collapse_unknown", "ja") in text_of(page_of([mitigated], "ja"))
 
