@@ -1,11 +1,18 @@
-"""The moment that the pages look at: a token of the shown recording, in the link under ``at``."""
+"""The moment that the pages look at: a token of the shown recording, in the link under ``at``.
+
+A click on a word, on a curve over the document or on a state of the map chooses it, and all of them show it.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
 from model.recording.reader import Recording
+from viz.ui.controls import newly_clicked
 from viz.ui.curves import ink, on_axis
 
 KEY = "at"
@@ -34,3 +41,31 @@ def mark_moment(figure: go.Figure, recording: Recording, *, log_x: bool, dark: b
     if token is not None:
         figure.add_vline(x=on_axis(token + 1, log_x), line={"color": ink(dark), "width": 1.5, "dash": "dot"})
     return figure
+
+
+def mark_state(figure: go.Figure, recording: Recording, position: np.ndarray, xy: np.ndarray, dark: bool) -> go.Figure:
+    """``figure``, a map of states ``xy`` (n, 2) after ``position`` (n,) tokens, with a ring at the chosen moment's."""
+    token = moment_of(recording)
+    if token is not None:
+        x, y = xy[int(np.abs(position - (token + 1)).argmin())]
+        ring = {"symbol": "circle-open", "size": 17, "line": {"width": 2.5}, "color": ink(dark)}
+        figure.add_scatter(x=[x], y=[y], mode="markers", marker=ring, showlegend=False, hoverinfo="skip")
+    return figure
+
+
+def clickable(figure: go.Figure, x: np.ndarray, y: np.ndarray, **place: int) -> go.Figure:
+    """``figure`` with points that nobody sees on a curve over tokens, so that a click there is a click on a token."""
+    unseen = {"marker": {"opacity": 0}}
+    points: dict[str, Any] = {"mode": "markers", "marker": {"size": 14, "opacity": 0}, "showlegend": False}
+    figure.add_scatter(x=x, y=y, hoverinfo="skip", selected=unseen, unselected=unseen, **points, **place)
+    return figure.update_layout(clickmode="event+select")
+
+
+def follow_clicks(event: Any, recording: Recording, seen: str) -> None:
+    """Look at the token of the point that was clicked just now in a chart over tokens; ``seen``: see newly_clicked."""
+    point = newly_clicked(event, seen)
+    if point is not None:
+        token = min(max(round(float(point["x"])) - 1, 0), recording.read_tokens - 1)
+        if token != moment_of(recording):
+            choose_moment(token)
+            st.rerun()

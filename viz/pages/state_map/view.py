@@ -30,6 +30,7 @@ from viz.pages.state_map.figures import novelty_figure
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice, newly_clicked
 from viz.ui.fold import fold
+from viz.ui.moment import choose_moment, mark_moment, mark_state, moment_of
 from viz.ui.places import place_of
 
 AROUND = 200
@@ -75,6 +76,8 @@ def render(recording: Recording) -> None:
     for row in clicks:
         if row is not None:  # before the slider that shows it is drawn
             st.session_state["map_at"], st.session_state["map_text"] = int(position[row]), True
+            choose_moment(int(position[row]) - 1)
+            st.rerun()
     with fold(t("state_map.text_title"), key="map_text", icon=":material/article:") as opened:
         if opened:
             _text_there(recording, found, position)
@@ -135,8 +138,11 @@ def _map_chart(
     table.insert(1, "tokens_read", [*states.explored.position, *position])
     table["novelty"] = [*[np.nan] * reference, *scored.novelty]
     new = int((scored.novelty > 1).sum())
+    drawn = map_figure(found, scored.novelty, position, by_position=by_position, language=language(), dark=is_dark())
+    if height is None:
+        mark_state(drawn, states.recording, position, found.document_xy, is_dark())
     event = chart(
-        map_figure(found, scored.novelty, position, by_position=by_position, language=language(), dark=is_dark()),
+        drawn,
         key=f"map_{found.method}",
         title=t(f"state_map.{found.method}_title", kept=found.kept),
         explanation=t(f"state_map.{found.method}_explanation") + "\n\n" + t("state_map.map_explanation"),
@@ -198,8 +204,9 @@ def _novelty_chart(recording: Recording, found: Scores, position: np.ndarray, lo
         return None
     new = found.novelty > 1
     first = t("state_map.first", at=int(position[new.argmax()])) if new.any() else t("state_map.never")
+    drawn = novelty_figure(found.novelty, position, train_length=recording.train_length, log_x=log_x, dark=is_dark())
     event = chart(
-        novelty_figure(found.novelty, position, train_length=recording.train_length, log_x=log_x, dark=is_dark()),
+        mark_moment(drawn, recording, log_x=log_x, dark=is_dark()),
         key="map_novelty",
         title=t("state_map.novelty_title"),
         explanation=t("state_map.novelty_explanation"),
@@ -218,6 +225,10 @@ def _text_there(recording: Recording, found: Scores, position: np.ndarray) -> No
     with st.container():
         if "map_at" not in st.session_state and "map_at" not in st.query_params:  # until one is chosen: the newest
             st.session_state["map_at"] = int(position[np.nan_to_num(found.novelty, nan=0).argmax()])
+        moment = moment_of(recording)
+        if moment is not None and st.session_state.get("map_moment") != moment:  # chosen on another page
+            st.session_state["map_at"] = int(position[np.abs(position - (moment + 1)).argmin()])
+        st.session_state["map_moment"] = moment
         at = st.slider(t("state_map.text_at"), first, last, step=CHUNK, key="map_at", bind="query-params", format="%,d")
         row = int(np.abs(position - at).argmin())
         tokens = int(position[row])

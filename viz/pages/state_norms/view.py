@@ -38,6 +38,7 @@ from viz.ui.curves import (
     translucent,
 )
 from viz.ui.fold import fold
+from viz.ui.moment import clickable, follow_clicks, mark_moment
 from viz.ui.places import name_places
 
 STATISTICS = ("norm", "std", "max_abs", "mean", "decay", "effective_rank", "overwritten", "alignment")
@@ -281,23 +282,29 @@ def _main_chart(
         title = t("state_norms.heads_title", statistic=t(f"state_norms.{name}"), layer=layer)
         what = t("state_norms.heads_explanation")
     at, overall = int(np.searchsorted(position, recording.train_length)), np.nanmean(values, axis=(1, 2))
-    chart(
-        name_places(
-            figure(
-                position,
-                values,
-                loss,
-                control_loss,
-                name=name,
-                train_length=recording.train_length,
-                layer=layer,
-                head=head,
-                log_x=log_x,
-                log_y=log_y,
-                dark=dark,
-            ),
-            recording,
+    drawn = name_places(
+        figure(
+            position,
+            values,
+            loss,
+            control_loss,
+            name=name,
+            train_length=recording.train_length,
+            layer=layer,
+            head=head,
+            log_x=log_x,
+            log_y=log_y,
+            dark=dark,
         ),
+        recording,
+    )
+    if height is None:
+        clickable(drawn, *binned(loss, log=log_x), row=2, col=1)
+        rows = kept_rows(position, overall, log=log_x)
+        clickable(drawn, position[rows], overall[rows], row=1, col=1)
+        mark_moment(drawn, recording, log_x=log_x, dark=dark)
+    event = chart(
+        drawn,
         key="norms_main",
         title=title,
         explanation="\n\n".join([t(f"state_norms.{name}_explanation"), what, t("state_norms.loss_explanation")]),
@@ -310,5 +317,8 @@ def _main_chart(
             end=int(position[-1]),
         ),
         data=pd.DataFrame({"tokens_read": position, **lines}),
+        selectable=True,
         slide=height,
     )
+    if height is None:
+        follow_clicks(event, recording, "norms_main_seen")
