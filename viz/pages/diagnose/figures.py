@@ -15,7 +15,7 @@ from viz.ui.curves import ink, translucent
 
 ROW = 26
 """Pixels of a strategy, whose name has up to two lines."""
-WRAPPED = 22
+WRAPPED = 30
 """Characters of a line of a name: on a phone the names must leave room for the bars."""
 WORST_SHARE, WORST_COST = -0.6, 0.4
 """Where the axes end, however bad a strategy is: the number stands in the box and in the table."""
@@ -127,7 +127,7 @@ def _interval(estimates: Sequence[Estimate], colour: str) -> dict[str, object]:
 def wrapped(name: str) -> str:
     """``name`` on at most two lines of a chart: Latin letters are half as wide as Japanese ones."""
     width = [1 if character.isascii() else 2 for character in name]
-    if sum(width) <= WRAPPED + 4:
+    if sum(width) <= WRAPPED:
         return name
     breaks = [place for place, character in enumerate(name) if character in " ・-" and place] or [len(name) // 2]
     middle = min(breaks, key=lambda place: abs(sum(width[:place]) - sum(width) / 2))
