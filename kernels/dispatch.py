@@ -98,13 +98,15 @@ def note(name: str) -> None:
         names.add(name)
 
 
-def say_once(inputs: ScanInputs) -> None:
-    """Leave one line in the log for inputs on a GPU of a shape that no Triton kernel takes."""
+def say_once(inputs: ScanInputs, window: int | None = None) -> None:
+    """Leave one line in the log for inputs on a GPU of a shape, or in a window, that no Triton kernel takes."""
     shape = (*inputs.x.shape[2:], inputs.B.shape[-1], inputs.log_decay.shape[-1], inputs.x.dtype)
-    if shape not in _said:
-        _said.add(shape)
+    if (*shape, window) not in _said:
+        _said.add((*shape, window))
         log.warning(
-            "PyTorch scans on the GPU: no Triton kernel takes heads %d x %d, d_state %d (%d decays, %s)", *shape
+            "PyTorch scans on the GPU: no Triton kernel takes heads %d x %d, d_state %d (%d decays, %s)%s",
+            *shape,
+            f" in a window of {window}" if window else "",
         )
 
 
@@ -122,7 +124,13 @@ def windowed(
         return module.scalar_window_scan(inputs, memory, window) if fits else None
 
     output = attempt(WINDOW[0], by_triton, forced=forced_kernel(kernel), gpu=on_gpu(inputs))
-    return windowed_scan(inputs, memory, window, token_norms) if output is None else output
+    if output is not None:
+        note(f"triton {WINDOW[0]}")
+        return output
+    if forced_kernel(kernel) is None and on_gpu(inputs) and WINDOW[0] not in broken:
+        say_once(inputs, window)
+    note("pytorch")
+    return windowed_scan(inputs, memory, window, token_norms)
 
 
 def forced_kernel(kernel: str | None = None) -> str | None:

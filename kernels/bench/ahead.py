@@ -60,7 +60,8 @@ SPILL_LIMIT = {
 }
 """Bytes of stack per thread; "other": of a shape that was asked for, whose spills are reported.
 
-Ampere's products read operands through registers, and those of float32 do not fit. Nor do they anywhere where a factor is made in registers and not read from memory: an inverse, a state.
+Ampere's products read operands through registers, and those of float32 do not fit. Nor do they anywhere where a factor
+is made in registers and not read from memory: an inverse, a state.
 """
 
 
@@ -118,9 +119,9 @@ def scalar_builds(headdim: int, d_state: int) -> list[Build]:
         ]
     elements = headdim * d_state
     part = boundaries.slice_of(elements)
-    few, span = min(scalar_decay.SLICE, elements), scalar_decay.SPAN // 64
+    passing = {"ELEMENTS": elements, "SLICE": min(scalar_decay.SLICE, elements), "SPAN": scalar_decay.SPAN // 64}
     found += [
-        Build("pass_spans", spans.pass_spans, {"ELEMENTS": elements, "SLICE": few, "SPAN": span}, 4),
+        Build("pass_spans", spans.pass_spans, passing, 4),
         Build(
             "pass_states",
             boundaries.pass_states,
@@ -266,7 +267,7 @@ def main() -> None:
     """Compile what the arguments ask for, one JSON line each."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--arch", type=int, choices=ARCHITECTURES, action="append")
-    parser.add_argument("--kernel", default="", help="only kernels whose name contains this")
+    parser.add_argument("--kernel", default="", help="only kernels in whose name this expression is found")
     parser.add_argument(
         "--headdim", type=int, help="compile for heads of this shape, with spills reported, not limited"
     )
@@ -275,7 +276,7 @@ def main() -> None:
     fits = True
     for architecture in chosen.arch or ARCHITECTURES:
         for build in builds(chosen.headdim, chosen.d_state):
-            if chosen.kernel in build.name:
+            if re.search(chosen.kernel, build.name):
                 line = compiled(build, architecture)
                 fits = fits and line["fits"]
                 print(json.dumps(line), flush=True)

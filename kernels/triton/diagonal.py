@@ -20,7 +20,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.triton.scalar_decay.forward import SIZES
+from kernels.triton.scalar_decay.spans import SIZES
 from kernels.triton.tiles import LOG2_E
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, Telemetry, boundary_count
 

@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 
 from kernels.triton.boundaries import carry_states, mean_log_decay
-from kernels.triton.scalar_decay.forward import SIZES
+from kernels.triton.scalar_decay.spans import SIZES
 from kernels.triton.tiles import LOG2_E, PRODUCTS_OF
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, Telemetry, boundary_count
 

@@ -1,8 +1,8 @@
 """Triton: heads of any shape in tiles, whose sides are powers of two.
 
 The rows of a state do not meet: given B, C and the decays, each is a recurrence of its own. So a head whose headdim is
-no tile is scanned as several narrower heads that share the rest, which costs a view, and what is recorded of them is put
-together. A d_state that is no power of two is filled up with channels that nothing is written to.
+no tile is scanned as several narrower heads that share the rest, which costs a view of x and y, and what is recorded of
+them is put together. A d_state that is no power of two is filled up with channels that nothing is written to.
 """
 
 from __future__ import annotations

@@ -28,6 +28,8 @@ CHECKS = {
 CHANNEL_CHECKS = {"low_rank_channel_forward", "low_rank_channel_backward", "low_rank_channel_extremes"}
 ARCHITECTURES = {80: ("bf16", 32), 90: ("", 80), 100: ("bf16", 32)}
 """Which kernels are compiled, by a part of their names, and how many that are: all of them would take minutes more."""
+ODD = ["--headdim", "80", "--d-state", "256", "--kernel", "^(?!low_rank).* bf16|carry bf16"]
+"""Heads that are cut into tiles, for one architecture; ``kernels.bench.ahead`` compiles the rest in the same way."""
 ROOT = Path(__file__).parents[2]
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
@@ -52,6 +54,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[object, R
     commands: dict[object, list[str]] = {"interpreted": ["tests.support.interpreted"]}
     for architecture, (kernels, _) in ARCHITECTURES.items():
         commands[architecture] = ["kernels.bench.ahead", "--arch", str(architecture), "--kernel", kernels]
+    commands["odd"] = ["kernels.bench.ahead", "--arch", "90", *ODD]
     started = {}
     for name, command in commands.items():
         lines, errors = folder / f"{name}.jsonl", folder / f"{name}.err"
@@ -68,6 +71,12 @@ def test_every_kernel_compiles_within_its_limits(architecture: int, running: dic
     code, lines, errors = running[architecture].result()
     assert code == 0, [line for line in lines if not line["fits"]] or errors
     assert len(lines) == ARCHITECTURES[architecture][1] and all(line["fits"] for line in lines)
+
+
+def test_kernels_compile_at_heads_that_are_cut_into_tiles(running: dict[object, Running]) -> None:
+    code, lines, errors = running["odd"].result()
+    assert code == 0, [line for line in lines if not line["fits"]] or errors
+    assert len(lines) == 16 and all(line["stack"] <= 512 for line in lines)
 
 
 def test_every_kernel_is_the_reference_at_awkward_shapes(running: dict[object, Running]) -> None:
@@ -174,6 +183,21 @@ def test_broken_triton_falls_back_with_one_line(
         for _ in range(3):
             assert torch.equal(dispatch.scan(*given).y, chunked_scan(*given).y)
     assert len(caplog.records) == 1
+
+
+def test_a_shape_that_no_kernel_takes_is_named(
+    as_on_gpu: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(dispatch, "_said", set())
+    given, names = case(3, dtype=torch.float32), set[str]()
+    with dispatch.kernels_noted(names), caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            dispatch.scan(*given)
+            dispatch.windowed(*given, 5)
+    assert names == {"pytorch"}
+    plain, windowed = (record.getMessage() for record in caplog.records)
+    assert "heads 4 x 3, d_state 5" in plain and "window" not in plain
+    assert "heads 4 x 3, d_state 5" in windowed and windowed.endswith("in a window of 5")
 
 
 def test_out_of_memory_is_not_a_broken_kernel(as_on_gpu: None, monkeypatch: pytest.MonkeyPatch) -> None:

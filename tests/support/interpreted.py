@@ -38,7 +38,7 @@ ODD_SHAPES = {
     Shape(seqlen=20, nheads=1, headdim=48, d_state=80, chunk=16): (
         *("scalar_forward", "scalar_mitigated", "scalar_backward", "vector_forward", "vector_backward"),
     ),
-    Shape(seqlen=3, nheads=2, headdim=80, d_state=256, chunk=16, ngroups=2): (
+    Shape(seqlen=3, nheads=1, headdim=80, d_state=256, chunk=16): (
         *("scalar_forward", "vector_forward", "low_rank_forward"),
     ),
     Shape(seqlen=3, nheads=1, headdim=256, d_state=96, chunk=16): ("scalar_windowed", "low_rank_backward"),

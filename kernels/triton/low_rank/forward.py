@@ -154,7 +154,7 @@ def low_rank_norms(  # type: ignore[no-untyped-def]
 
 
 def supports(inputs: ScanInputs) -> bool:
-    """Whether these kernels take ``inputs``: a pair, one decay per head or channel, and heads that :func:`takes` takes."""
+    """Whether these kernels take ``inputs``: a pair, one decay per head or channel, heads that :func:`takes` takes."""
     d_state = inputs.B.shape[-1]
     return (
         inputs.low_rank is not None

@@ -22,7 +22,8 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.triton.boundaries import carry_gradients
-from kernels.triton.scalar_decay.forward import FACTORS, SIZES, Options, chunk_states, depth, forward, launch
+from kernels.triton.scalar_decay.forward import Options, chunk_states, depth, forward, launch
+from kernels.triton.scalar_decay.spans import FACTORS, SIZES
 from kernels.triton.tiles import LOG2_E, causal, dot, products_of, running_decay
 from kernels.types import ScanInputs
 

@@ -148,7 +148,7 @@ def forward(inputs: ScanInputs, initial: Tensor, options: Options) -> tuple[Tens
 
 
 def sums_of(states: Tensor) -> Tensor:
-    """Sum of squares, sum and largest element of each state: (batch, nheads, headdim, d_state) -> (3, batch, nheads)."""
+    """Sum of squares, sum, largest element: (batch, nheads, headdim, d_state) -> (3, batch, nheads)."""
     flat = states.flatten(2)
     return torch.stack([flat.square().sum(-1), flat.sum(-1), flat.abs().amax(-1)])
 

@@ -28,7 +28,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kernels.triton.boundaries import mean_log_decay, slice_of
-from kernels.triton.scalar_decay.forward import CHUNKS, SIZES, chunk_states, depth, launch, supports
+from kernels.triton.scalar_decay.forward import CHUNKS, chunk_states, depth, launch, supports
+from kernels.triton.scalar_decay.spans import SIZES
 from kernels.triton.shapes import Fit
 from kernels.triton.tiles import LOG2_E, causal, dot, products_of, rows_of, running_decay
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, Telemetry, boundary_count

@@ -21,7 +21,8 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.triton.boundaries import carry_gradients
-from kernels.triton.scalar_decay.forward import SIZES, depth, launch
+from kernels.triton.scalar_decay.forward import depth, launch
+from kernels.triton.scalar_decay.spans import SIZES
 from kernels.triton.tiles import LOG2_E, dot, products_of, rows_of
 from kernels.triton.vector_decay.forward import BLOCK, causal_scores, decay_after, forward, vector_states
 from kernels.types import ScanInputs

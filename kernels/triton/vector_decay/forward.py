@@ -26,7 +26,8 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.triton.boundaries import carry_states, mean_log_decay
-from kernels.triton.scalar_decay.forward import SIZES, depth, launch
+from kernels.triton.scalar_decay.forward import depth, launch
+from kernels.triton.scalar_decay.spans import SIZES
 from kernels.triton.shapes import takes
 from kernels.triton.tiles import LOG2_E, PRODUCTS_OF, dot, products_of, rows_of
 from kernels.types import ScanInputs, boundary_count
