@@ -13,7 +13,7 @@ import streamlit as st
 
 from model.recording.reader import Recording
 from viz.ui.controls import newly_clicked
-from viz.ui.curves import ink, on_axis
+from viz.ui.curves import ink
 
 KEY = "at"
 
@@ -35,11 +35,12 @@ def choose_moment(token: int | None) -> None:
         st.query_params[KEY] = str(token + 1)
 
 
-def mark_moment(figure: go.Figure, recording: Recording, *, log_x: bool, dark: bool) -> go.Figure:
+def mark_moment(figure: go.Figure, recording: Recording, dark: bool) -> go.Figure:
     """``figure``, over tokens, with a line at the chosen moment, if one is chosen."""
     token = moment_of(recording)
     if token is not None:
-        figure.add_vline(x=on_axis(token + 1, log_x), line={"color": ink(dark), "width": 1.5, "dash": "dot"})
+        line = {"color": ink(dark), "width": 1.5}
+        figure.add_shape(type="line", x0=token + 1, x1=token + 1, y0=0, y1=1, yref="paper", line=line)
     return figure
 
 
@@ -57,7 +58,7 @@ def clickable(figure: go.Figure, x: np.ndarray, y: np.ndarray, **place: int) -> 
     """``figure`` with points that nobody sees on a curve over tokens, so that a click there is a click on a token."""
     unseen = {"marker": {"opacity": 0}}
     points: dict[str, Any] = {"mode": "markers", "marker": {"size": 14, "opacity": 0}, "showlegend": False}
-    figure.add_scatter(x=x, y=y, hoverinfo="skip", selected=unseen, unselected=unseen, **points, **place)
+    figure.add_scatter(x=x, y=y, hoverinfo="none", selected=unseen, unselected=unseen, **points, **place)
     return figure.update_layout(clickmode="event+select")
 
 
