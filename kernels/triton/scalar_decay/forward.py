@@ -142,7 +142,8 @@ def forward(inputs: ScanInputs, initial: Tensor, options: Options) -> tuple[Tens
         token_norms[nchunks, nheads, batch](
             x, B, log_decay, states, sums[0], norms, *sizes, decay, insertion, **tile, **deep, **how
         )  # fmt: skip
-    norm, mean, std, largest = statistics(*sums.unflatten(-1, (-1, parts)), parts * headdim * d_state)
+    squares, summed, most = sums.unflatten(-1, (-1, parts)).unbind()
+    norm, mean, std, largest = statistics(squares, summed, most, parts * headdim * d_state)
     mean_log = mean_log_decay(totals[..., None], seqlen, chunk)
     return y, states, norms, norm, mean, std, largest, mean_log, decays, totals
 
