@@ -42,11 +42,14 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr("viz.pages.evidence.view.LENGTHS", (TOKENS, 2 * TOKENS))
     monkeypatch.setattr("viz.pages.evidence.view.TOKENS", TOKENS)
 
-    def start(result: EvidenceResult | None, language: str = "en", theme: str = "light"):
+    def start(result: EvidenceResult | None, language: str = "en", theme: str = "light", group: str = ""):
         if result is not None:
             result.save(tmp_path / "stored" / "result.json")
         app = AppTest.from_file(APP, default_timeout=60)
         app.context = {"locale": language, "theme": theme}
+        app.query_params["ev_charts"] = "true"
+        if group:
+            app.query_params["ev_group"] = group
         app.run()
         return app.switch_page("viz/pages/evidence/page.py").run()
 
@@ -58,12 +61,15 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def test_the_page_shows_a_stored_result(open_page, language: str, theme: str) -> None:
     app = open_page(made_up(), language, theme)
     assert not app.exception and not app.error
-    assert len(app.get("plotly_chart")) == 4 and len(app.table) == len(GROUPS)
-    assert sum(len(element.value) for element in app.table) == len(CLAIMS)
+    assert len(app.get("plotly_chart")) == 4
+    tables = [app.table[0].value]
+    for group in GROUPS[1:]:
+        tables.append(app.segmented_control(key="ev_group").set_value(group).run().table[0].value)
+    assert sum(map(len, tables)) == len(CLAIMS)
     counted = [finding for finding in findings(made_up()) if finding.verdict in ("agrees", "disagrees", "unclear")]
     assert str(len(counted)) in app.main.header[0].value
     column = message("evidence.column_verdict", language)
-    assert any("✗" in cell for element in app.table for cell in element.value[column])
+    assert any("✗" in cell for table in tables for cell in table[column])
     assert all(element.proto.alt for element in app.get("plotly_chart"))
 
 
@@ -71,9 +77,11 @@ def test_the_page_shows_a_stored_result(open_page, language: str, theme: str) ->
 def test_missing_models_are_rows_and_not_errors(open_page, language: str) -> None:
     few = made_up(train_lengths=False)
     kept = tuple(member for member in few.members if member.role in ("base", "carried"))
-    app = open_page(replace(few, members=kept), language)
-    assert not app.exception and not app.error
-    cells = [cell for element in app.table for cell in element.value[message("evidence.column_ours", language)]]
+    cells: list[str] = []
+    for group in GROUPS:
+        app = open_page(replace(few, members=kept), language, group=group)
+        assert not app.exception and not app.error
+        cells += list(app.table[0].value[message("evidence.column_ours", language)])
     assert (
         message("evidence.missing_model", language) in cells and message("evidence.missing_series", language) in cells
     )
