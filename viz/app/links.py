@@ -40,9 +40,8 @@ def switch(name: str, labels: Mapping[str, str], label: str) -> str:
     """A row of buttons over the keys of ``labels``, one of which is pressed; the URL holds its key."""
     keys = list(labels)
     restore(name, keys, keys[0])
-    chosen = st.segmented_control(
-        label, keys, format_func=labels.__getitem__, key=name, persist_state="session", required=True
-    )
+    st.segmented_control(label, keys, format_func=labels.__getitem__, key=name, persist_state="session", required=True)
+    chosen: str = st.session_state[name]
     publish(name, chosen, keys[0])
     return chosen
 

@@ -125,25 +125,26 @@ def show_difference(shown: Entry, chosen: Choices | None) -> None:
     """Say in one line that the sidebar is set to another reading than the page shows, if it is."""
     if chosen is None or reading.READING.active or agrees(shown.experiment, chosen):
         return
+    back = can_follow(shown.experiment)
     words = t(
-        "app.other_settings.says",
+        "app.other_settings.says" if back else "app.other_settings.not_here",
         document=plain(session.document_title(chosen.document)),
         model=plain(chosen.model),
         strategy=plain(describe(chosen.strategy)),
     )
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="other_settings"):
-        st.markdown(f":material/tune: {words}", width="stretch")
+        (st.markdown if back else st.caption)(f":material/tune: {words}", width="stretch")
         ready = chosen.strategy.initial_state != "carried" or bool(chosen.strategy.source)
         if st.button(
             t("app.other_settings.run"),
             key="run_other",
-            type="primary",
+            type="primary" if back else "secondary",
             icon=":material/play_arrow:",
             disabled=not ready,
             help=None if ready else t("app.sidebar.no_source"),
         ):
             run(chosen)
-        if can_follow(shown.experiment):
+        if back:
             st.button(
                 t("app.other_settings.back"),
                 key="settings_back",

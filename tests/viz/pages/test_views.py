@@ -38,6 +38,11 @@ ROOT = Path(__file__).parents[3]
 MEGABYTE = 1_000_000
 TOKENS, LAYERS, HEADS, SNAPSHOTS, T = 1_000_000, 24, 24, 1024, 2048
 PAGES = ("state_norms", "state_map", "compare")
+FOLDED = {
+    "state_norms": ("norms_heads", "norms_close_up_open"),
+    "state_map": ("map_text", "map_spans"),
+    "compare": ("compare_settings", "compare_memory"),
+}
 
 
 class Big:
@@ -254,7 +259,7 @@ def sound(app: AppTest) -> AppTest:
 def test_every_page_draws_every_recording(
     page: str, recording: str, language: str, open_page: Callable[..., AppTest]
 ) -> None:
-    app = open_page(page, recording, language)
+    app = open_page(page, recording, language, **dict.fromkeys(FOLDED[page], "true"))
     assert app.get("plotly_chart")
 
 
@@ -277,16 +282,20 @@ def test_a_link_in_another_language_shows_the_same(open_page: Callable[..., AppT
 
 def test_settings_of_a_long_document_do_not_break_a_short_one(open_page: Callable[..., AppTest], kept: Path) -> None:
     keys = {recording.title: recording.key for recording in recordings(kept / "recordings")}
-    for page, slider, value in (("state_norms", "norms_range", (30_016, 39_040)), ("state_map", "map_at", 38_400)):
-        app = open_page(page)
+    for page, fold, slider, value in (
+        ("state_norms", "norms_close_up_open", "norms_range", (30_016, 39_040)),
+        ("state_map", "map_text", "map_at", 38_400),
+    ):
+        app = open_page(page, **{fold: "true"})
         sound(app.slider(key=slider).set_value(value).run())
         sound(app.selectbox(key="recording").set_value(keys["short"]).run())
         sound(app.selectbox(key="recording").set_value(keys["plain"]).run())
 
 
 def test_a_link_beyond_the_document_still_opens(open_page: Callable[..., AppTest]) -> None:
-    open_page("state_map", "short", map_at="38400", map_layer="Layer 17")
+    open_page("state_map", "short", map_at="38400", map_layer="Layer 17", map_text="true")
     links: dict[str, Any] = {"norms_layer": "Layer 17", "norms_head": "Head 99", "norms_range": ["30016", "39040"]}
+    links["norms_close_up_open"] = "true"
     assert open_page("state_norms", "short", **links).get("plotly_chart")
 
 
@@ -298,7 +307,7 @@ def test_the_close_up_reads_exact_norms(kept: Path) -> None:
 
 
 def test_a_state_leads_to_its_text(open_page: Callable[..., AppTest], kept: Path) -> None:
-    app = open_page("state_map", map_at="6400")
+    app = open_page("state_map", map_at="6400", map_text="true")
     recording = next(one for one in recordings(kept / "recordings") if one.title == "plain")
     position = recording.array("snapshot_position")
     character = 3 * int(position[np.abs(position - 6400).argmin()])
