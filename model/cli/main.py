@@ -1,4 +1,4 @@
-"""The command line: ``memory-explorer read | text | models | download | explore | train | parts | passkey ...``.
+"""The command line: ``memory-explorer read | ask | text | state | models | explore | train | parts | passkey ...``.
 
 Each command does what the dashboard does, through the same functions, so numbers agree. What a user can put right is
 said in one sentence; only what is our fault shows a traceback. One file a command group, and here the table of them.
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from model.cli.ask import ask
 from model.cli.bench import bench
 from model.cli.convert import convert
 from model.cli.evidence import evidence
@@ -18,6 +19,7 @@ from model.cli.parts import parts
 from model.cli.passkey import passkey
 from model.cli.read import read
 from model.cli.serve import serve
+from model.cli.states import state_app
 from model.cli.text import text
 from model.cli.train import post_train, train
 from model.cli.verify import verify
@@ -29,11 +31,12 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the
 
 
 for command in (
-    *(read, text, download, explore, verify, convert),
+    *(read, ask, text, download, explore, verify, convert),
     *(train, post_train, parts, passkey, evidence, bench, serve),
 ):
     app.command()(command)
 app.add_typer(models_app, name="models")
+app.add_typer(state_app, name="state")
 
 
 def main() -> None:

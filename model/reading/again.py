@@ -1,7 +1,7 @@
 """A recorded reading, read again: the state at moments of which the recording stored none.
 
 A recording holds its last state only. The text is read up to a moment with the recording's own strategy, in the very
-segments of the first reading, so the state there is the one that was passed through (on another device, up to rounding).
+segments of the first reading, so the state there is the one that was passed through; on another device up to rounding.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def prepare_again(recording: Recording, text: str, source: Path | None = None, d
 
 
 def reader_of(experiment: Experiment, explored: Explored | None, device: str) -> tuple[LanguageModel, list[Scan]]:
-    """The model of ``experiment`` on ``device`` and the scan of each layer, with its mitigations and without its parts."""
+    """The model of ``experiment`` on ``device`` and each layer's scan, with its mitigations and less what is off."""
     model = read_with(experiment, experiment.precision, device)
     scans = layer_scans(model, dict(experiment.strategy.mitigations), explored)
     return Off.of(experiment.off).applied(model, scans)

@@ -87,8 +87,9 @@ def prepare(
 ) -> Prepared:
     """Check every choice and tokenise ``document``; UserError with one sentence for whatever does not fit.
 
-    ``source`` is what a carried state comes from: the folder of a recording, or a state file of the same model. ``tokenizer`` replaces that of the
-    model; its tokens must be those of the model's vocabulary. A document of token ids needs none.
+    ``source`` is what a carried state comes from: the folder of a recording, or a state file of the same model.
+    ``tokenizer`` replaces that of the model; its tokens must be those of the model's vocabulary. A document of token
+    ids needs none.
     """
     card = model_card(model)
     settings = active(dict(strategy.mitigations))
@@ -129,9 +130,7 @@ def prepare(
         model=model,
         weights=card.weights,
         train_length=train_length,
-        strategy=replace(
-            strategy, source=carried, mitigations=tuple(settings.items())
-        ),
+        strategy=replace(strategy, source=carried, mitigations=tuple(settings.items())),
         precision=options.precision,
         control=options.control,
         token_norms=options.token_norms,

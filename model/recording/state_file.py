@@ -9,8 +9,8 @@ A safetensors file, so nothing is ever unpickled. Its tensors have the names of 
     hidden               (1, d_model), what the head reads after the last token, so that the next token is known too
 
 Its metadata: ``format`` and ``version``, ``model`` and ``weights`` (their fingerprint), ``document`` (SHA-256 of its
-text, which is not in the file), ``tokens`` that were read, and ``experiment``, the whole reading with its strategy as
-JSON. Opened with numpy alone.
+text, which is not in the file), ``tokens`` that were read, ``heads`` as they are recorded (groups of channels where a
+head is one), and ``experiment``, the whole reading with its strategy as JSON. Opened with numpy alone.
 """
 
 from __future__ import annotations
@@ -40,10 +40,14 @@ DIGITS = 12
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StateFile:
-    """The memory after ``tokens`` tokens of the reading ``experiment``, by tensor name; ``name`` is for sentences."""
+    """The memory after ``tokens`` tokens of the reading ``experiment``, by tensor name.
+
+    ``heads`` are those that a layer is recorded with; ``name`` is for sentences.
+    """
 
     experiment: Experiment
     tokens: int
+    heads: int
     tensors: Mapping[str, np.ndarray]
     name: str = ""
 
@@ -53,9 +57,9 @@ class StateFile:
         return sum(name.endswith(".state") for name in self.tensors)
 
     def memory(self, layer: int) -> np.ndarray:
-        """The recurrent memory of ``layer``, (nheads, headdim, d_state)."""
-        found: np.ndarray = self.tensors[f"{layer}.state"][0]
-        return found
+        """The recurrent memory of ``layer`` by recorded head, (heads, headdim, d_state), in float64."""
+        found = self.tensors[f"{layer}.state"][0].astype(np.float64)
+        return found.reshape(self.heads, -1, found.shape[-1])
 
     def to_bytes(self) -> bytes:
         """The content of the file."""
@@ -67,6 +71,7 @@ class StateFile:
             "weights": values.weights,
             "document": values.document,
             "tokens": str(self.tokens),
+            "heads": str(self.heads),
             "experiment": json.dumps(values.to_json(), sort_keys=True),
         }
         tensors = {name: np.ascontiguousarray(array) for name, array in self.tensors.items()}
@@ -102,9 +107,10 @@ class StateFile:
             if int(metadata["version"]) > VERSION:
                 raise UserError("state_file.newer", name=name)
             experiment = Experiment.from_json(json.loads(metadata["experiment"]))
-            found = StateFile(experiment=experiment, tokens=int(metadata["tokens"]), tensors=tensors, name=name)
+            tokens, heads = int(metadata["tokens"]), int(metadata["heads"])
+            found = StateFile(experiment=experiment, tokens=tokens, heads=heads, tensors=tensors, name=name)
             _check(found)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UserError("state_file.not_a_state", name=name) from error
         if not all(np.isfinite(array).all() for array in tensors.values()):
             raise UserError("state_file.not_finite", name=name)
@@ -126,9 +132,12 @@ def _check(found: StateFile) -> None:
         raise ValueError("other tensors")
     if not {f"{layer}.{part}" for layer in range(found.layers) for part in ("state", "window")} <= names:
         raise ValueError("a layer is missing")
-    shapes = {found.tensors[f"{layer}.state"].shape[:1] for layer in range(found.layers)}
-    if shapes != {(1,)} or any(found.tensors[f"{layer}.state"].ndim != 4 for layer in range(found.layers)):
-        raise ValueError("another shape")
+    for layer in range(found.layers):
+        array = found.tensors[f"{layer}.state"]
+        if array.ndim != 4 or len(array) != 1 or not array.size or array.dtype.kind != "f":
+            raise ValueError("another shape")
+        if found.heads < 1 or array.shape[1] % found.heads:
+            raise ValueError("other heads")
     if found.tokens < 1:
         raise ValueError("no tokens")
 

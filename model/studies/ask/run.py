@@ -24,8 +24,8 @@ from model.tokenizer import encode
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from kernels.types import Scan
-    from model.arch.lm import LanguageModel
+    from model.diagnostics.explored import Explored
+    from model.experiment import Experiment
     from model.reading.prepare import Prepared
     from model.state import State
 
@@ -54,7 +54,8 @@ def ask(
         question.check()
         if not 1 <= moment <= prepared.experiment.tokens:
             raise UserError("ask.moment", moment=moment, tokens=prepared.experiment.tokens)
-    voice = Voice(prepared, any(question.text for _, question in wanted))
+    needs_words = any(question.text for _, question in wanted)
+    voice = Voice(prepared.experiment, prepared.explored, prepared.device, needs_words=needs_words)
     total = max((moment for moment, _ in wanted), default=0) + sum(question.length for _, question in wanted)
     written = 0
 
@@ -84,9 +85,10 @@ class Voice:
     ``needs_words``: a tokenizer is needed, so UserError says why there is none; else ids stand for texts.
     """
 
-    def __init__(self, prepared: Prepared, needs_words: bool = False) -> None:
-        experiment = prepared.experiment
-        self.model, self.scans = reader_of(experiment, prepared.explored, chosen_device(prepared.device))
+    def __init__(
+        self, experiment: Experiment, explored: Explored | None, device: str = "auto", *, needs_words: bool = False
+    ) -> None:
+        self.model, self.scans = reader_of(experiment, explored, chosen_device(device))
         self.size = segment_of(self.model.config, self.model.head.device)
         self.whole = model_card(experiment.model).published
         self.tokenizer: Tokenizer | None = None
