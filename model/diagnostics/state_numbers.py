@@ -30,6 +30,15 @@ class StateNumbers:
     nearest: np.ndarray | None = None
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Comparison:
+    """Two states side by side; ``angle`` (layers, heads) in degrees, NaN where a state is zero."""
+
+    first: StateNumbers
+    second: StateNumbers
+    angle: np.ndarray
+
+
 def numbers_of(state: StateFile, explored: Explored | None = None, sketch: np.ndarray | None = None) -> StateNumbers:
     """The numbers of ``state``; with ``explored`` states and its own ``sketch`` (layers, features) novelty too."""
     memories = [state.memory(layer) for layer in range(state.layers)]

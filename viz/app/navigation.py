@@ -7,6 +7,7 @@ PAGES: dict[str, tuple[str, bool]] = {
     "text": (":material/article:", True),
     "state_norms": (":material/show_chart:", True),
     "state_map": (":material/bubble_chart:", True),
+    "ask": (":material/forum:", True),
     "passkey": (":material/key:", False),
     "effective_context": (":material/history:", False),
     "lab": (":material/science:", False),

@@ -177,8 +177,8 @@ class Along:
     """How continuations change along a document: means within the training length and beyond it.
 
     ``repeats_from`` is the first moment beyond the training length whose continuation repeats itself and from which on
-    the mean repetition is :data:`REPEATS` or more, over at least :data:`LEAST` continuations; ``repetition_from`` is
-    that mean. None if there is no such moment, or if continuations within the training length repeat themselves too.
+    the mean repetition is :data:`REPEATS` or more, over at least :data:`LEAST` continuations. None if there is no such
+    moment, or if continuations within the training length repeat themselves too.
     """
 
     moments: tuple[int, ...]
@@ -189,7 +189,11 @@ class Along:
     beyond_repetition: float
     beyond_entropy: float
     repeats_from: int | None
-    repetition_from: float | None
+
+    def repetition_since(self, moment: int) -> float:
+        """Mean repetition of the continuations from ``moment`` on; NaN without any."""
+        shares = zip(self.moments, self.repetition, strict=True)
+        return _mean(np.array([share for there, share in shares if there >= moment], float))
 
     @staticmethod
     def of(answers: Sequence[Answer], train_length: int) -> Along:
@@ -214,7 +218,6 @@ class Along:
             beyond_repetition=_mean(repeated[~within]),
             beyond_entropy=_mean(nats[~within]),
             repeats_from=None if first is None else ordered[first].moment,
-            repetition_from=None if first is None else _mean(repeated[first:]),
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ import torch
 from model.checkpoints.card import ModelCard
 from model.checkpoints.catalogue import model_card
 from model.diagnostics.explored import Explored
-from model.diagnostics.state_numbers import StateNumbers, angles, check_alike, numbers_of
+from model.diagnostics.state_numbers import Comparison, StateNumbers, angles, check_alike, numbers_of
 from model.errors import UserError
 from model.reading.again import Moment, states_at
 from model.reading.prepare import Prepared
@@ -89,15 +88,6 @@ def restored(state: StateFile, empty: State) -> Moment:
         tensors[name] = tensor.to(as_layer.device, as_layer.dtype if tensor.is_floating_point() else tensor.dtype)
     hidden = tensors.pop(HIDDEN, None)
     return Moment(state.tokens, unflatten_state(tensors), hidden)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Comparison:
-    """Two states side by side; ``angle`` (layers, heads) in degrees, NaN where a state is zero."""
-
-    first: StateNumbers
-    second: StateNumbers
-    angle: np.ndarray
 
 
 def measured(state: StateFile) -> StateNumbers:
