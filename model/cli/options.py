@@ -39,7 +39,7 @@ def text_of(recording: Recording, document: Path | None) -> str:
     if document is not None:
         return read_path(document, allow_blank=True).text
     if recording.text is None:
-        raise UserError("ask.no_text", name=recording.title)
+        raise UserError("question.no_text", name=recording.title)
     return recording.text
 
 
@@ -47,7 +47,7 @@ def moment_of(recording: Recording, at: int | None) -> int:
     """The moment ``at`` of ``recording``, by default its end; UserError if so much was not read."""
     moment = recording.read_tokens if at is None else at
     if not 1 <= moment <= recording.read_tokens:
-        raise UserError("ask.moment", moment=moment, tokens=recording.read_tokens)
+        raise UserError("question.moment", moment=moment, tokens=recording.read_tokens)
     return moment
 
 

@@ -21,7 +21,7 @@ NGRAM = 4
 REPEATS = 0.5
 """Repetition from which on a continuation counts as repeating itself."""
 LEAST = 3
-"""Continuations at least that a statement about all later ones stands on."""
+"""Continuations that repeat themselves, less those that do not, before a document has a place from which on they do."""
 TABLE = 20
 """Tokens in the table of the next ones."""
 SHORT = 64
@@ -53,15 +53,15 @@ class Question:
     def check(self) -> None:
         """UserError for what cannot be asked."""
         if not 1 <= self.length <= MOST_LENGTH:
-            raise UserError("ask.length", value=self.length, most=MOST_LENGTH)
+            raise UserError("question.length", value=self.length, most=MOST_LENGTH)
         if not 0 <= self.temperature <= 10:
-            raise UserError("ask.temperature", value=self.temperature)
+            raise UserError("question.temperature", value=self.temperature)
         if not 0 < self.top_p <= 1:
-            raise UserError("ask.top_p", value=self.top_p)
+            raise UserError("question.top_p", value=self.top_p)
         if not 0 <= self.seed <= MOST_SEED:
-            raise UserError("ask.seed", value=self.seed, most=MOST_SEED)
+            raise UserError("question.seed", value=self.seed, most=MOST_SEED)
         if len(self.text) > MOST_TEXT:
-            raise UserError("ask.text", characters=len(self.text), most=MOST_TEXT)
+            raise UserError("question.text", characters=len(self.text), most=MOST_TEXT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,9 +176,10 @@ def moments_along(tokens: int, train_length: int, count: int = 16) -> list[int]:
 class Along:
     """How continuations change along a document: means within the training length and beyond it.
 
-    ``repeats_from`` is the first moment beyond the training length whose continuation repeats itself and from which on
-    the mean repetition is :data:`REPEATS` or more, over at least :data:`LEAST` continuations. None if there is no such
-    moment, or if continuations within the training length repeat themselves too.
+    ``repeats_from`` is the moment from which on most continuations repeat themselves (:data:`REPEATS`): each one beyond
+    the training length votes, and the start is the minimum of the running sum of their votes, as for a collapse onset
+    (Page 1954, Biometrika 41:100). None unless they win by :data:`LEAST` votes, or if continuations within the training
+    length repeat themselves too.
     """
 
     moments: tuple[int, ...]
@@ -203,12 +204,10 @@ class Along:
         nats = np.array([answer.mean_entropy for answer in ordered], float)
         within = np.array([answer.moment <= train_length for answer in ordered], bool)
         inside = _mean(repeated[within])
-        starts = [
-            place
-            for place in np.flatnonzero(~within & (repeated >= REPEATS))
-            if len(ordered) - place >= LEAST and _mean(repeated[place:]) >= REPEATS
-        ]
-        first = None if inside >= REPEATS or not starts else int(starts[0])
+        beyond = np.flatnonzero(~within & np.isfinite(repeated))
+        balance = np.concatenate([[0], np.cumsum(np.where(repeated[beyond] >= REPEATS, 1, -1))])
+        first = len(beyond) - int(np.argmin(balance[::-1]))  # of equal minima the last, which claims least
+        found = not inside >= REPEATS and balance[-1] - balance[first] >= LEAST
         return Along(
             moments=tuple(answer.moment for answer in ordered),
             repetition=tuple(repeated.tolist()),
@@ -217,7 +216,7 @@ class Along:
             within_entropy=_mean(nats[within]),
             beyond_repetition=_mean(repeated[~within]),
             beyond_entropy=_mean(nats[~within]),
-            repeats_from=None if first is None else ordered[first].moment,
+            repeats_from=ordered[beyond[first]].moment if found else None,
         )
 
 

@@ -53,7 +53,7 @@ def ask(
     for moment, question in wanted:
         question.check()
         if not 1 <= moment <= prepared.experiment.tokens:
-            raise UserError("ask.moment", moment=moment, tokens=prepared.experiment.tokens)
+            raise UserError("question.moment", moment=moment, tokens=prepared.experiment.tokens)
     needs_words = any(question.text for _, question in wanted)
     voice = Voice(prepared.experiment, prepared.explored, prepared.device, needs_words=needs_words)
     total = max((moment for moment, _ in wanted), default=0) + sum(question.length for _, question in wanted)
@@ -138,9 +138,9 @@ class Voice:
         assert self.tokenizer is not None
         tokens, _ = encode(self.tokenizer, text, whole=self.whole)
         if not len(tokens):
-            raise UserError("ask.no_tokens")
+            raise UserError("question.no_tokens")
         if tokens.max() >= self.model.config.vocab_size:
-            raise UserError("ask.foreign_token")
+            raise UserError("question.foreign_token")
         hidden = None
         for first in range(0, len(tokens), self.size):
             state, hidden = self.step(tokens[first : first + self.size], state)
@@ -157,7 +157,7 @@ class Voice:
     def scores(self, hidden: torch.Tensor | None) -> np.ndarray:
         """Scores of the next token, (vocab_size,) float64; UserError without a token that was read."""
         if hidden is None:
-            raise UserError("ask.nothing_read")
+            raise UserError("question.nothing_read")
         with torch.inference_mode():
             return self.model.logits(hidden)[0].double().cpu().numpy()
 

@@ -29,7 +29,7 @@ def state_at(
     UserError for a moment outside the document.
     """
     if not 1 <= moment <= prepared.experiment.tokens:
-        raise UserError("ask.moment", moment=moment, tokens=prepared.experiment.tokens)
+        raise UserError("question.moment", moment=moment, tokens=prepared.experiment.tokens)
     there = next(states_at(prepared, [moment], passed=passed), None)
     return None if there is None else file_of(there, prepared)
 

@@ -79,10 +79,9 @@ def prepare_state(
 
 def collect() -> None:
     """Take the comparison of a job that has ended since the last call."""
-    asked = STATE.asked if STATE.job is not None else None
     ended = STATE.collect()
     if ended is not None and ended.result is not None:
-        st.session_state[_COMPARED] = asked or ended.asked, ended.result
+        st.session_state[_COMPARED] = ended.asked, ended.result
 
 
 def comparison(recording: Recording, moment: int, digest: str) -> Comparison | None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import html
 import math
+import re
+import unicodedata
 from collections.abc import Sequence
 
 import pandas as pd
@@ -28,9 +30,11 @@ from viz.ui.chart import chart
 from viz.ui.controls import newly_clicked
 from viz.ui.moment import choose_moment, mark_moment
 
+BREAK = '<span style="opacity: 0.5">↵</span>'
 ROWS = 10
 """Rows of the table of next tokens."""
 LETTERS = "ABCD"
+TEXT_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; height: 11em; overflow-y: auto"
 
 
 def render(recording: Recording) -> None:
@@ -141,7 +145,7 @@ def _answer(asked: Asked, answer: Answer, place: int) -> None:
         st.caption(t("ask.ids_only"))
     question = f"<b>{shown(asked.question.text)}</b>" if asked.question.text else ""
     words = question + shown(answer.text)
-    st.html(f'<div style="white-space: pre-wrap; overflow-wrap: anywhere; min-height: 6em">{words}</div>')
+    st.html(f'<div style="{TEXT_STYLE}">{words}</div>')
     if len(answer.tokens) < asked.question.length:
         st.caption(t("ask.overflowed", tokens=len(answer.tokens)))
     with st.container(horizontal=True):
@@ -174,14 +178,22 @@ def _answer(asked: Asked, answer: Answer, place: int) -> None:
 
 
 def shown(text: str) -> str:
-    """``text`` as HTML that shows it as it is; what has no glyph, and marks that turn the writing, are replaced."""
-    return html.escape("".join(sign if sign.isprintable() or sign in "\n\t" else "�" for sign in text))
+    """``text`` as HTML that shows it as it is, with its line breaks to be seen, so that empty lines take no room.
+
+    What has no glyph, and marks that turn the direction of writing, are replaced.
+    """
+    words = html.escape("".join(sign if sign == "\n" or _has_glyph(sign) else "�" for sign in text))
+    return re.sub(r"\n+", lambda breaks: BREAK * len(breaks[0]) + "\n", words)
 
 
 def visible(token: str) -> str:
     """A token with its white space to be seen: “␣the”, “↵”."""
-    seen = token.replace("\n", "↵").replace("\t", "⇥").replace(" ", "␣")
-    return "".join(sign if sign.isprintable() else "�" for sign in seen)
+    seen = token.replace("\n", "↵").replace("\t", "⇥")
+    return "".join("␣" if unicodedata.category(sign) == "Zs" else sign if _has_glyph(sign) else "�" for sign in seen)
+
+
+def _has_glyph(sign: str) -> bool:
+    return sign.isprintable() or sign == "\t" or unicodedata.category(sign) == "Zs"
 
 
 def _along(shown: Sequence[Recording], summaries: Sequence[Along], titles: Sequence[str]) -> None:
