@@ -57,7 +57,7 @@ def keep_contrast() -> None:
     Streamlit's are white there, and no blue is dark enough for white letters and light enough on a dark page.
     """
     if is_dark():
-        filled = '[data-testid^="stBaseButton-primary"] *, [data-tag-index] *'
+        filled = '[data-testid^="stBaseButton-primary"]:not(:disabled) *, [data-tag-index] *'
         st.html(f"<style>:is({filled}) {{ color: {BACKGROUND[True]} !important }}</style>")
 
 

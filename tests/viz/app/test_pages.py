@@ -18,6 +18,7 @@ SAYS: dict[str, tuple[int, tuple[str, ...]]] = {
     "text": (0, ("text.no_text",)),
     "state_norms": (4, ("state_norms.finding", "state_norms.growth_title", "state_norms.half_life_title")),
     "state_map": (0, ("state_map.no_reference",)),
+    "ask": (0, ("ask.no_text",)),
     "passkey": (4, ("passkey.intro", "passkey.map_title", "passkey.curve_title", "passkey.capacity.title")),
     "effective_context": (1, ("effective_context.intro", "effective_context.shown")),
     "lab": (0, ("lab.intro", "lab.nothing_yet")),

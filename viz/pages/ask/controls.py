@@ -93,7 +93,8 @@ def _others(recording: Recording) -> list[Recording]:
     }
     if not found:
         return []
-    titles = session.titles_of(found)
+    short = dict(zip(found, session.short_titles_of(list(found.values())), strict=True))
+    titles = short if len(set(short.values())) == len(short) else session.titles_of(found)
     st.session_state.setdefault("ask_others_of", recording.key)
     if st.session_state["ask_others_of"] != recording.key:  # another recording has other neighbours
         st.session_state.pop("ask_others", None)
