@@ -10,7 +10,7 @@ import streamlit as st
 
 from model.recording.reader import Recording
 from viz.app.workspace import STATE_PREFIX
-from viz.ui.curves import ink, on_axis
+from viz.ui.curves import ink
 
 KEY = "at"
 _KEPT = STATE_PREFIX + "moment"
@@ -40,9 +40,9 @@ def choose_moment(token: int | None) -> None:
         st.query_params[KEY] = str(token + 1)
 
 
-def mark_moment(figure: go.Figure, recording: Recording, *, log_x: bool, dark: bool) -> go.Figure:
+def mark_moment(figure: go.Figure, recording: Recording, *, dark: bool) -> go.Figure:
     """``figure``, over tokens, with a line at the chosen moment, if one is chosen."""
     token = moment_of(recording)
     if token is not None:
-        figure.add_vline(x=on_axis(token + 1, log_x), line={"color": ink(dark), "width": 1.5, "dash": "dot"})
+        figure.add_vline(x=token + 1, line={"color": ink(dark), "width": 1.5, "dash": "dot"})
     return figure

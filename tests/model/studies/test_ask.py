@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 
@@ -14,6 +15,7 @@ from model.cli.main import app
 from model.errors import UserError
 from model.reading.again import prepare_again, states_at
 from model.reading.runner import run
+from model.recording.reader import recordings
 from model.recording.state_file import StateFile
 from model.state import flatten_state
 from model.studies.ask.result import Along, Answer, Answers, Question, moments_along, repetition
@@ -237,6 +239,16 @@ def test_the_command_line_asks_saves_and_compares(recording, tmp_path):
     assert "novelty" in said("state", "show", file)
     both = json.loads(said("state", "compare", file, file, "--json"))
     assert np.allclose(both["angle"], 0, atol=1e-3)
+    text = tmp_path / "notes.txt"
+    text.write_text(tiny_text(60))
+    out = tmp_path / "carried"
+    said("read", text, "--model", "tiny", "--initial-state", f"file={file}", "--out", out, "--json")
+    (carried,) = recordings(out)
+    digits = carried.experiment.strategy.source
+    assert hashlib.sha256(file.read_bytes()).hexdigest().startswith(digits) and len(digits) == 12
+    said("ask", carried.path, "--document", text, "--source", file, "--length", 2)
+    with pytest.raises(UserError, match="--source"):
+        said("ask", carried.path, "--document", text, "--length", 2)
     with pytest.raises(UserError, match="outside"):
         said("ask", recording.path, "--at", recording.tokens + 1)
     document = tmp_path / "other.txt"

@@ -13,7 +13,7 @@ from plotly.subplots import make_subplots
 from model.studies.ask.result import REPEATS, Along
 from viz.app.language import t
 from viz.app.theme import COLOURS, DASHES, GREY, template
-from viz.ui.curves import hover_mode, mark_training_length, on_axis, position_axis
+from viz.ui.curves import hover_mode, ink, mark_training_length, on_axis, position_axis
 
 
 class Line(NamedTuple):
@@ -46,7 +46,7 @@ def along_figure(lines: Sequence[Line], *, train_length: int, dark: bool) -> go.
                 col=1,
             )
         if line.onset is not None:
-            _mark_onset(drawn, line, str(style["color"]))
+            _mark_onset(drawn, line, str(style["color"]), dark)
     drawn.add_hline(y=REPEATS, line={"color": GREY, "width": 1, "dash": "dot"}, row=1, col=1)
     drawn.update_layout(template=template(dark), height=440, hovermode=hover_mode(len(lines)), margin={"t": 40})
     drawn.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0})
@@ -58,7 +58,7 @@ def along_figure(lines: Sequence[Line], *, train_length: int, dark: bool) -> go.
     return drawn
 
 
-def _mark_onset(drawn: go.Figure, line: Line, colour: str) -> None:
+def _mark_onset(drawn: go.Figure, line: Line, colour: str, dark: bool) -> None:
     place = line.onset or 0
     drawn.add_vline(x=place + 1, line={"color": colour, "width": 1.5, "dash": "longdash"})
     drawn.add_annotation(
@@ -70,7 +70,7 @@ def _mark_onset(drawn: go.Figure, line: Line, colour: str) -> None:
         xshift=3,
         text=t("ask.onset_mark", letter=line.letter),
         showarrow=False,
-        font={"size": 11, "color": colour},
+        font={"size": 11, "color": ink(dark)},
     )
 
 

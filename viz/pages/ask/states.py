@@ -96,4 +96,5 @@ def _table(found: Comparison) -> None:
     for name, numbers in (("here", found.first), ("there", found.second)):
         if numbers.novelty is not None:
             table[t(f"ask.column_novelty_{name}")] = np.repeat(numbers.novelty, heads)
-    st.dataframe(table, hide_index=True, key="ask_state_table", alt=t("ask.state_title"))
+    formats = {name: st.column_config.NumberColumn(format="%.1f") for name in table.columns[2:]}
+    st.dataframe(table, hide_index=True, key="ask_state_table", column_config=formats, alt=t("ask.state_title"))

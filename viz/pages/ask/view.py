@@ -205,7 +205,7 @@ def _along(shown: Sequence[Recording], summaries: Sequence[Along], titles: Seque
     dark = is_dark()
     figure = along_figure(lines, train_length=shown[0].train_length, dark=dark)
     event = chart(
-        mark_moment(figure, shown[0], log_x=True, dark=dark),
+        mark_moment(figure, shown[0], dark=dark),
         key="ask_along_chart",
         title=t("ask.along_title"),
         explanation=t("ask.along_explanation", limit=REPEATS),
