@@ -1,4 +1,4 @@
-"""The command line: ``memory-explorer read | diagnose | text | models | download | train | passkey ...``.
+"""The command line: ``memory-explorer read | diagnose | ask | text | state | models | train | passkey ...``.
 
 Each command does what the dashboard does, through the same functions, so numbers agree. What a user can put right is
 said in one sentence; only what is our fault shows a traceback. One file a command group, and here the table of them;
@@ -12,6 +12,7 @@ from types import FunctionType
 
 import typer
 
+from model.cli.ask import ask
 from model.cli.bench import bench
 from model.cli.convert import convert
 from model.cli.cost import cost
@@ -22,6 +23,7 @@ from model.cli.parts import parts
 from model.cli.passkey import passkey
 from model.cli.read import read
 from model.cli.serve import serve
+from model.cli.states import state_app
 from model.cli.text import text
 from model.cli.train import post_train, train
 from model.cli.verify import verify
@@ -31,7 +33,7 @@ from model.machine import wait_passively
 from model.plugins import rows_of
 
 OURS = (
-    *(read, diagnose, text, download, explore, verify, convert),
+    *(read, diagnose, ask, text, download, explore, verify, convert),
     *(train, post_train, parts, passkey, evidence, cost, bench, serve),
 )
 
@@ -39,7 +41,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the
 for command in OURS:
     app.command()(command)
 app.add_typer(models_app, name="models")
-TAKEN = {"models", *(command.__name__.replace("_", "-") for command in OURS)}
+app.add_typer(state_app, name="state")
+TAKEN = {"models", "state", *(command.__name__.replace("_", "-") for command in OURS)}
 for name, added in rows_of("commands", FunctionType, TAKEN, titled=False).items():
     app.command(name)(added)
 

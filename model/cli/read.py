@@ -49,7 +49,7 @@ def read(
         str, typer.Option(help="A name (see `models`), a folder, or a downloaded hub name.")
     ] = "mamba2-base",
     initial_state: Annotated[
-        str, typer.Option(help="zeros, gaussian, fitted, or carried=FOLDER of a recording.")
+        str, typer.Option(help="zeros, gaussian, fitted, carried=FOLDER of a recording, or file=FILE of a state.")
     ] = "zeros",
     tokens: Annotated[
         Path | None,
@@ -83,6 +83,7 @@ def read(
 
     set_threads(threads)
     name, _, source = initial_state.partition("=")
+    name = "carried" if name == "file" and source else name
     strategy = Strategy.of(name, parse_mitigations(mitigate or []), seed=seed)
     options = Options(
         precision=precision,

@@ -27,7 +27,7 @@ from model.interventions.mitigations import MITIGATIONS, active, check_fits
 from model.interventions.parts import Off
 from model.machine import DEVICES
 from model.published.config import sees_everything
-from model.recording.reader import Recording, read_state
+from model.recording.state_file import carried_from
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -88,9 +88,10 @@ def prepare(
 ) -> Prepared:
     """Check every choice and tokenise ``document``; UserError with one sentence for whatever does not fit.
 
-    ``source`` is the folder of the recording whose final state is carried over. ``tokenizer`` replaces that of the
-    model; its tokens must be those of the model's vocabulary. A document of token ids needs none. ``tokens_known`` are
-    tokens and characters of the same document, as another model with the same tokenizer reads it.
+    ``source`` is what a carried state comes from: the folder of a recording, or a state file of the same model.
+    ``tokenizer`` replaces that of the model; its tokens must be those of the model's vocabulary. A document of token
+    ids needs none. ``tokens_known`` are tokens and characters of the same document, as another model with the same
+    tokenizer reads it.
     """
     card = model_card(model)
     settings = active(dict(strategy.mitigations))
@@ -122,16 +123,16 @@ def prepare(
         tokens, characters = tokens_known or tokens_of(model, document.text, tokenizer)
     if len(tokens) < 2:
         raise UserError("checkpoints.too_short", tokens=len(tokens))
-    carried = source if row.needs_source else None
+    carried, memory, file = ("", None, None) if source is None or not row.needs_source else carried_from(source)
+    if file is not None:
+        file.check_weights(model, card.weights)
     experiment = Experiment(
         document=document.sha256,
         tokens=len(tokens),
         model=model,
         weights=card.weights,
         train_length=train_length,
-        strategy=replace(
-            strategy, source="" if carried is None else Recording(carried).key, mitigations=tuple(settings.items())
-        ),
+        strategy=replace(strategy, source=carried, mitigations=tuple(settings.items())),
         precision=options.precision,
         control=options.control,
         token_norms=options.token_norms,
@@ -146,7 +147,7 @@ def prepare(
         tokens=tokens,
         characters=characters,
         explored=explored,
-        source=None if carried is None else read_state(carried),
+        source=memory,
         device=options.device,
     )
 

@@ -36,6 +36,7 @@ PAGES: dict[str, Page] = {
     "text": Page(group="diagnose", icon=":material/article:", recording=True),
     "state_norms": Page(group="diagnose", icon=":material/show_chart:", recording=True, slide=True),
     "state_map": Page(group="diagnose", icon=":material/bubble_chart:", recording=True, slide=True),
+    "ask": Page(group="diagnose", icon=":material/forum:", recording=True),
     "compare": Page(group="diagnose", icon=":material/compare_arrows:", slide=True),
     "cost": Page(group="diagnose", icon=":material/payments:", settings=True),
     "passkey": Page(group="test", icon=":material/key:", settings=True),

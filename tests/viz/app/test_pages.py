@@ -19,6 +19,7 @@ SAYS: dict[str, tuple[int, tuple[str, ...]]] = {
     "text": (0, ("text.no_text",)),
     "state_norms": (1, ("state_norms.finding",)),
     "state_map": (0, ("state_map.no_reference",)),
+    "ask": (0, ("ask.no_text",)),
     "passkey": (2, ("passkey.map_title", "passkey.curve_title")),
     "capacity": (2, ("capacity.finding_below", "capacity.law", "capacity.recall_title", "capacity.forget_title")),
     "cost": (0, ("cost.nothing_yet",)),

@@ -206,7 +206,7 @@ def _novelty_chart(recording: Recording, found: Scores, position: np.ndarray, lo
     first = t("state_map.first", at=int(position[new.argmax()])) if new.any() else t("state_map.never")
     drawn = novelty_figure(found.novelty, position, train_length=recording.train_length, log_x=log_x, dark=is_dark())
     event = chart(
-        mark_moment(drawn, recording, is_dark()),
+        mark_moment(drawn, recording, dark=is_dark()),
         key="map_novelty",
         title=t("state_map.novelty_title"),
         explanation=t("state_map.novelty_explanation"),

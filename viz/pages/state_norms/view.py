@@ -302,7 +302,7 @@ def _main_chart(
         clickable(drawn, *binned(loss, log=log_x), row=2, col=1)
         rows = kept_rows(position, overall, log=log_x)
         clickable(drawn, position[rows], overall[rows], row=1, col=1)
-        mark_moment(drawn, recording, dark)
+        mark_moment(drawn, recording, dark=dark)
     event = chart(
         drawn,
         key="norms_main",

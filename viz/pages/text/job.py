@@ -6,9 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from model.checkpoints.catalogue import model_card
-from model.documents.document import Document
 from model.errors import UserError
-from model.reading.prepare import Options, prepare
 from model.recording.reader import Recording
 from viz.app import session
 from viz.app.language import t
@@ -23,10 +21,10 @@ def start(recording: Recording, text: str, moment: int) -> Job:
     """Queue the shares of the state after ``moment`` tokens; UserError where the model is another one now."""
     experiment = recording.experiment
     if model_card(experiment.model).weights != experiment.weights:
-        raise UserError("text.other_weights", model=experiment.model)
+        raise UserError("reading.other_weights", model=experiment.model)
     source = session.find(experiment.strategy.source)
     if experiment.strategy.source and source is None:
-        raise UserError("text.no_source")
+        raise UserError("reading.no_source")
     work = partial(
         compute,
         path=recording.path,
@@ -45,23 +43,10 @@ def folder_of(recording: Recording) -> Path:
 
 def compute(job: JobContext, path: Path, text: str, moment: int, source: Path | None, folder: Path) -> int | None:
     """Compute and store the shares; None if that was cancelled."""
+    from model.reading.again import prepare_again
     from model.studies.shares.run import StoppedError, remembered
 
-    recording = Recording(path)
-    experiment = recording.experiment
-    options = Options(
-        precision=experiment.precision,
-        control=experiment.control,
-        token_norms=experiment.token_norms,
-        train_length=experiment.train_length,
-        attention_window=experiment.attention_window,
-        off=experiment.off,
-        device="cpu",
-    )
-    document = Document.of(text, recording.meta.document_name)
-    prepared = prepare(document, experiment.model, experiment.strategy, options, source=source)
-    if prepared.experiment.key != experiment.key:
-        raise UserError("text.other_reading")
+    prepared = prepare_again(Recording(path), text, source, device="cpu")
     try:
         found = remembered(
             prepared,
