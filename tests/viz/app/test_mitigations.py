@@ -57,7 +57,8 @@ def test_evidence_of_other_weights_is_not_shown(
 
 
 def test_trying_one_sets_the_sidebar_and_opens_the_overview(open_app: Callable[..., AppTest]) -> None:
-    app = sound(open_app(decay="true", decay_value="2").switch_page(PAGE).run())
+    app = open_app(decay="true", decay_value="2").button(key="tour_skip").click().run()
+    app = sound(app.switch_page(PAGE).run())
     assert app.toggle(key="decay").value
     app = sound(app.button(key="mt_try_window").click().run())
     assert app.toggle(key="window").value and not app.toggle(key="decay").value

@@ -40,8 +40,6 @@ OPENED: dict[str, tuple[tuple[str, ...], int, tuple[str, ...]]] = {
         4,
         ("state_norms.growth_title", "state_norms.half_life_title", "state_norms.close_up.title"),
     ),
-    "passkey": (("pk_prompt", "pk_capacity"), 4, ("passkey.capacity.recall_title", "passkey.prompt_help")),
-    "evidence": (("ev_charts",), 4, ("evidence.remaining_title",)),
     "compare": (("compare_settings", "compare_memory"), 2, ("compare.norm_title", "compare.no_reference")),
 }
 """The folded parts of a page, by their keys in the link; the charts when all are open, and what they say."""

@@ -29,6 +29,7 @@ UNBOUND = {
     "f'length-{card.name}'",
     "'encoding'",  # how an upload is read is stored with it
     "'main_text'",
+    "MOMENT",  # is the moment of the page, ``at``
     "SELECTED",  # written into the link by the page itself
 }
 

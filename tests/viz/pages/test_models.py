@@ -48,6 +48,10 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
     forget_models()
 
 
+SETTINGS = "viz/pages/passkey/page.py"
+"""A page that computes with the settings, so they are open there."""
+
+
 def said(app: AppTest) -> str:
     parts = [*app.markdown, *app.caption, *app.warning, *app.error, *app.success, *app.info]
     return "\n".join(part.value for part in parts)
@@ -90,8 +94,9 @@ def test_a_folder_comes_in_and_goes(page: Callable[..., AppTest], folders: dict[
     app.number_input(key=f"length-{name}").set_value(512).run()
     app.button(key="save_length").click().run()
     assert model_card(name).train_length == 512
-    app.selectbox(key="model").select(name).run()
-    assert app.toggle(key="window").disabled and not app.toggle(key="decay").disabled
+    settings = page().switch_page(SETTINGS).run()
+    settings.selectbox(key="model").select(name).run()
+    assert settings.toggle(key="window").disabled and not settings.toggle(key="decay").disabled
     app.button(key="forget_model").click().run()
     assert name not in app.selectbox(key="shown").options
 
@@ -182,7 +187,7 @@ def test_every_page_opens_with_a_published_model(
 ) -> None:
     name = str(folders[kind])
     registry.add_folder(name)
-    app = page().selectbox(key="model").select(name).run()
+    app = page().switch_page(SETTINGS).run().selectbox(key="model").select(name).run()
     for folder in PAGES:
         app.switch_page(f"viz/pages/{folder}/page.py").run()
         assert not app.exception, folder
@@ -192,7 +197,7 @@ def test_every_page_opens_with_a_published_model(
 
 
 def test_the_sidebar_sets_how_far_attention_sees(page: Callable[..., AppTest], folders: dict[str, Path]) -> None:
-    app = page()
+    app = page().switch_page("viz/pages/overview/page.py").run()
     assert "attention_own" not in [toggle.key for toggle in app.toggle]
     name = str(folders["bamba"])
     registry.add_folder(name)
@@ -204,7 +209,7 @@ def test_the_sidebar_sets_how_far_attention_sees(page: Callable[..., AppTest], f
 
 
 def test_the_sidebar_switches_parts_off(page: Callable[..., AppTest]) -> None:
-    app = page()
+    app = page().switch_page(SETTINGS).run()
     app.text_input(key="off").set_value("layer:1 head:0.2").run()
     chosen = app.session_state["_explorer_choices"]
     assert not app.exception and chosen.options.off == ("layer:1", "head:0.2")

@@ -76,7 +76,7 @@ def run(page: AppTest) -> AppTest:
 @pytest.mark.parametrize("language", LOCALES)
 def test_a_link_shows_two_results_and_where_they_differ(open_page, tmp_path, language):
     plain, mitigated = kept(tmp_path)
-    page = sound(open_page(language, pk_result=plain.key, pk_other=mitigated.key))
+    page = sound(open_page(language, pk_result=plain.key, pk_other=mitigated.key, pk_prompt="true"))
     assert page.selectbox(key="pk_result").value == plain.key
     maps, difference = charts(page)[:2]
     drawn = [trace for trace in maps["data"] if trace["type"] == "heatmap"]
@@ -131,7 +131,7 @@ def test_an_own_document_is_tested_listed_kept_and_seen_by_others(open_page, tmp
     assert (tmp_path / "passkey" / f"{mine}.json").exists()
     task = PasskeyResult.load(tmp_path / "passkey" / f"{mine}.json").task
     assert (task.question, task.count, task.shape, task.filler) == ("pairs", 2, "hex", "text")
-    other = sound(open_page("en", pk_result=mine))
+    other = sound(open_page("en", pk_result=mine, pk_prompt="true"))
     assert not any("mine.txt" in option for option in other.selectbox(key="pk_result").options)
     assert other.selectbox(key="pk_result").value == mine
     assert any("is not here" in note.value for note in other.caption)
@@ -167,7 +167,7 @@ def test_a_cancelled_test_keeps_what_there_is_and_can_go_on(open_page):
 @pytest.mark.parametrize("language", LOCALES)
 def test_a_cell_is_looked_into(open_page, tmp_path, language):
     plain, mitigated = kept(tmp_path)
-    page = open_page(language, pk_result=plain.key, pk_other=mitigated.key)
+    page = open_page(language, pk_result=plain.key, pk_other=mitigated.key, pk_prompt="true")
     sound(page.selectbox(key="pk_length").set_value(512).run())
     before = [chart["data"] for chart in charts(page)]
     drawn = len(before)

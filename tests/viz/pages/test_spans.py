@@ -35,7 +35,7 @@ def opened(tiny, monkeypatch):
     def at(recording, language: str = "en") -> AppTest:
         page = AppTest.from_file(APP, default_timeout=60)
         page.context = {"locale": language, "theme": "light"}
-        page.query_params["recording"] = recording.key
+        page.query_params |= {"recording": recording.key, "map_spans": "true"}
         page.run()
         return page.switch_page("viz/pages/state_map/page.py").run()
 

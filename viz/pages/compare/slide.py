@@ -7,7 +7,7 @@ import streamlit as st
 from model.recording.reader import Recording
 from viz.app.language import plain, t
 from viz.app.session import opened, short_titles_of, visible_recordings
-from viz.pages.compare.figures import Line
+from viz.figures.compared import Line
 from viz.pages.compare.numbers import alike, best_of, figures
 from viz.pages.compare.view import draw_excess
 

@@ -94,6 +94,7 @@ def _controls(device: str) -> tuple[int, Prices, int]:
             value=60,
             format_func=progress.duration,
             key="cs_budget",
+            bind="query-params",
             help=t("cost.which_budget_help"),
         )
     return int(length), Prices(hour=hour, low=low, high=high), seconds

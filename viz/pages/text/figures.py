@@ -30,7 +30,7 @@ def reach_figure(by_token: np.ndarray, *, train_length: int, dark: bool) -> go.F
     drawn = go.Figure()
     for layer, colour in enumerate(line_colours(len(by_token), dark)):
         distance, share = reached(by_token[layer])
-        name = t("ui.curves.layer", layer=layer)
+        name = t("figures.layer", layer=layer)
         drawn.add_scatter(x=distance, y=share, mode="lines", name=name, line={"color": colour, "width": 2})
     drawn.update_layout(template=template(dark), height=320, hovermode=hover_mode(len(by_token)))
     drawn.update_xaxes(type="log", title_text=t("text.distance"))

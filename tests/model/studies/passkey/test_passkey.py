@@ -279,8 +279,9 @@ def page(home, monkeypatch):
 
     monkeypatch.setattr("model.checkpoints.catalogue.SHIPPED", home / "none")
     make_tiny_checkpoint(home)
-    opened = AppTest.from_file(APP, default_timeout=60).run()
-    return opened.switch_page("viz/pages/passkey/page.py").run()
+    opened = AppTest.from_file(APP, default_timeout=60)
+    opened.query_params["pk_prompt"] = "true"
+    return opened.run().switch_page("viz/pages/passkey/page.py").run()
 
 
 def maps_of(page) -> list[dict]:
