@@ -36,6 +36,9 @@ def main(folder: Path = ROOT / "docs", port: int = 8596) -> None:
                 page.wait_for_selector(".js-plotly-plot", timeout=60_000)
                 page.wait_for_selector(SETTLED)
                 page.wait_for_timeout(2_000)
+                if page.get_by_role("dialog").count():  # the tour of a first visit
+                    page.keyboard.press("Escape")
+                    page.wait_for_timeout(2_000)
                 page.screenshot(path=folder / name)
                 page.close()
             browser.close()
