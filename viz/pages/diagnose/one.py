@@ -172,7 +172,7 @@ def _next(found: Diagnosis) -> None:
                 st.markdown(f"{icon} {words(found, place)}")
             best = found.best
             if best is not None and not best.plain:
-                st.code(command_of(best), language="bash", wrap_lines=True)
+                st.code(command_of(best), language=None, wrap_lines=True)
         with st.container(border=True, height="stretch"):
             level = t(f"diagnose.level_{found.confidence.level}")
             st.markdown(f"**{t('diagnose.sure_title', level=level)}**")

@@ -162,7 +162,7 @@ def _trained(evidence: EvidenceResult | None) -> None:
                 "\n".join(f"- {line}" for line in lines if line) or f"- {t('mitigations.trained_not_measured')}"
             )
             if one.command:
-                st.code(one.command, language="bash", wrap_lines=True)
+                st.code(one.command, language=None, wrap_lines=True)
             if st.button(
                 t("mitigations.use_model"),
                 key=f"mt_model_{one.name}",
