@@ -113,7 +113,7 @@ def states_at(
             if passed(start):
                 return
         there = Moment(start, state, hidden)
-        if start < moment:  # within a segment: the pass itself goes on from where the segment began
+        if start < moment:  # within a segment: the pass itself continues from where the segment began
             there = Moment(moment, *read(start, moment, state))
             if passed(moment):
                 return

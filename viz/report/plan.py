@@ -12,7 +12,7 @@ from viz.report.facts import Facts, Reading
 
 
 class Stage(NamedTuple):
-    """One stage of the plan: what is done, and when it goes on."""
+    """One stage of the plan: what is done, and when it continues."""
 
     name: str
     does: str
@@ -61,7 +61,7 @@ def split_at(facts: Facts) -> int:
 
 
 def risks(facts: Facts, language: str) -> list[str]:
-    """What could still go wrong, and what nobody measured."""
+    """What could still go wrong, and what was not measured."""
     said: list[str] = []
     diagnosis, used = facts.diagnosis, facts.used
     if diagnosis is not None:

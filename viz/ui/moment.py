@@ -65,7 +65,7 @@ def mark_state(figure: go.Figure, recording: Recording, position: np.ndarray, xy
 
 
 def clickable(figure: go.Figure, x: np.ndarray, y: np.ndarray, **place: int) -> go.Figure:
-    """``figure`` with points that nobody sees on a curve over tokens, so that a click there is a click on a token."""
+    """``figure`` with invisible points on a curve over tokens, so that a click there is a click on a token."""
     unseen = {"marker": {"opacity": 0}}
     points: dict[str, Any] = {"mode": "markers", "marker": {"size": 14, "opacity": 0}, "showlegend": False}
     figure.add_scatter(x=x, y=y, hoverinfo="none", selected=unseen, unselected=unseen, **points, **place)

@@ -1,6 +1,6 @@
 """Read a document again and ask at moments of it: the next token, a continuation, an answer to a question.
 
-At each moment the state is copied into nothing: a forward pass changes no state, so the reading goes on from the same
+At each moment the state is copied into nothing: a forward pass changes no state, so the reading continues from the same
 one that the continuation started from.
 """
 
