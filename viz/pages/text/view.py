@@ -63,7 +63,7 @@ def render(recording: Recording) -> None:
     onset = _onset(recording)
     moment = moment_of(recording)
     _finding(recording, text, onset)
-    found, grain, layer = _controls(recording, moment)
+    found, grain, layer, shares = _controls(recording, moment)
     starts, tokens = _spans(recording, text)
     shown = by_group(found, np.searchsorted(tokens, np.arange(recording.read_tokens), side="right") - 1)
     if grain != "token":
@@ -94,8 +94,8 @@ def render(recording: Recording) -> None:
     if clicked is not None and clicked != moment:
         choose_moment(clicked)
         st.rerun()
-    if found.name == REMEMBERED and moment is not None:
-        _remembered(recording, text, starts, tokens, moment, layer)
+    if shares is not None:
+        _remembered(recording, text, starts, tokens, shares, layer)
 
 
 def _collect() -> None:
@@ -126,8 +126,8 @@ def _finding(recording: Recording, text: str, onset: int | None) -> None:
             st.rerun()
 
 
-def _controls(recording: Recording, moment: int | None) -> tuple[Measure, str, int | None]:
-    """What the text is coloured by, over which passages, and of which layer."""
+def _controls(recording: Recording, moment: int | None) -> tuple[Measure, str, int | None, Shares | None]:
+    """What the text is coloured by, over which passages, of which layer, and the shares if they are it."""
     explored = session.explored(recording.experiment.model)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = choice(
@@ -159,16 +159,16 @@ def _controls(recording: Recording, moment: int | None) -> tuple[Measure, str, i
             )
             head = None if chosen == "all" else int(chosen)
     if name != REMEMBERED:
-        return measure(recording, name, explored, layer, head), grain, layer
+        return measure(recording, name, explored, layer, head), grain, layer, None
     nothing = remembered(np.zeros(0, np.float32), recording.read_tokens)
     if moment is None:
         st.info(t("text.choose_moment"), icon=":material/ads_click:")
-        return nothing, grain, layer
+        return nothing, grain, layer, None
     shares = Shares.load(job.folder_of(recording), moment + 1)
     if shares is None:
         _compute(recording, moment)
-        return nothing, grain, layer
-    return remembered(_of(shares, layer, head), recording.read_tokens), grain, layer
+        return nothing, grain, layer, None
+    return remembered(_of(shares, layer, head), recording.read_tokens), grain, layer, shares
 
 
 def _head_words(option: str, locale: str) -> str:
@@ -213,12 +213,9 @@ def _compute(recording: Recording, moment: int) -> None:
 
 
 def _remembered(
-    recording: Recording, text: str, starts: np.ndarray, tokens: np.ndarray, moment: int, layer: int | None
+    recording: Recording, text: str, starts: np.ndarray, tokens: np.ndarray, shares: Shares, layer: int | None
 ) -> None:
     """What the state holds: how far back, and the passages that it holds most of."""
-    shares = Shares.load(job.folder_of(recording), moment + 1)
-    if shares is None:
-        return
     half = half_reached(shares.token_shares(layer))
     initial = float(shares.initial.mean() if layer is None else shares.initial[layer])
     within = float(shares.token_shares(layer)[-recording.train_length :].sum())
