@@ -55,6 +55,9 @@ def scan(
 
     Raises ValueError for a kernel that is not in KERNELS, and if "triton" is forced on inputs that no kernel takes.
     """
+    if not isinstance(inputs, ScanInputs):  # no linear recurrence: it brings its own loop
+        note("pytorch")
+        return inputs.run(memory, token_norms, chunk=chunk)
     forced = forced_kernel(kernel)
     if forced not in (None, *KERNELS):
         raise ValueError(f"kernel {forced!r} is none of {', '.join(KERNELS)}")

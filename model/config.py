@@ -61,6 +61,11 @@ class ModelConfig:
         return len(self.layers) * self.d_inner * self.d_state
 
 
+def small(mixer: str, **sizes: int) -> ModelConfig:
+    """Two layers of ``mixer`` around the width, vocabulary and training length of the shipped models."""
+    return ModelConfig(layers=(mixer,) * 2, d_model=128, vocab_size=2048, train_length=256, **sizes)
+
+
 PRESETS: dict[str, ModelConfig] = {
     "mamba2-base": ModelConfig(
         layers=("mamba2",) * 2, d_model=128, d_state=64, headdim=32, vocab_size=2048, train_length=256
@@ -74,6 +79,18 @@ PRESETS: dict[str, ModelConfig] = {
         vocab_size=2048,
         train_length=256,
     ),
+    # One of each family at about the parameters of mamba2-base; sizes of heads as parameters allow.
+    "retnet-base": small("retention", expand=1, headdim=32, d_state=64),
+    "linear-attention-base": small("linear_attention", expand=1, headdim=32, d_state=80),
+    "gla-base": small("gla", expand=1, headdim=32, d_state=64),
+    "mamba-base": small("mamba", headdim=1, d_state=16),
+    "lru-base": small("lru", headdim=1, d_state=1),
+    "s4d-base": small("s4d", headdim=1, d_state=16),
+    "s5-base": small("s5", headdim=1, d_state=1),
+    "rwkv7-base": small("rwkv7", expand=1, headdim=32, d_state=32),
+    "transformer-rope-base": small("attention_rope", expand=1, headdim=32, d_state=2),
+    "transformer-alibi-base": small("attention_alibi", expand=1, headdim=32, d_state=2),
+    "transformer-window-base": small("attention_window", expand=1, headdim=32, d_state=2),
     # The shape of the published 130M checkpoint (arXiv 2405.21060): random weights, for measuring speed only.
     "mamba2-130m": ModelConfig(
         layers=("mamba2",) * 24, d_model=768, d_state=128, headdim=64, vocab_size=50288, train_length=2048

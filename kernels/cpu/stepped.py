@@ -11,8 +11,12 @@ for many tokens together. In place where no gradient is wanted. The arithmetic i
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
 
@@ -59,11 +63,43 @@ def steps(decay: Tensor, write: Tensor, state: Tensor) -> Tensor:
     Without a gradient ``write`` itself becomes the states.
     """
     if torch.is_grad_enabled():
-        states = []
-        for index in range(write.shape[1]):
-            state = torch.addcmul(write[:, index], decay[:, index], state)
-            states.append(state)
-        return torch.stack(states, dim=1)
+        states: Tensor = Steps.apply(decay, write, state)
+        return states
+    return advance(decay, write, state)
+
+
+def advance(decay: Tensor, write: Tensor, state: Tensor) -> Tensor:
+    """h_t = decay_t h_{t-1} + write_t in place of ``write``, which is returned."""
     for index in range(write.shape[1]):
         state = write[:, index].addcmul_(decay[:, index], state)
     return write
+
+
+class Steps(Function):
+    """:func:`advance` with a gradient, which is the same recurrence from the last token to the first.
+
+        e_t = d loss / d h_t + decay_{t+1} e_{t+1}        d write_t = e_t        d decay_t = e_t h_{t-1}
+
+    Autograd alone would keep every step, and take as many small ones back.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, decay: Tensor, write: Tensor, state: Tensor) -> Tensor:
+        """Every state, (batch, length, nheads, d_state)."""
+        states = advance(decay, write.clone(), state)
+        ctx.save_for_backward(decay, states, state)
+        return states
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of decay, write and state."""
+        decay, states, state = ctx.saved_tensors
+        error = gradient.clone()
+        for index in range(error.shape[1] - 2, -1, -1):
+            error[:, index].addcmul_(decay[:, index + 1], error[:, index + 1])
+        before = torch.cat([state[:, None], states[:, :-1]], dim=1)
+        of_decay = error * before
+        if decay.shape[-1] == 1:
+            of_decay = of_decay.sum(-1, keepdim=True)
+        return of_decay, error, decay[:, 0] * error[:, 0]

@@ -54,7 +54,7 @@ class RWKV7(nn.Module):
     ) -> None:
         super().__init__()
         self.config, self.unit_eps = config, unit_eps
-        ranks = ranks or Ranks()
+        ranks = ranks or Ranks(decay=config.d_model // 4, erase=config.d_model // 4)
         width, keys, values = config.d_model, config.nheads * config.d_state, config.d_inner
         self.shift = nn.Parameter(torch.full((len(PARTS), width), 0.5))
         self.r_proj, self.k_proj = Linear(width, keys), Linear(width, keys)
