@@ -45,8 +45,10 @@ class AttentionInputs(NamedTuple):
             ],
             dim=1,
         )
-        ends = past + torch.tensor([*range(0, seqlen, chunk), seqlen], device=keys.device)
-        means, telemetry = self._summary(keys, values, ends)
+        boundaries = [past + end for end in (*range(0, seqlen, chunk), seqlen)]
+        if torch.is_grad_enabled():  # training looks at the last state alone, and at no statistics
+            boundaries = boundaries[-1:]
+        means, telemetry = self._summary(keys, values, torch.tensor(boundaries, device=keys.device))
         norms = None
         if token_norms:
             each = past + 1 + torch.arange(seqlen, device=keys.device)
@@ -71,6 +73,7 @@ class AttentionInputs(NamedTuple):
             mask = bias.masked_fill(~seen, -torch.inf)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
 
+    @torch.no_grad()
     def _summary(self, keys: Tensor, values: Tensor, ends: Tensor) -> tuple[Tensor, Telemetry]:
         """Of the cache after ``ends`` tokens: mean key and value (batch, n, nheads, headdim, 2), and the telemetry."""
         cache = torch.stack([keys, values], dim=-1)  # (batch, tokens, nheads, headdim, 2)
