@@ -92,7 +92,7 @@ PRESETS: dict[str, ModelConfig] = {
             ("scrn", 256, 32, 1),
             ("ascrn", 256, 32, 1),
             ("ctrnn", 240, 30, 1),
-            ("ltc", 32, 8, 1),
+            ("ltc", 24, 8, 1),
             ("cfc", 144, 18, 1),
         )
     },

@@ -3,7 +3,7 @@
     dv_j/dt = g_j (l_j - v_j) / c_j + sum_i w_ij sigmoid(s_ij (v_i - m_ij)) (E_ij - v_j) / c_j
 
 with the same sum over sensory neurons, whose values are the inputs. The fused solver of the paper makes ``UNFOLDS``
-implicit steps a token, six in the authors' code and three here, for speed:
+implicit steps a token, six in the authors' code and two here, for speed:
 
     v_j <- (c_j v_j UNFOLDS + g_j l_j + sum w sigmoid(..) E) / (c_j UNFOLDS + g_j + sum w sigmoid(..))
 
@@ -25,7 +25,7 @@ from model.arch.layers import Linear
 from model.config import ModelConfig
 from model.mixers.cell import CellMixer
 
-UNFOLDS = 3
+UNFOLDS = 2
 EPSILON = 1e-8
 """Keeps a denominator from being zero."""
 
