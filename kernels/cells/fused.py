@@ -6,6 +6,7 @@ gate keeps is not given either; it follows from the h that are known by then, in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -15,7 +16,7 @@ from kernels.cells.loop import log_decay_of
 from kernels.cells.types import CellInputs, Retention
 from kernels.types import CHUNK, Memory, ScanOutput
 
-FUSED = {"rnn_tanh": torch.rnn_tanh, "lstm": torch.lstm, "gru": torch.gru}
+FUSED: dict[str, Callable[..., tuple[Tensor, ...]]] = {"rnn_tanh": torch.rnn_tanh, "lstm": torch.lstm, "gru": torch.gru}
 
 
 class FusedCell(Protocol):
