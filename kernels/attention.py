@@ -3,8 +3,9 @@
     y_t = sum_s softmax_s(q_t . k_s / sqrt(headdim) - slope (t - s)) v_s        s from t - window + 1, or 0, to t
 
 The cache has no fixed size, so it is carried in ``Memory.past``. What a recording can hold of fixed size stands in its
-place: ``state`` is the mean key and the mean value of the cache, and the telemetry is that of the whole cache. The
-norm of a cache without a window grows like the root of the tokens that were read.
+place: ``state`` (batch, nheads, headdim, d_state) has the mean key and the mean value of the cache in its first two
+columns, and zeros where a hybrid's states are wider. The telemetry is that of the whole cache. The norm of a cache
+without a window grows like the root of the tokens that were read.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ class AttentionInputs(NamedTuple):
     slopes: Tensor | None = None
     window: int | None = None
 
+    def seeing(self, window: int) -> AttentionInputs:
+        """The inputs, whose queries see ``window`` tokens at most."""
+        return self._replace(window=window if self.window is None else min(window, self.window))
+
     def run(self, memory: Memory, token_norms: bool = False, *, chunk: int = CHUNK) -> ScanOutput:
         """Attend from ``memory``, whose past is the cache: keys and values (batch, tokens, nheads, headdim)."""
         past, seqlen = memory.past[0].shape[1], self.q.shape[1]
@@ -54,6 +59,8 @@ class AttentionInputs(NamedTuple):
             each = past + 1 + torch.arange(seqlen, device=keys.device)
             norms = self._summary(keys, values, each)[1].norm
         first = 0 if self.window is None else max(0, past + seqlen - self.window)
+        rows, columns = memory.state.shape[-2:]
+        means = F.pad(means, (0, columns - 2, 0, rows - means.shape[-2]))
         after = Memory(means[:, -1], (keys[:, first:], values[:, first:]))
         return ScanOutput(y, means, after, norms, torch.zeros_like(self.q[..., :1]), telemetry)
 

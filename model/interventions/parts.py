@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from model.config import ModelConfig
 from model.errors import UserError
+from model.mixers import MIXERS, recurrent
 
 if TYPE_CHECKING:
     from kernels.types import Memory as ScanMemory
@@ -63,7 +64,8 @@ class Off:
     def check(self, config: ModelConfig) -> None:
         """UserError for a part that a model of ``config`` does not have."""
         count, heads = len(config.layers), config.recorded_heads
-        if self.attention and not getattr(config, "kept_per_token", 0):
+        beside = getattr(config, "kept_per_token", 0) or recurrent(config.layers) != config.layers
+        if self.attention and not beside:
             raise UserError("parts.no_attention")
         for word, layer, head in [(f"layer:{layer}", layer, 0) for layer in self.layers] + [
             (f"head:{layer}.{head}", layer, head) for layer, head in self.heads
@@ -73,7 +75,10 @@ class Off:
 
     def applied(self, model: LanguageModel, scans: Sequence[Scan]) -> tuple[LanguageModel, list[Scan]]:
         """``model`` and its ``scans``, one a layer, without these parts."""
-        layers = frozenset(range(len(scans))) if self.recurrence else self.layers
+        caches = frozenset(number for number, name in enumerate(model.config.layers) if MIXERS[name].cache)
+        layers = frozenset(range(len(scans))) - caches if self.recurrence else self.layers
+        if self.attention:
+            layers |= caches
         if layers or self.attention:
             model = model.without(layers, attention=self.attention)
         muted = []

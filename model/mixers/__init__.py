@@ -23,13 +23,17 @@ class Mixer:
     """One row: ``path`` is "module:class"; ``decay_per_head`` says that a head forgets at one rate.
 
     Other mixers have a rate for every channel. ``erases``: the transition is not diagonal, as with a delta rule.
-    ``linear``: the memory is a linear recurrence, which the scan runs; a cache of keys is none.
+    ``cache``: its memory is the keys and values of attention, which grow with what is read.
+    ``cell``: it goes through the second door (:mod:`kernels.cells`), for its state is no linear function of the last.
+    ``retains``: a gate or a rate keeps a share of the old state.
     """
 
     path: str
     decay_per_head: bool
     erases: bool = False
-    linear: bool = True
+    cache: bool = False
+    cell: bool = False
+    retains: bool = True
 
     def make(self, config: ModelConfig) -> nn.Module:
         """A mixer of the sizes of ``config``."""
@@ -56,9 +60,17 @@ MIXERS: dict[str, Mixer] = {
     "gated_deltanet": Mixer(path="model.mixers.gated_deltanet:GatedDeltaNet", decay_per_head=True, erases=True),
     "kda": Mixer(path="model.mixers.kda:KDA", decay_per_head=False, erases=True),
     "rwkv7": Mixer(path="model.mixers.rwkv7:RWKV7", decay_per_head=False, erases=True),
-    "attention_rope": Mixer(path="model.mixers.attention:RotaryAttention", decay_per_head=False, linear=False),
-    "attention_alibi": Mixer(path="model.mixers.attention:AlibiAttention", decay_per_head=False, linear=False),
-    "attention_window": Mixer(path="model.mixers.attention:WindowAttention", decay_per_head=False, linear=False),
+    "attention_rope": Mixer(path="model.mixers.attention:RotaryAttention", decay_per_head=False, cache=True),
+    "attention_alibi": Mixer(path="model.mixers.attention:AlibiAttention", decay_per_head=False, cache=True),
+    "attention_window": Mixer(path="model.mixers.attention:WindowAttention", decay_per_head=False, cache=True),
+    "rnn": Mixer(path="model.mixers.rnn:RNN", decay_per_head=False, cell=True, retains=False),
+    "lstm": Mixer(path="model.mixers.lstm:LSTM", decay_per_head=False, cell=True),
+    "gru": Mixer(path="model.mixers.gru:GRU", decay_per_head=False, cell=True),
+    "scrn": Mixer(path="model.mixers.scrn:SCRN", decay_per_head=False, cell=True),
+    "ascrn": Mixer(path="model.mixers.scrn:AdaptiveSCRN", decay_per_head=False, cell=True),
+    "ctrnn": Mixer(path="model.mixers.ct_rnn:CTRNN", decay_per_head=False, cell=True),
+    "ltc": Mixer(path="model.mixers.ltc:LTC", decay_per_head=False, cell=True),
+    "cfc": Mixer(path="model.mixers.cfc:CfC", decay_per_head=False, cell=True, retains=False),
 }
 MIXERS |= rows_of("mixers", Mixer, MIXERS)
 
@@ -69,10 +81,28 @@ def erases(layers: Iterable[str]) -> bool:
 
 
 def decay_per_head(layers: Iterable[str]) -> bool:
-    """Whether every one of ``layers``, names of mixers, forgets at one rate per head, which some mitigations need."""
-    return all(MIXERS[name].decay_per_head for name in layers)
+    """Whether every one of ``layers``, names of mixers, forgets at one rate per head, which some mitigations need.
+
+    What they need it for, the loop of a cell does in another way.
+    """
+    return all(MIXERS[name].decay_per_head or MIXERS[name].cell for name in layers)
 
 
-def linear(layers: Iterable[str]) -> bool:
-    """Whether every one of ``layers``, names of mixers, is a linear recurrence that the scan runs."""
-    return all(MIXERS[name].linear for name in layers)
+def nonlinear(layers: Iterable[str]) -> bool:
+    """Whether one of ``layers``, names of mixers, is a cell, whose state is no linear function of the last."""
+    return any(MIXERS[name].cell for name in layers)
+
+
+def recurrent(layers: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``layers``, names of mixers, whose memory is a state of fixed size and no cache."""
+    return tuple(name for name in layers if not MIXERS[name].cache)
+
+
+def all_cells(layers: Iterable[str]) -> bool:
+    """Whether every one of ``layers``, names of mixers, is a cell."""
+    return all(MIXERS[name].cell for name in layers)
+
+
+def retains(layers: Iterable[str]) -> bool:
+    """Whether one of ``layers``, names of mixers, keeps a share of its state by a gate or a rate."""
+    return any(MIXERS[name].retains for name in layers)

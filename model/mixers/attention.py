@@ -4,14 +4,14 @@
     y_t        = softmax over s <= t of q_t . k_s            minus slope (t - s) with ALiBi (arXiv 2108.12409)
     out        = W_o y + W_down (silu(W_gate u) * W_up u)
 
-Both parts read the same normed input (a parallel block, as in GPT-J and PaLM, arXiv 2204.02311), so that a layer stays
+A head has d_model / nheads channels, and the feed-forward part d_model, whatever ``expand`` is: in a hybrid, recurrent
+layers are wider inside. Both parts read the same normed input (a parallel block, as in GPT-J and PaLM, arXiv 2204.02311), so that a layer stays
 norm, mixer, residual. Its memory is the cache of keys and values, see :mod:`kernels.attention`; with a window it is
 bounded.
 """
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Any
 
 import torch
@@ -37,20 +37,22 @@ class RotaryAttention(nn.Module):
 
     def __init__(self, config: ModelConfig, *, window: int | None = None) -> None:
         super().__init__()
-        assert config.d_state == 2, "what is recorded of a cache is a mean key and a mean value"
+        assert config.d_state >= 2 and config.headdim * config.nheads >= config.d_model, (
+            "what is recorded of a cache is a mean key and a mean value"
+        )
+        assert config.d_model % (2 * config.nheads) == 0, "heads share d_model, and are rotated in pairs of channels"
         self.config, self.window = config, window
-        self.register_buffer("slopes", None)
-        width = config.d_inner
-        self.qkv_proj = Linear(config.d_model, 3 * width)
-        self.o_proj = Linear(width, config.d_model)
-        self.gate_proj, self.up_proj = Linear(config.d_model, width), Linear(config.d_model, width)
-        self.down_proj = Linear(width, config.d_model)
+        self.register_buffer("slopes", None, persistent=False)
+        width = config.d_model
+        self.qkv_proj, self.o_proj = Linear(width, 3 * width), Linear(width, width)
+        self.gate_proj, self.up_proj, self.down_proj = (Linear(width, width) for _ in range(3))
 
     def zero_state(self, batch: int) -> LayerState:
         """An empty cache for ``batch`` sequences; its ``rest`` is how many tokens have been read, (batch, 1)."""
         config, like = self.config, self.o_proj.weight
         floats = torch.float64 if like.dtype == torch.float64 else torch.float32
-        empty = torch.zeros(batch, 0, config.nheads, config.headdim, dtype=floats, device=like.device)
+        width = config.d_model // config.nheads
+        empty = torch.zeros(batch, 0, config.nheads, width, dtype=floats, device=like.device)
         state = empty.new_zeros(batch, config.nheads, config.headdim, config.d_state)
         window = empty.new_zeros(batch, 0, config.d_model)
         return LayerState(Memory(state, (empty, empty)), window, (empty.new_zeros(batch, 1, dtype=torch.int64),))
@@ -66,12 +68,6 @@ class RotaryAttention(nn.Module):
         output = scan(inputs, state.memory)
         mixed = self.o_proj(output.y.flatten(-2)) + self.down_proj(F.silu(self.gate_proj(u)) * self.up_proj(u))
         return mixed.to(u.dtype), LayerState(output.memory, state.window, (read + seqlen,))
-
-    def seeing(self, window: int) -> RotaryAttention:
-        """The same weights, whose queries see ``window`` tokens at most."""
-        other = copy(self)
-        other.window = window if self.window is None else min(window, self.window)
-        return other
 
 
 class WindowAttention(RotaryAttention):

@@ -64,7 +64,9 @@ class LRU(nn.Module):
         sums = state.window.dtype
         real, imaginary = self.B(u).to(sums).chunk(2, dim=-1)
         gamma = self.gamma_log.exp()
-        h, after = scanned_complex(gamma * real, gamma * imaginary, -self.nu_log.exp(), self.theta_log.exp(), state, scan)
+        h, after = scanned_complex(
+            gamma * real, gamma * imaginary, -self.nu_log.exp(), self.theta_log.exp(), state, scan
+        )
         y = self.C(h).to(sums) + self.D * u.to(sums)
         return self.output(y).to(u.dtype), after
 

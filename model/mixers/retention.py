@@ -10,6 +10,8 @@ for the rotation.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -69,11 +71,13 @@ class Retention(nn.Module):
 def rotated(vectors: Tensor, positions: Tensor) -> Tensor:
     """``vectors`` (batch, seqlen, heads, channels), channel i and i + channels / 2 turned by an angle of ``positions``.
 
-    The angle is the position (batch, seqlen) times a frequency that falls from 1 to almost 1 / 10,000.
+    The angle is the position (batch, seqlen) times a frequency that falls from 1 to almost 1 / 10,000; it is formed in
+    float64, in which that of the millionth token is right, too.
     """
     half = vectors.shape[-1] // 2
-    exponents = torch.arange(half, device=positions.device, dtype=positions.dtype) / half
-    angles = (positions[..., None] * ROTATION_BASE**-exponents)[:, :, None]  # (batch, seqlen, 1, half)
+    exponents = torch.arange(half, device=positions.device, dtype=torch.float64) / half
+    angles = (positions.double()[..., None] * ROTATION_BASE**-exponents).remainder(2 * math.pi)
+    angles = angles.to(positions.dtype)[:, :, None]  # (batch, seqlen, 1, half)
     left, right = vectors.to(positions.dtype).chunk(2, dim=-1)
     turned = [left * angles.cos() - right * angles.sin(), left * angles.sin() + right * angles.cos()]
     return torch.cat(turned, dim=-1).to(vectors.dtype)

@@ -22,7 +22,9 @@ def angles(theta: Tensor, read: Tensor, seqlen: int) -> tuple[Tensor, Tensor]:
     return turned.cos(), turned.sin()
 
 
-def turned(real: Tensor, imaginary: Tensor, angle: tuple[Tensor, Tensor], *, back: bool = False) -> tuple[Tensor, Tensor]:
+def turned(
+    real: Tensor, imaginary: Tensor, angle: tuple[Tensor, Tensor], *, back: bool = False
+) -> tuple[Tensor, Tensor]:
     """The complex number times exp(i angle), or times exp(-i angle) if ``back``: its real and imaginary part."""
     cos, sin = angle
     sin = -sin if back else sin

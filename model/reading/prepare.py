@@ -22,6 +22,7 @@ from model.documents.token_ids import MEDIA as TOKEN_IDS
 from model.documents.token_ids import token_ids_of
 from model.errors import UserError
 from model.experiment import PLAIN, Experiment, Strategy
+from model.interventions import initial_states
 from model.interventions.initial_states import row_of
 from model.interventions.mitigations import MITIGATIONS, active, check_fits
 from model.interventions.parts import Off
@@ -102,6 +103,7 @@ def prepare(
         raise UserError("mitigations.needs_reference", name=next(iter(settings)))
     if explored is None and row.needs_explored:
         raise UserError("initial_states.needs_explored", name=strategy.initial_state)
+    initial_states.check_fits(strategy.initial_state, card.config)
     if row.needs_source and source is None:
         raise UserError("initial_states.needs_source")
     if options.device not in DEVICES:

@@ -103,7 +103,8 @@ def _model(models: dict[str, ModelCard]) -> ModelCard:
 
 
 def _initial_state(model: ModelCard) -> tuple[str, str]:
-    usable = [name for name, row in INITIAL_STATES.items() if model.explored is not None or not row.needs_explored]
+    fitting = {name: row for name, row in INITIAL_STATES.items() if row.fits(model.config)}
+    usable = [name for name, row in fitting.items() if model.explored is not None or not row.needs_explored]
     help_text = "\n\n".join(
         f"**{t(f'initial_states.{name}_title')}** – {t(f'initial_states.{name}_help')}" for name in usable
     )

@@ -10,8 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from model.config import ModelConfig
 from model.errors import UserError
 from model.interventions.initial_states import carried, fitted, gaussian, zeros
+from model.mixers import recurrent
 
 if TYPE_CHECKING:  # the sidebar reads this table before torch is wanted
     import numpy as np
@@ -48,19 +50,30 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True)
 class InitialState:
-    """One row: ``make(empty, origin)`` and what it cannot do without."""
+    """One row: ``make(empty, origin)`` and what it cannot do without: explored states, a source, a recurrent memory."""
 
     make: Callable[[State, Origin], State]
     needs_explored: bool = False
     needs_source: bool = False
+    needs_recurrence: bool = True
+
+    def fits(self, config: ModelConfig) -> bool:
+        """Whether a model of ``config`` has a recurrent memory to begin with; the cache of attention begins empty."""
+        return not self.needs_recurrence or bool(recurrent(config.layers))
 
 
 INITIAL_STATES: dict[str, InitialState] = {
-    "zeros": InitialState(make=zeros.zeros),
+    "zeros": InitialState(make=zeros.zeros, needs_recurrence=False),
     "gaussian": InitialState(make=gaussian.gaussian, needs_explored=True),
     "fitted": InitialState(make=fitted.fitted, needs_explored=True),
     "carried": InitialState(make=carried.carried, needs_source=True),
 }
+
+
+def check_fits(name: str, config: ModelConfig) -> None:
+    """UserError if a model of ``config`` has no memory that the initial state ``name`` could fill."""
+    if not row_of(name).fits(config):
+        raise UserError("initial_states.cache", name=name)
 
 
 def initial_state(name: str, empty: State, origin: Origin) -> State:

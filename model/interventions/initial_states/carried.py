@@ -28,5 +28,12 @@ def carried(empty: State, origin: Origin) -> State:
         if found is None or found.shape[1:] != tuple(like.shape[1:]) or f"{len(empty)}.state" in source:
             raise UserError("initial_states.other_model")
         state = torch.as_tensor(found).to(like).expand_as(like)
-        layers.append(layer._replace(memory=layer.memory._replace(state=state)))
+        if layer.memory.past:  # the cache of attention begins empty
+            layers.append(layer)
+            continue
+        rest = layer.rest
+        if len(rest) == 1 and f"{index}.rest.0" in source and f"{index}.rest.1" not in source:
+            # How many tokens were read belongs to a state whose angles go by position.
+            rest = (torch.as_tensor(source[f"{index}.rest.0"]).to(rest[0]).expand_as(rest[0]),)
+        layers.append(layer._replace(memory=layer.memory._replace(state=state), rest=rest))
     return tuple(layers)

@@ -21,6 +21,9 @@ def fitted(empty: State, origin: Origin) -> State:
     generator = torch.Generator().manual_seed(origin.seed)
     layers = []
     for index, layer in enumerate(empty):
+        if layer.memory.past:  # the cache of attention begins empty
+            layers.append(layer)
+            continue
         like = layer.memory.state
         together = like.shape[1] // len(explored.mean[index])  # where heads are channels, statistics are of groups
         mean = torch.as_tensor(explored.mean[index]).to(like).repeat_interleave(together)[:, None, None]

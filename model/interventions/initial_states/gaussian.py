@@ -26,5 +26,7 @@ def gaussian(empty: State, origin: Origin) -> State:
                 state=spread * torch.randn(layer.memory.state.shape, generator=generator).to(layer.memory.state)
             )
         )
+        if not layer.memory.past  # the cache of attention begins empty
+        else layer
         for layer in empty
     )

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from kernels.attention import AttentionInputs
     from kernels.types import Memory, Scan, ScanInputs, ScanOutput
 
 
 def windowed(window: float, norm_at_train_length: Tensor | None, inner: Scan | None) -> Scan:
-    """The scan of the last ``window`` inputs, which replaces the kernel."""
+    """The scan of the last ``window`` inputs, which replaces the kernel; attention sees no more of its cache."""
     assert inner is None
 
-    def scan_windowed(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
+    def scan_windowed(inputs: ScanInputs | AttentionInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
         from kernels import dispatch
+        from kernels.attention import AttentionInputs
 
+        if isinstance(inputs, AttentionInputs):
+            return dispatch.scan(inputs.seeing(int(window)), memory, token_norms)
         return dispatch.windowed(inputs, memory, int(window), token_norms)
 
     return scan_windowed

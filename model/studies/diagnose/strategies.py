@@ -56,7 +56,8 @@ def _mitigations(card: ModelCard) -> list[Strategy]:
 
 
 def _initial_states(card: ModelCard) -> list[Strategy]:
-    usable = [name for name, row in INITIAL_STATES.items() if card.explored is not None or not row.needs_explored]
+    fitting = {name: row for name, row in INITIAL_STATES.items() if row.fits(card.config)}
+    usable = [name for name, row in fitting.items() if card.explored is not None or not row.needs_explored]
     return [
         Strategy.of(name) for name in usable if name != PLAIN.initial_state and not INITIAL_STATES[name].needs_source
     ]

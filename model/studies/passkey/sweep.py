@@ -39,6 +39,7 @@ from model.checkpoints.catalogue import load_tokenizer_of, model_card
 from model.documents.document import read_path
 from model.errors import UserError
 from model.experiment import Strategy
+from model.interventions import initial_states
 from model.interventions.initial_states import row_of
 from model.interventions.mitigations import MITIGATIONS
 from model.studies.passkey.prompts import Prompts
@@ -111,6 +112,7 @@ def strategy_reader(model: str, entry: Mapping[str, Any], seed: int) -> Reader:
     off, window = tuple(entry.get("off", ())), entry.get("attention_window")
     reader = reader_of(model, Strategy.of(name, mitigations, seed=seed), window, off)
     row, explored = row_of(name), model_card(model).explored
+    initial_states.check_fits(name, model_card(model).config)
     if row.needs_source:
         raise UserError("initial_states.needs_source")
     if explored is None and row.needs_explored:
