@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 RECORDED_CHANNELS = 64
 """Channels that are recorded as one head, at most, where heads are one channel wide: as many as Mamba-2 usually has."""
@@ -61,7 +62,7 @@ class ModelConfig:
         return len(self.layers) * self.d_inner * self.d_state
 
 
-def small(mixer: str, **sizes: int) -> ModelConfig:
+def small(mixer: str, **sizes: Any) -> ModelConfig:
     """Two layers of ``mixer`` around the width, vocabulary and training length of the shipped models."""
     return ModelConfig(layers=(mixer,) * 2, d_model=128, vocab_size=2048, train_length=256, **sizes)
 

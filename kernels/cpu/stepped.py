@@ -63,7 +63,7 @@ def steps(decay: Tensor, write: Tensor, state: Tensor) -> Tensor:
     Without a gradient ``write`` itself becomes the states.
     """
     if torch.is_grad_enabled():
-        states: Tensor = Steps.apply(decay, write, state)
+        states: Tensor = Steps.apply(decay, write, state)  # type: ignore[no-untyped-call]
         return states
     return advance(decay, write, state)
 

@@ -63,7 +63,7 @@ def remembered(
     """The shares of the state after ``moment`` tokens of ``prepared``.
 
     ``on_progress`` gets tokens that were gone back over and how many there are. UserError for a moment outside the
-    document, and for a cell, attention or a mitigation that replaces the scan: its state is no sum of what tokens wrote.
+    document, and for a cell, attention or a mitigation that replaces the scan: no sum of what tokens wrote is kept.
     """
     experiment = prepared.experiment
     if not 1 <= moment <= experiment.tokens:

@@ -63,10 +63,8 @@ def written(name: str, mixer: Any, u: Tensor) -> Tensor:
             found.append(2 * (C * h).sum(-1).real + mixer.D * v[:, t])
         a, b = (F.gelu(torch.stack(found, 1)) @ mixer.gate_proj.weight.T).chunk(2, dim=-1)
         return a * torch.sigmoid(b)
-    q, k, v = (
-        (u @ part.weight.T).unflatten(-1, (mixer.config.nheads, -1))
-        for part in (mixer.q_proj, mixer.k_proj, mixer.v_proj)
-    )
+    parts = mixer.q_proj, mixer.k_proj, mixer.v_proj
+    q, k, v = ((u @ part.weight.T).unflatten(-1, (mixer.config.nheads, -1)) for part in parts)
     q, k = F.elu(q) + 1, F.elu(k) + 1
     weights = torch.einsum("bthn,bshn->bhts", q, k).tril()
     y = torch.einsum("bhts,bshp->bthp", weights / weights.sum(-1, keepdim=True), v)

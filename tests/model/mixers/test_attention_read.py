@@ -1,0 +1,127 @@
+"""Transformers and hybrids through everything that reads: recordings, resuming, studies, and what refuses a cache."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.arch.lm import LanguageModel
+from model.checkpoints.catalogue import save_checkpoint
+from model.config import PRESETS, ModelConfig
+from model.errors import UserError
+from model.interventions.initial_states import INITIAL_STATES
+from model.interventions.mitigations import MITIGATIONS, check_fits
+from model.reading import runner
+from model.reading.explore import explore
+from model.reading.runner import run
+from model.studies.diagnose.strategies import candidates
+from model.studies.shares.run import remembered
+from model.tokenizer import encode, train_tokenizer
+from tests.support.tiny import prepared, tiny_text
+
+TEXT = tiny_text(300, seed=3)
+SIZES = {"d_model": 32, "vocab_size": 320, "train_length": 64}
+MODELS = {
+    "rope": ModelConfig(layers=("attention_rope",) * 2, d_state=2, headdim=16, expand=1, **SIZES),
+    "alibi": ModelConfig(layers=("attention_alibi",) * 2, d_state=2, headdim=16, expand=1, **SIZES),
+    "hybrid": ModelConfig(layers=("mamba2", "attention_window"), d_state=16, headdim=16, **SIZES),
+    "lru": ModelConfig(layers=("lru",) * 2, d_state=1, headdim=1, **SIZES),
+}
+
+
+def make_model(home: Path, name: str) -> str:
+    torch.manual_seed(0)
+    model = LanguageModel(MODELS[name]).requires_grad_(False)
+    tokenizer = train_tokenizer([tiny_text(4000)], 320)
+    save_checkpoint(home / "checkpoints" / name, model, tokenizer)
+    tokens, _ = encode(tokenizer, tiny_text(300, seed=1))
+    explore(model, [tokens], 64, windows=4).save(home / "checkpoints" / name / "explored.safetensors")
+    return name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_is_read_like_any_model(home: Path, name: str) -> None:
+    make_model(home, name)
+    found = run(prepared(TEXT, name, token_norms=True), home / "recordings")
+    assert found.complete and np.isfinite(found.array("loss")[1:]).all()
+    assert (found.array("norm")[1:] > 0).all() and np.isfinite(found.array("token_norm")).all()
+
+
+def test_a_cache_grows_with_the_document_and_a_window_ends_it(home: Path) -> None:
+    make_model(home, "rope")
+    full = run(prepared(TEXT, "rope", control=False), home / "recordings")
+    windowed = run(prepared(TEXT, "rope", control=False, mitigations={"window": 64}), home / "recordings")
+    tokens = full.read_tokens
+    assert tokens > 4 * 64
+    assert full.state()["0.past.0"].shape == (1, tokens, 2, 16)
+    assert windowed.state()["0.past.0"].shape[1] <= 64
+    norm = full.array("norm")[:, 0].mean(-1)
+    assert norm[-1] / norm[1] == pytest.approx((tokens / 64) ** 0.5, rel=0.1)
+    np.testing.assert_allclose(windowed.array("norm")[1], full.array("norm")[1], rtol=1e-5)
+    assert windowed.array("norm")[-1].max() < 1.3 * windowed.array("norm")[1].max()
+
+
+@pytest.mark.parametrize("name", ["alibi", "hybrid", "lru"])
+def test_a_reading_that_was_stopped_resumes_with_its_cache(
+    home: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_model(home, name)
+    monkeypatch.setattr("model.reading.stream.segment_of", lambda *_: 128)
+    whole = run(prepared(TEXT, name), home / "whole")
+    stops = iter([False, True])
+    stopped = run(prepared(TEXT, name), home / "parts", stop=lambda: next(stops))
+    assert not stopped.complete and 0 < stopped.read_tokens < whole.read_tokens
+    resumed = run(prepared(TEXT, name), home / "parts")
+    assert resumed.complete
+    for array in ("loss", "norm", "mean"):
+        np.testing.assert_allclose(resumed.array(array)[1:], whole.array(array)[1:], rtol=2e-5, atol=1e-6)
+
+
+def test_what_needs_a_state_of_fixed_size_says_why(home: Path) -> None:
+    make_model(home, "rope")
+    config = MODELS["rope"]
+    for name, row in MITIGATIONS.items():
+        assert row.obstacle(config) == (None if name == "window" else "cache")
+    with pytest.raises(UserError, match="cache"):
+        check_fits({"decay": 4.0}, MODELS["hybrid"])
+    assert MITIGATIONS["window"].fits(MODELS["hybrid"]) and INITIAL_STATES["carried"].fits(MODELS["hybrid"])
+    with pytest.raises(UserError, match="starts empty"):
+        prepared(TEXT, "rope", initial_state="fitted")
+    with pytest.raises(UserError, match="every token apart"):
+        remembered(prepared(TEXT, "rope"), 20)
+    found = {one.strategy for one in candidates("rope")}
+    assert {strategy.initial_state for strategy in found} == {"zeros"}
+
+
+def test_the_parts_of_a_hybrid_are_switched_off_one_by_one(home: Path) -> None:
+    make_model(home, "hybrid")
+    losses = {
+        off: run(prepared(TEXT, "hybrid", control=False, off=off), home / "recordings").array("loss")[1:].copy()
+        for off in ((), ("attention",), ("recurrence",), ("attention", "recurrence"))
+    }
+    assert all(np.isfinite(loss).all() for loss in losses.values())
+    assert len({round(float(loss.sum()), 3) for loss in losses.values()}) == 4
+
+
+def test_an_initial_state_fills_the_recurrent_layers_of_a_hybrid_alone(home: Path) -> None:
+    make_model(home, "hybrid")
+    noise = run(prepared(TEXT, "hybrid", control=False, initial_state="gaussian"), home / "recordings")
+    first = noise.array("norm")[0]
+    assert (first[0] > 0).all() and not first[1].any()
+
+
+def test_a_carried_complex_state_turns_on_from_where_it_was(home: Path) -> None:
+    make_model(home, "lru")
+    source = run(prepared(TEXT, "lru", control=False), home / "recordings")
+    there = run(prepared(TEXT, "lru", control=False, initial_state="carried", source=source.path), home / "r")
+    read = there.state()["0.rest.0"].item()
+    assert read == 2 * source.read_tokens
+
+
+def test_presets_of_transformers_have_no_other_state_size() -> None:
+    assert replace(PRESETS["transformer-rope-base"], train_length=512).state_size == 2 * 128 * 2
+    assert runner.layer_scans(LanguageModel(MODELS["hybrid"]), {}, None)
