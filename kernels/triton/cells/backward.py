@@ -14,13 +14,14 @@ import triton
 import triton.language as tl
 
 from kernels.triton.cells.forward import SIZES, square, tanh
+from kernels.triton.tiles import dot
 
 
 @triton.jit(do_not_specialize=SIZES)
 def cell_backward(  # type: ignore[no-untyped-def]
     weights, initial, y, saved, cells, dy, dstates, dgates, dinitial,
     batch, seqlen, nchunks, units,
-    UNITS: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, GRU: tl.constexpr, PRECISION: tl.constexpr,
+    UNITS: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, GRU: tl.constexpr, PRODUCTS: tl.constexpr,
 ):  # fmt: skip
     """All tokens of ROWS rows, backwards; shapes as in :func:`.forward.cell_forward`.
 
@@ -54,7 +55,6 @@ def cell_backward(  # type: ignore[no-untyped-def]
         b = tl.load(saved + by_saved + units, mask=inside, other=0.0)
         d = tl.load(saved + by_saved + 2 * units, mask=inside, other=0.0)
         e = tl.load(saved + by_saved + 3 * units, mask=inside, other=0.0)
-        kind = weights.dtype.element_ty
         if GRU:
             before = tl.load(initial + start, mask=inside & (t + row * 0 == 0), other=0.0)
             before += tl.load(y + by_token - units, mask=inside & (t + row * 0 > 0), other=0.0)
@@ -62,7 +62,7 @@ def cell_backward(  # type: ignore[no-untyped-def]
             db = dh * (before - d) * b * (1 - b)
             da = dd * e * a * (1 - a)
             de = dd * a
-            through = tl.dot(de.to(kind), third, input_precision=PRECISION)
+            through = dot(de, third, PRODUCTS)
             kept = dh * b
         else:
             c = tl.load(cells + by_token, mask=inside, other=0.0)
@@ -75,15 +75,15 @@ def cell_backward(  # type: ignore[no-untyped-def]
             dd = dc * a * (1 - d * d)
             de = dh * bent * e * (1 - e)
             dc = dc * b
-            through = tl.dot(dd.to(kind), third, input_precision=PRECISION)
-            through += tl.dot(de.to(kind), fourth, input_precision=PRECISION)
+            through = dot(dd, third, PRODUCTS)
+            through += dot(de, fourth, PRODUCTS)
             kept = tl.zeros([ROWS, UNITS], tl.float32)
         tl.store(dgates + by_saved, da, mask=inside)
         tl.store(dgates + by_saved + units, db, mask=inside)
         tl.store(dgates + by_saved + 2 * units, dd, mask=inside)
         tl.store(dgates + by_saved + 3 * units, de, mask=inside)
-        through += tl.dot(da.to(kind), first, input_precision=PRECISION)
-        through += tl.dot(db.to(kind), second, input_precision=PRECISION)
+        through += dot(da, first, PRODUCTS)
+        through += dot(db, second, PRODUCTS)
         dh = kept + through
         by_saved -= 4 * units
         by_token -= units

@@ -1,7 +1,7 @@
 """Triton: LSTM and GRU, forward, with the recurrent weights on the chip.
 
 A program takes ROWS sequences through all of their tokens. It reads the recurrent weights once, before the first
-token, and holds them in shared memory and registers until the last; from token to token it reads what the input gives
+token, and holds them in registers and shared memory until the last; from token to token it reads what the input gives
 and writes what was read and what the gates were. That is the idea of FlashRNN (Pöppel et al. 2024, arXiv 2412.07752):
 without it every token would fetch all weights again.
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from kernels.triton.tiles import LOG2_E
+from kernels.triton.tiles import LOG2_E, dot
 
 SIZES = ["batch", "seqlen", "nchunks", "units"]
 
@@ -30,7 +30,7 @@ def sigmoid(u):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def tanh(u):  # type: ignore[no-untyped-def]
-    """Of any block, without an overflow: 2 sigmoid(2 u) - 1 is exact enough where u is not near zero."""
+    """Of any block, without an overflow; exact to a rounding of one, near zero too."""
     return 2 / (1 + tl.exp2(-2 * u * LOG2_E)) - 1
 
 
@@ -49,7 +49,7 @@ def cell_forward(  # type: ignore[no-untyped-def]
     given, weights, bias, initial, y, saved, cells, states,
     batch, seqlen, nchunks, units,
     UNITS: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, GRU: tl.constexpr, KEEP: tl.constexpr,
-    PRECISION: tl.constexpr,
+    PRODUCTS: tl.constexpr,
 ):  # fmt: skip
     """All tokens of ROWS rows: ``y``, the boundary ``states``, and with KEEP what the backward pass needs.
 
@@ -80,20 +80,19 @@ def cell_forward(  # type: ignore[no-untyped-def]
     by_saved = row * seqlen * 4 * units + unit[None, :]
     by_token = row * seqlen * units + unit[None, :]
     for t in range(seqlen):
-        operand = h.to(weights.dtype.element_ty)
         a = tl.load(given + by_gate, mask=inside, other=0.0)
         b = tl.load(given + by_gate + units, mask=inside, other=0.0)
         d = tl.load(given + by_gate + 2 * units, mask=inside, other=0.0)
-        a = sigmoid(a + tl.dot(operand, first, input_precision=PRECISION))
-        b = sigmoid(b + tl.dot(operand, second, input_precision=PRECISION))
+        a = sigmoid(a + dot(h, first, PRODUCTS))
+        b = sigmoid(b + dot(h, second, PRODUCTS))
         if GRU:
-            e = tl.dot(operand, third, input_precision=PRECISION) + shift
+            e = dot(h, third, PRODUCTS) + shift
             d = tanh(d + a * e)
             h = b * h + (1 - b) * d
         else:
             e = tl.load(given + by_gate + 3 * units, mask=inside, other=0.0)
-            d = tanh(d + tl.dot(operand, third, input_precision=PRECISION))
-            e = sigmoid(e + tl.dot(operand, fourth, input_precision=PRECISION))
+            d = tanh(d + dot(h, third, PRODUCTS))
+            e = sigmoid(e + dot(h, fourth, PRODUCTS))
             c = b * c + a * d
             h = e * tanh(c)
         tl.store(y + by_token, h, mask=inside)

@@ -8,45 +8,48 @@ import torch
 import triton
 from torch import Tensor
 
-from kernels.cells.fused import FusedCell, supports as fused
+from kernels.cells.fused import FusedCell
+from kernels.cells.fused import supports as fused
 from kernels.cells.loop import log_decay_of
 from kernels.cells.types import CellInputs
 from kernels.triton.cells.backward import cell_backward
 from kernels.triton.cells.forward import cell_forward
+from kernels.triton.tiles import products_of
 from kernels.types import CHUNK, Memory, ScanOutput, boundary_count
 
 ROWS = 16
 """Sequences of a program: the least that a product of tiles takes."""
 
 MOST = {torch.float32: 64, torch.bfloat16: 128}
-"""Units whose recurrent weights fit on a chip, by the dtype of the products: four matrices of at most 128 KB in all."""
+"""Units whose recurrent weights fit on a chip, by the dtype of the products: four matrices, 128 KB in all at most."""
 
 
 class Sizes(NamedTuple):
-    """What a kernel is compiled for."""
+    """What a kernel is compiled for; ``products`` as :mod:`kernels.triton.tiles` names them."""
 
     gru: bool
     chunk: int
     units: int
+    products: str
 
     @property
-    def constants(self) -> dict[str, Any]:
-        """As the kernels name them."""
+    def launch(self) -> dict[str, Any]:
+        """As the kernels name them, and the warps of a program, so many that the weights fit in their registers."""
         padded = max(16, triton.next_power_of_2(self.units))
-        return {"UNITS": padded, "ROWS": ROWS, "CHUNK": self.chunk, "GRU": self.gru}
-
-
-def products_of(cell: FusedCell) -> torch.dtype:
-    """The dtype of the products: that of the weight of the input, bfloat16 in a model of that precision."""
-    return cell.weights()[0].dtype
+        sizes = {"UNITS": padded, "ROWS": ROWS, "CHUNK": self.chunk, "GRU": self.gru, "PRODUCTS": self.products}
+        return sizes | {"num_warps": 16 if padded > 64 else 8, "num_stages": 1}
 
 
 def supports(inputs: CellInputs, memory: Memory, token_norms: bool) -> bool:
-    """Whether these kernels take ``inputs``: an LSTM or a GRU of few enough units, in float32, without norms."""
+    """Whether these kernels take ``inputs``: an LSTM or a GRU of few enough units, in float32, without norms.
+
+    Products are of the dtype of the input's weight: bfloat16 in a model of that precision.
+    """
     if not fused(inputs, token_norms) or inputs.cell.fused not in ("lstm", "gru"):
         return False
+    cell: FusedCell = inputs.cell  # type: ignore[assignment]
     units = memory.state.shape[1] * memory.state.shape[2]
-    return memory.state.dtype == torch.float32 and units <= MOST.get(products_of(inputs.cell), 0)  # type: ignore[arg-type]
+    return memory.state.dtype == torch.float32 and units <= MOST.get(cell.weights()[0].dtype, 0)
 
 
 def cell_loop(inputs: CellInputs, memory: Memory, token_norms: bool = False, *, chunk: int = CHUNK) -> ScanOutput:
@@ -63,8 +66,10 @@ def cell_loop(inputs: CellInputs, memory: Memory, token_norms: bool = False, *, 
             folded = torch.cat([recurrent_bias[: 2 * units], torch.zeros_like(recurrent_bias[2 * units :])])
         products = torch.nn.functional.linear(inputs.x.to(weight.dtype), weight, bias.to(weight.dtype)).float()
         given = (products + folded).unflatten(-1, (gates, units))
-        sizes = Sizes(gru, chunk, units)
         matrices = recurrent.to(weight.dtype).view(gates, units, units)
+        sizes = Sizes(gru, chunk, units, products_of(matrices))
+        if sizes.products == "rounded":  # the interpreter has no bfloat16
+            matrices = matrices.float()
         inside = recurrent_bias[-units:]
         y, states = OnChip.apply(given, matrices, inside, memory.state.flatten(1, 2), sizes)  # type: ignore[no-untyped-call]
         decay = None
@@ -89,9 +94,7 @@ class OnChip(torch.autograd.Function):
         saved = given.new_empty((batch, seqlen, 4, units) if keep else 0)
         cells = given.new_empty((batch, seqlen, units) if keep and not sizes.gru else 0)
         tensors = (given, weights, bias.contiguous(), initial, y, saved, cells, states)
-        cell_forward[(triton.cdiv(batch, ROWS),)](
-            *tensors, batch, seqlen, nchunks, units, **sizes.constants, KEEP=keep, PRECISION=precision(weights)
-        )
+        cell_forward[(triton.cdiv(batch, ROWS),)](*tensors, batch, seqlen, nchunks, units, **sizes.launch, KEEP=keep)
         ctx.save_for_backward(weights, initial, y, saved, cells)
         ctx.sizes = sizes
         return y, states
@@ -105,7 +108,7 @@ class OnChip(torch.autograd.Function):
         dgates, dinitial = torch.empty_like(saved), torch.empty_like(initial)
         tensors = (weights, initial, y, saved, cells, dy.contiguous(), dstates.contiguous(), dgates, dinitial)
         cell_backward[(triton.cdiv(batch, ROWS),)](
-            *tensors, batch, seqlen, dstates.shape[1] - 1, units, **ctx.sizes.constants, PRECISION=precision(weights)
+            *tensors, batch, seqlen, dstates.shape[1] - 1, units, **ctx.sizes.launch
         )
         before = torch.cat([initial[:, None, :, -1], y[:, :-1]], 1)
         sums = dgates[:, :, [0, 1, 3]] if ctx.sizes.gru else dgates  # of the state: m in place of n
@@ -113,8 +116,3 @@ class OnChip(torch.autograd.Function):
         given = dgates[:, :, :3] if ctx.sizes.gru else dgates
         dbias = dgates[:, :, 3].sum((0, 1)) if ctx.sizes.gru else None
         return given, dweights, dbias, dinitial, None
-
-
-def precision(weights: Tensor) -> str:
-    """Of the products: those of float32 in three parts of TF32, which keep its digits."""
-    return "tf32x3" if weights.dtype == torch.float32 else "tf32"
