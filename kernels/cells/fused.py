@@ -53,7 +53,8 @@ def fused_loop(inputs: CellInputs, memory: Memory, *, chunk: int = CHUNK) -> Sca
         boundaries, read = [memory.state], []
         for part in x.split(chunk, dim=1):
             start = carried if len(carried) > 1 else carried[0]
-            y, *carried = run(part, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+            y, *last = run(part, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+            carried = tuple(last)
             read.append(y)
             boundaries.append(torch.stack([vector[0] for vector in carried[::-1]], dim=-1).view(shape))
         y = torch.cat(read, 1)

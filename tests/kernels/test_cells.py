@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -15,6 +21,7 @@ from tests.support.cells import CELLS, make_cell, random_state
 
 FUSED = ("rnn", "lstm", "gru")
 SEQLEN, CHUNK = 37, 16
+ROOT = Path(__file__).parents[2]
 
 
 def drawn(name: str, rows: int = 2, seqlen: int = SEQLEN):
@@ -110,3 +117,19 @@ def test_a_bound_holds_after_every_token():
     assert output.token_norms.max() <= 0.3 + 1e-9 and (output.token_norms > 0.299).any()
     loose = step_loop(inputs, memory, True, limit=torch.full((4,), 1e3))
     torch.testing.assert_close(loose.y, loop(inputs, memory).y)
+
+
+def test_triton_is_the_plain_loop_gradients_and_all():
+    pytest.importorskip("triton")
+    command = [sys.executable, "-m", "tests.support.interpreted_cells"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) == 7 * 9 and not [line for line in lines if not line["passed"]]
+
+
+def test_triton_says_which_cells_it_does_not_take():
+    pytest.importorskip("triton")
+    inputs, memory = drawn("scrn")
+    with pytest.raises(ValueError, match="no Triton kernel for the cell SCRN"):
+        scan(inputs, memory, kernel="triton")
