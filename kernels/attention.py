@@ -25,8 +25,8 @@ QUERIES = 256
 class AttentionInputs(NamedTuple):
     """One layer's inputs for one segment: ``q``, ``k``, ``v`` (batch, seqlen, nheads, headdim).
 
-    ``slopes`` (nheads,): what a score loses per token of distance (ALiBi, arXiv 2108.12409); ``window``: how many tokens
-    a query sees, itself included.
+    ``slopes`` (nheads,): what a score loses per token of distance (ALiBi, arXiv 2108.12409); ``window``: how many
+    tokens a query sees, itself included.
     """
 
     q: Tensor

@@ -9,8 +9,12 @@ import typer
 
 
 def convert(
-    folder: Annotated[Path, typer.Argument(help="The folder of a checkpoint whose weights are pickled, or are to be halved.")],
-    half: Annotated[bool, typer.Option("--half", help="Rewrite matrices of a checkpoint trained here in float16.")] = False,
+    folder: Annotated[
+        Path, typer.Argument(help="The folder of a checkpoint whose weights are pickled, or are to be halved.")
+    ],
+    half: Annotated[
+        bool, typer.Option("--half", help="Rewrite matrices of a checkpoint trained here in float16.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Where to write; beside the pickle if not given.")] = None,
 ) -> None:
     """Write pickled weights as safetensors. Only tensors are opened: a file that holds anything else is refused."""

@@ -72,7 +72,45 @@ MIXERS: dict[str, Mixer] = {
     "ltc": Mixer(path="model.mixers.ltc:LTC", decay_per_head=False, cell=True),
     "cfc": Mixer(path="model.mixers.cfc:CfC", decay_per_head=False, cell=True, retains=False),
 }
+TITLES = {
+    "mamba2": "Mamba-2",
+    "lightning": "Lightning attention",
+    "retention": "RetNet",
+    "mlstm": "mLSTM",
+    "linear_attention": "Linear attention",
+    "mamba": "Mamba",
+    "lru": "LRU",
+    "s4d": "S4D",
+    "s5": "S5",
+    "rg_lru": "RG-LRU",
+    "rwkv4": "RWKV-4",
+    "gla": "GLA",
+    "hgrn2": "HGRN-2",
+    "rwkv6": "RWKV-6",
+    "deltanet": "DeltaNet",
+    "gated_deltanet": "Gated DeltaNet",
+    "kda": "Kimi delta attention",
+    "rwkv7": "RWKV-7",
+    "attention_rope": "Transformer (RoPE)",
+    "attention_alibi": "Transformer (ALiBi)",
+    "attention_window": "Transformer (window)",
+    "rnn": "RNN",
+    "lstm": "LSTM",
+    "gru": "GRU",
+    "scrn": "SCRN",
+    "ascrn": "SCRN (adaptive)",
+    "ctrnn": "CT-RNN",
+    "ltc": "LTC",
+    "cfc": "CfC",
+}
+"""Names of the mixers in the literature; a mixer of another package goes by its name in the table."""
+
 MIXERS |= rows_of("mixers", Mixer, MIXERS)
+
+
+def title(layers: Iterable[str]) -> str:
+    """What a model of ``layers``, names of mixers, is called: each family once."""
+    return " + ".join(TITLES.get(name, name) for name in dict.fromkeys(layers))
 
 
 def erases(layers: Iterable[str]) -> bool:

@@ -5,9 +5,9 @@
     out        = W_o y + W_down (silu(W_gate u) * W_up u)
 
 A head has d_model / nheads channels, and the feed-forward part d_model, whatever ``expand`` is: in a hybrid, recurrent
-layers are wider inside. Both parts read the same normed input (a parallel block, as in GPT-J and PaLM, arXiv 2204.02311), so that a layer stays
-norm, mixer, residual. Its memory is the cache of keys and values, see :mod:`kernels.attention`; with a window it is
-bounded.
+layers are wider inside. Both parts read the same normed input (a parallel block, as in GPT-J and PaLM,
+arXiv 2204.02311), so that a layer stays norm, mixer, residual. Its memory is the cache of keys and values, see
+:mod:`kernels.attention`; with a window it is bounded.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from model.checkpoints.card import ModelCard
 from model.checkpoints.catalogue import model_card
 from model.config import ModelConfig
 from model.errors import UserError
+from model.mixers import MIXERS, recurrent, title
 from model.published import FAMILIES, hub
 from model.published.config import PublishedConfig, read_published
 from model.published.files import tensors_in
@@ -93,18 +94,20 @@ def facts(name: str, config: ModelConfig, parameters: int, disk: int) -> Facts:
     rooms = {precision: room_of(config, parameters, precision) for precision in ("float32", "bfloat16")}
     forget, recall = reported_lengths(config)
     published = isinstance(config, PublishedConfig)
+    caches = [layer for layer in config.layers if MIXERS[layer].cache]
+    growing = len(caches) - caches.count("attention_window")  # float32 keys and values, d_model wide each
     return Facts(
         name=name,
-        family=FAMILIES[config.family].title if isinstance(config, PublishedConfig) else "Mamba-2",
+        family=FAMILIES[config.family].title if isinstance(config, PublishedConfig) else title(config.layers),
         parameters=parameters,
         disk=disk,
-        state_size=config.state_size,
-        layers=len(config.layers),
-        attention_layers=config.attention_layers if isinstance(config, PublishedConfig) else 0,
+        state_size=config.d_inner * config.d_state * len(recurrent(config.layers)),
+        layers=len(recurrent(config.layers)),
+        attention_layers=config.attention_layers if isinstance(config, PublishedConfig) else len(caches),
         train_length=config.train_length,
         length_from=config.length_from if isinstance(config, PublishedConfig) else "own",
         needed={precision: room.needed for precision, room in rooms.items()},
-        grows=rooms["float32"].kept_per_token if published else 0,
+        grows=rooms["float32"].kept_per_token if published else 8 * config.d_model * growing,
         forget=forget,
         recall=recall,
     )

@@ -21,6 +21,7 @@ from model.experiment import Strategy
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS, PRESETS, Mitigation
 from model.machine import DEVICES, expected_device
+from model.mixers import recurrent
 from model.published.config import sees_everything
 from model.published.cost import notes
 from model.reading.prepare import MOST_WINDOW, Options, attention_window
@@ -92,10 +93,10 @@ def _model(models: dict[str, ModelCard]) -> ModelCard:
     config = model.config
     st.caption(
         t(
-            "app.sidebar.model_facts",
+            "app.sidebar.model_facts" if recurrent(config.layers) == config.layers else "app.sidebar.model_facts_cache",
             layers=len(config.layers),
             heads=config.nheads,
-            memory=f"{config.state_size:,}",
+            memory=f"{config.d_inner * config.d_state * len(recurrent(config.layers)):,}",
             train_length=f"{config.train_length:,}",
         )
     )
