@@ -88,7 +88,7 @@ SPILL_LIMIT = {
     "bf16": {80: 640, 90: 0, 100: 64},
     "tf32x3": {80: 4400, 90: 576, 100: 128},
     "tf32x3 by registers": {80: 7168, 90: 2048, 100: 3072},
-    "cells": {80: 640, 90: 640, 100: 640},
+    "cells": {80: 320, 90: 320, 100: 320},
     "other": {80: 1 << 14, 90: 1 << 14, 100: 1 << 14},
 }
 """Bytes of stack per thread; "other": of a shape that was asked for, whose spills are reported.

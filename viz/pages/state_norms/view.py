@@ -174,7 +174,10 @@ def _largest(growth: np.ndarray) -> tuple[int, int]:
 def _finding(overall: float, growth: np.ndarray, half_life: np.ndarray, train_length: int) -> str:
     """What the page shows, in one or two sentences with numbers."""
     keeping = int((half_life > train_length).sum())
-    memory = t("state_norms.finding_memory", keeping=keeping, heads=half_life.size, train_length=train_length)
+    known = int((~np.isnan(half_life)).sum())
+    memory = t("state_norms.finding_memory", keeping=keeping, heads=known, train_length=train_length)
+    if not known:
+        memory = t("state_norms.finding_no_gate")
     if np.isnan(growth).all():
         return t("state_norms.finding_short", train_length=train_length) + " " + memory
     layer, head = _largest(growth)
@@ -233,7 +236,7 @@ def _half_life_chart(half_life: np.ndarray, train_length: int, dark: bool) -> No
     """The dots of half-lives."""
     layer, head = np.indices(half_life.shape).reshape(2, -1)
     keeping = int((half_life > train_length).sum())
-    words = {"keeping": keeping, "heads": half_life.size, "train_length": train_length}
+    words = {"keeping": keeping, "heads": int((~np.isnan(half_life)).sum()), "train_length": train_length}
     chart(
         half_life_figure(half_life, train_length=train_length, language=language(), dark=dark),
         key="norms_half_life",
