@@ -18,6 +18,7 @@ from model.errors import UserError
 from model.messages import LANGUAGES, message
 from model.reading.explore import explore
 from model.reading.runner import run
+from model.studies.gradients import reach_on
 from model.tokenizer import encode
 from model.training import trial as trials
 from model.training import watch
@@ -50,7 +51,10 @@ def test_the_watched_curve_is_the_means_of_what_reading_gives(tiny, streams, tok
     result = run_trial(begun(), streams, tokens, tiny / "run")
     assert result.complete and result.done == 30
     assert [step for step, _ in result.readings] == [0, 10, 20, 30]
-    assert [step for step, _ in result.losses] == [10, 20, 30]
+    assert [step for step, _ in result.losses] == [step for step, _ in result.gradients] == [10, 20, 30]
+    assert result.reach_before.lags == result.reach_after.lags == (1, 2, 4, 8, 16, 32, 64)
+    assert result.reach_before == reach_on(load_model("tiny"), tokens, longest=64) != result.reach_after
+    assert result.clipped == (sum(norm > 1 for _, norm in result.gradients), 3)
     document = prepared(tiny_text(400, 5), "tiny")
     recording = run(document, tiny / "recordings")
     loss, control = recording.array("loss"), recording.array("control_loss")
@@ -116,7 +120,7 @@ def test_a_short_run_ends_with_a_model_that_the_sidebar_lists(page, tiny, langua
     short_run(page)
     until(page, lambda page: job_of(page) is None)
     assert not page.exception and not page.error, page.error
-    assert page.main.header[0].value and len(page.get("plotly_chart")) == 2
+    assert page.main.header[0].value and len(page.get("plotly_chart")) == 3
     name = next(entry for entry in page.text_input if entry.key.startswith("lab_name_"))
     assert name.value == "tiny-carried"
     name.set_value("tiny").run()
@@ -206,7 +210,7 @@ def test_a_run_is_timed_cancelled_and_resumed(page):
     assert any(note.value.startswith("About ") and "s per step" in note.value for note in page.caption), page.caption
     assert page.button(key="lab_run").label == "Start"
     page.button(key="lab_run").click().run()
-    until(page, lambda page: len(page.get("plotly_chart")) == 2)  # two reports of the training loss
+    until(page, lambda page: len(page.get("plotly_chart")) == 3)  # two reports of the training loss
     job = job_of(page)
     began = time.monotonic()
     job.cancel()
