@@ -24,11 +24,16 @@ from model.reading.windows import control_from, window_losses
 from model.recording.schema import CHUNK
 from model.state import State, flatten_state
 from model.studies.evidence.result import SPOTS, DocumentReading
+from model.studies.extension.measure import extension_losses
+from model.studies.gradients import GradientReach, reach_on
 from model.studies.passkey import Cell, PasskeyResult, PasskeyTask, Reader, even_depths, measure
 from model.studies.recall import PASSKEYS
 
 DEPTHS, TRIALS = even_depths(3), 20
 """Places and keys of a passkey test of one length, in each language."""
+
+REACH_TOKENS = 100
+"""About how many training lengths of reading it costs to follow the gradient back in a document."""
 
 Passed = Callable[[int], bool]
 """``passed(tokens)`` takes the number of tokens read, and returns whether to stop."""
@@ -80,6 +85,18 @@ def read_document(
         norms=norms,
         stds=stds,
     )
+
+
+def extension_at(reader: Reader, tokens: np.ndarray, passed: Passed) -> tuple[float, ...] | None:
+    """The loss of ``tokens`` (tokens,) by evaluation length, in nats per token; None if it was stopped."""
+    return extension_losses(load_model(reader.model), tokens, reader.train_length, passed)
+
+
+def reach_at(reader: Reader, tokens: np.ndarray, passed: Passed) -> GradientReach | None:
+    """How far the gradient reaches back in ``tokens`` (tokens,), within a training length; None if it was stopped."""
+    stopped = passed(0)
+    found = None if stopped else reach_on(load_model(reader.model), tokens, longest=reader.train_length)
+    return None if found is None or passed(REACH_TOKENS * reader.train_length) else found
 
 
 def recall_at(reader: Reader, length: int, passed: Passed) -> tuple[int, int] | None:
