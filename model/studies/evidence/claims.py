@@ -132,6 +132,7 @@ def _extension(role: str, who: str, says: str, direction: int, mark: str) -> Cla
         key=f"extension_{role}",
         group="extension",
         paper=LONG,
+        where="abstract" if mark == "A" else "account",
         mark=mark,
         measure="extension_rise",
         of=(role,),
@@ -144,13 +145,14 @@ def _extension(role: str, who: str, says: str, direction: int, mark: str) -> Cla
     )
 
 
-def _slow_units(measure: str, unit: str, direction: int) -> Claim:
+def _slow_units(measure: str, unit: str, direction: int, where: str, mark: str) -> Claim:
     """What slow context units do for a simple recurrent network."""
     return Claim(
         key=f"scrn_{measure}",
         group="cells",
         paper=LONGER_MEMORY,
-        mark="A",
+        where=where,
+        mark=mark,
         measure=measure,
         of=("scrn", "rnn"),
         unit=unit,
@@ -391,6 +393,6 @@ CLAIMS: tuple[Claim, ...] = (
         words="recall_length",
         says="nothing",
     ),
-    _slow_units("loss_more", "nats", -1),
-    _slow_units("reach_more", "doublings", 1),
+    _slow_units("loss_more", "nats", -1, "text8", "S"),
+    _slow_units("reach_more", "doublings", 1, "abstract", "A"),
 )

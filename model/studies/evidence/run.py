@@ -22,6 +22,7 @@ from model.experiment import Strategy
 from model.interventions.mitigations import MITIGATIONS
 from model.studies.evidence.family import MITIGATED, POST_TRAINED, TOKENS, EvidenceTask, Member, members
 from model.studies.evidence.result import EvidenceResult, surely_failed
+from model.studies.extension import lengths_in
 from model.studies.passkey import Reader, doubling_lengths, reader_of
 from model.studies.passkey.prompts import least_length
 from model.studies.passkey.task import PasskeyTask
@@ -65,7 +66,6 @@ class Step:
         """About how many tokens it reads."""
         from model.reading.windows import WINDOWS
         from model.studies.evidence.measure import DEPTHS, REACH_TOKENS, TRIALS
-        from model.studies.extension.measure import lengths_in
 
         if self.length:
             return self.length * len(DEPTHS) * TRIALS * len(PASSKEYS)
@@ -251,7 +251,11 @@ def _steps_of(begun: EvidenceResult, member: Member) -> list[Step]:
                 wanted += [Step(reader=treated, document=sha) for sha in hashes]
     if member.role in TESTED:
         wanted += [Step(reader=plain, length=length) for length in _lengths(member)]
-    known = {READ: begun.readings, EXTENSION: begun.extensions, REACH: begun.reaches}
+    known: dict[str, Mapping[tuple[Reader, str], object]] = {
+        READ: begun.readings,
+        EXTENSION: begun.extensions,
+        REACH: begun.reaches,
+    }
     return [
         step
         for step in wanted

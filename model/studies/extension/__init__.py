@@ -11,7 +11,7 @@ interpolation. ``toy`` shows the argument on the smallest case, ``measure`` read
 are taken from second-hand accounts of the paper; the derivation in ``toy`` is ours. No torch is imported here.
 """
 
-from model.studies.extension.curve import MULTIPLES, is_monotone, rise
+from model.studies.extension.curve import MULTIPLES, is_monotone, lengths_in, rise
 from model.studies.extension.toy import Toy, toy
 
-__all__ = ["MULTIPLES", "Toy", "is_monotone", "rise", "toy"]
+__all__ = ["MULTIPLES", "Toy", "is_monotone", "lengths_in", "rise", "toy"]

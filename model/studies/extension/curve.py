@@ -10,6 +10,11 @@ MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 """Evaluation lengths in training lengths."""
 
 
+def lengths_in(tokens: int, train_length: int) -> tuple[int, ...]:
+    """The evaluation lengths, in training lengths, that a document of ``tokens`` tokens has room for."""
+    return tuple(multiple for multiple in MULTIPLES if multiple * train_length <= tokens)
+
+
 def rise(losses: Sequence[float]) -> float:
     """The largest rise of ``losses`` (lengths,) from any length to any longer one, in nats; 0 if they never rise.
 

@@ -9,15 +9,10 @@ import torch
 
 from model.arch.lm import LanguageModel
 from model.reading.stream import fresh_losses
-from model.studies.extension.curve import MULTIPLES
+from model.studies.extension.curve import lengths_in
 
 ROWS_TOKENS = 16_384
 """Tokens of windows that are read side by side, about."""
-
-
-def lengths_in(tokens: int, train_length: int) -> tuple[int, ...]:
-    """The evaluation lengths, in training lengths, that a document of ``tokens`` tokens has room for."""
-    return tuple(multiple for multiple in MULTIPLES if multiple * train_length <= tokens)
 
 
 def extension_losses(

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from model.checkpoints.catalogue import load_model, load_tokenizer_of
-from model.studies.extension import is_monotone, rise, toy
-from model.studies.extension.measure import extension_losses, lengths_in
+from model.studies.extension import is_monotone, lengths_in, rise, toy
+from model.studies.extension.measure import extension_losses
 from model.tokenizer import encode
 from tests.support.tiny import make_tiny_checkpoint, tiny_text
 

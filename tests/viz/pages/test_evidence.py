@@ -59,7 +59,7 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def test_the_page_shows_a_stored_result(open_page, language: str, theme: str) -> None:
     app = open_page(made_up(), language, theme)
     assert not app.exception and not app.error
-    assert len(app.get("plotly_chart")) == 4 and len(app.dataframe[0].value) == len(CLAIMS)
+    assert len(app.get("plotly_chart")) == 5 and len(app.dataframe[0].value) == len(CLAIMS)
     counted = [finding for finding in findings(made_up()) if finding.verdict in ("agrees", "disagrees", "unclear")]
     assert str(len(counted)) in app.main.header[0].value
     column = message("evidence.column_verdict", language)
@@ -93,7 +93,7 @@ def test_missing_models_are_rows_and_not_errors(open_page, language: str) -> Non
     assert (
         message("evidence.missing_model", language) in cells and message("evidence.missing_series", language) in cells
     )
-    assert len(app.get("plotly_chart")) == 3
+    assert len(app.get("plotly_chart")) == 4
     assert any(message("evidence.capacity_few", language, count=1) == note.value for note in app.info)
 
 
@@ -101,7 +101,7 @@ def test_without_results_or_models_the_page_says_so(open_page, monkeypatch: pyte
     assert any(note.value == message("evidence.nothing_yet", "en") for note in open_page(None).info)
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
     app = open_page(made_up())
-    assert not app.exception and any("tiny" in note.value for note in app.info) and len(app.get("plotly_chart")) == 4
+    assert not app.exception and any("tiny" in note.value for note in app.info) and len(app.get("plotly_chart")) == 5
 
 
 def test_the_page_measures_cancels_and_goes_on(open_page, monkeypatch: pytest.MonkeyPatch) -> None:
