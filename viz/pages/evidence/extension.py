@@ -21,8 +21,6 @@ from viz.ui.fold import fold
 
 FROM_ZERO = ("base", "zeros", "delta")
 """Roles whose training began every sequence with the zero state; the others began from states of earlier ones."""
-SHOWN = 1.5
-"""Upper end of the toy's vertical axis: where the extrapolation goes is told, not drawn."""
 
 Curves = list[tuple[str, str, list[tuple[int, Estimate]]]]
 
@@ -34,6 +32,16 @@ def render(result: EvidenceResult) -> None:
         st.info(t("evidence.extension_nothing"), icon=":material/straighten:")
         return
     counts = [(name, *monotone(result, role)) for role, name, _ in found]
+    _, _, base = found[0]
+    st.markdown(
+        t(
+            "evidence.extension_finding",
+            times=base[-1][0],
+            changes="; ".join(
+                t("evidence.extension_change", name=name, change=curve[-1][1].mean) for _, name, curve in found
+            ),
+        )
+    )
     ends = ", ".join(f"{name} {curve[-1][1].mean:+.2f}" for _, name, curve in found)
     chart(
         figure(found, dark=is_dark()),
@@ -64,7 +72,8 @@ def figure(found: Curves, *, dark: bool) -> go.Figure:
     """The rise of the loss over that at one training length: dashed where training began from the zero state."""
     drawn = go.Figure()
     for place, (role, name, curve) in enumerate(found):
-        colour, x = COLOURS[place % len(COLOURS)], [multiple for multiple, _ in curve]
+        colour = COLOURS[place] if place < len(COLOURS) else ink(dark)
+        x = [multiple for multiple, _ in curve]
         edge = {"x": x, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
         drawn.add_scatter(y=[round(value.low, 4) for _, value in curve], legendgroup=name, **edge)
         drawn.add_scatter(
@@ -118,7 +127,7 @@ def _toy() -> None:
 def toy_figure(found: Toy, *, dark: bool) -> go.Figure:
     """The weight of an input by its age: what is to be learnt, and the two fits."""
     drawn = go.Figure()
-    kept = found.ages <= 4
+    thin = slice(None, None, TRAINED // 16)
     lines = (
         (t("evidence.toy_target"), found.target, ink(dark), "dot"),
         (t("evidence.toy_zero"), found.zero, VERMILLION, "dash"),
@@ -126,8 +135,8 @@ def toy_figure(found: Toy, *, dark: bool) -> go.Figure:
     )
     for name, values, colour, dash in lines:
         drawn.add_scatter(
-            x=found.ages[kept].round(4),
-            y=np.round(values[kept], 4),
+            x=found.ages[thin].round(4),
+            y=np.round(values[thin], 4),
             name=name,
             mode="lines",
             line={"color": colour, "dash": dash, "width": 2.5},
@@ -138,7 +147,7 @@ def toy_figure(found: Toy, *, dark: bool) -> go.Figure:
         line={"color": GREY, "width": 1.6, "dash": "dash"},
         annotation={"text": t("figures.train_length"), "font": {"size": 11}},
     )
-    drawn.update_xaxes(title_text=t("evidence.toy_axis_x"), range=[0, 4])
-    drawn.update_yaxes(title_text=t("evidence.toy_axis_y"), range=[-0.5, SHOWN])
+    drawn.update_xaxes(title_text=t("evidence.toy_axis_x"), range=[0, LONGEST])
+    drawn.update_yaxes(title_text=t("evidence.toy_axis_y"))
     drawn.update_layout(template=template(dark), height=380, hovermode="closest", showlegend=True, margin={"t": 70})
     return drawn

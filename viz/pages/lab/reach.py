@@ -37,11 +37,16 @@ def reach_figure(named: Named, *, key: str, dark: bool) -> go.Figure:
     seen = shares[np.isfinite(shares) & (shares > LEAST_SHARE)]
     low, high = min(VANISHED / 10, *seen), max(EXPLODED * 10, *seen)
     for level, words in ((VANISHED, "lab.reach_vanished"), (EXPLODED, "lab.reach_exploded")):
-        drawn.add_hline(
-            y=level,
-            line={"color": GREY, "width": 1.4, "dash": "dot"},
-            annotation={"text": t(words), "font": {"size": 11}},
-            annotation_position="top left" if level > 1 else "bottom left",
+        drawn.add_hline(y=level, line={"color": GREY, "width": 1.4, "dash": "dot"})
+        drawn.add_annotation(
+            x=0,
+            xref="x domain",
+            xanchor="left",
+            y=np.log10(level),
+            yanchor="bottom" if level > 1 else "top",
+            text=t(words),
+            showarrow=False,
+            font={"size": 12},
         )
     longest = max(one.lags[-1] for _, one in named)
     ticks = [2**power for power in range(0, longest.bit_length(), 1 + longest.bit_length() // 10)]
@@ -50,7 +55,7 @@ def reach_figure(named: Named, *, key: str, dark: bool) -> go.Figure:
     )
     drawn.update_yaxes(
         type="log",
-        exponentformat="power",
+        exponentformat="e",
         dtick=1 if np.log10(high / low) < 12 else 3,
         range=np.log10([low, high]).tolist(),
         title_text=t("lab.reach_axis_y"),
