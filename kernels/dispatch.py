@@ -21,6 +21,8 @@ from typing import TypeVar
 
 import torch
 
+from kernels.cells.dispatch import loop
+from kernels.cells.types import CellInputs
 from kernels.cpu.chunked import chunked_scan
 from kernels.cpu.windowed import windowed_scan
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
@@ -49,12 +51,21 @@ broken: set[str] = set()
 
 
 def scan(
-    inputs: ScanInputs, memory: Memory, token_norms: bool = False, *, chunk: int = CHUNK, kernel: str | None = None
+    inputs: ScanInputs | CellInputs,
+    memory: Memory,
+    token_norms: bool = False,
+    *,
+    chunk: int = CHUNK,
+    kernel: str | None = None,
 ) -> ScanOutput:
     """Run ``inputs`` from ``memory`` on the kernel for their device; see :mod:`kernels.types` for every shape.
 
+    Inputs of a cell go through the second door, :mod:`kernels.cells`.
     Raises ValueError for a kernel that is not in KERNELS, and if "triton" is forced on inputs that no kernel takes.
     """
+    if isinstance(inputs, CellInputs):
+        note("pytorch")
+        return loop(inputs, memory, token_norms, chunk=chunk)
     forced = forced_kernel(kernel)
     if forced not in (None, *KERNELS):
         raise ValueError(f"kernel {forced!r} is none of {', '.join(KERNELS)}")

@@ -24,7 +24,7 @@ class ModelConfig:
     headdim: int
     vocab_size: int
     train_length: int
-    expand: int = 2
+    expand: float = 2
     ngroups: int = 1
     d_conv: int = 4
     norm_eps: float = 1e-5
@@ -35,7 +35,7 @@ class ModelConfig:
     @property
     def d_inner(self) -> int:
         """Width of a mixer: expand * d_model."""
-        return self.expand * self.d_model
+        return int(self.expand * self.d_model)
 
     @property
     def nheads(self) -> int:
@@ -74,6 +74,28 @@ PRESETS: dict[str, ModelConfig] = {
         vocab_size=2048,
         train_length=256,
     ),
+    # Cells: about as many parameters, in units of the state; d_state is the number of vectors that a cell carries.
+    **{
+        f"{name}-base": ModelConfig(
+            layers=(name,) * 2,
+            d_model=128,
+            d_state=vectors,
+            headdim=headdim,
+            expand=units / 128,
+            vocab_size=2048,
+            train_length=256,
+        )
+        for name, units, headdim, vectors in (
+            ("rnn", 240, 30, 1),
+            ("lstm", 112, 14, 2),
+            ("gru", 128, 16, 1),
+            ("scrn", 256, 32, 1),
+            ("ascrn", 256, 32, 1),
+            ("ctrnn", 240, 30, 1),
+            ("ltc", 24, 8, 1),
+            ("cfc", 144, 18, 1),
+        )
+    },
     # The shape of the published 130M checkpoint (arXiv 2405.21060): random weights, for measuring speed only.
     "mamba2-130m": ModelConfig(
         layers=("mamba2",) * 24, d_model=768, d_state=128, headdim=64, vocab_size=50288, train_length=2048

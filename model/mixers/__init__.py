@@ -23,11 +23,15 @@ class Mixer:
     """One row: ``path`` is "module:class"; ``decay_per_head`` says that a head forgets at one rate.
 
     Other mixers have a rate for every channel. ``erases``: the transition is not diagonal, as with a delta rule.
+    ``cell``: it goes through the second door (:mod:`kernels.cells`), for its state is no linear function of the last.
+    ``retains``: a gate or a rate keeps a share of the old state.
     """
 
     path: str
     decay_per_head: bool
     erases: bool = False
+    cell: bool = False
+    retains: bool = True
 
     def make(self, config: ModelConfig) -> nn.Module:
         """A mixer of the sizes of ``config``."""
@@ -50,6 +54,14 @@ MIXERS: dict[str, Mixer] = {
     "gated_deltanet": Mixer(path="model.mixers.gated_deltanet:GatedDeltaNet", decay_per_head=True, erases=True),
     "kda": Mixer(path="model.mixers.kda:KDA", decay_per_head=False, erases=True),
     "rwkv7": Mixer(path="model.mixers.rwkv7:RWKV7", decay_per_head=False, erases=True),
+    "rnn": Mixer(path="model.mixers.rnn:RNN", decay_per_head=False, cell=True, retains=False),
+    "lstm": Mixer(path="model.mixers.lstm:LSTM", decay_per_head=False, cell=True),
+    "gru": Mixer(path="model.mixers.gru:GRU", decay_per_head=False, cell=True),
+    "scrn": Mixer(path="model.mixers.scrn:SCRN", decay_per_head=False, cell=True),
+    "ascrn": Mixer(path="model.mixers.scrn:AdaptiveSCRN", decay_per_head=False, cell=True),
+    "ctrnn": Mixer(path="model.mixers.ct_rnn:CTRNN", decay_per_head=False, cell=True),
+    "ltc": Mixer(path="model.mixers.ltc:LTC", decay_per_head=False, cell=True),
+    "cfc": Mixer(path="model.mixers.cfc:CfC", decay_per_head=False, cell=True, retains=False),
 }
 MIXERS |= rows_of("mixers", Mixer, MIXERS)
 
@@ -62,3 +74,13 @@ def erases(layers: Iterable[str]) -> bool:
 def decay_per_head(layers: Iterable[str]) -> bool:
     """Whether every one of ``layers``, names of mixers, forgets at one rate per head, which some mitigations need."""
     return all(MIXERS[name].decay_per_head for name in layers)
+
+
+def nonlinear(layers: Iterable[str]) -> bool:
+    """Whether one of ``layers``, names of mixers, is a cell, whose state is no linear function of the last."""
+    return any(MIXERS[name].cell for name in layers)
+
+
+def retains(layers: Iterable[str]) -> bool:
+    """Whether one of ``layers``, names of mixers, keeps a share of its state by a gate or a rate."""
+    return any(MIXERS[name].retains for name in layers)

@@ -1,0 +1,1 @@
+"""The second door: gated nonlinear recurrences, run token by token, with boundaries and retention like the scan's."""
