@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from model.arch.lm import LanguageModel
-    from model.state import State
+    from model.state import LayerState, State
 
 POSITIONS = 4
 """Positions t of a sequence whose losses are taken, where it has room for them."""
@@ -90,7 +90,7 @@ def norms_from(model: LanguageModel, state: State, ids: Tensor) -> np.ndarray:
         live = map_state(state, leaf)
         hidden, _ = model.hidden(ids[:, :-1], live)
         loss = F.cross_entropy(model.logits(hidden[:, -1]).float(), ids[:, -1], reduction="sum")
-        leaves = [[part for part in (layer.memory.state, *layer.rest) if part.requires_grad] for layer in live]
+        leaves = [[part for part in carried(layer) if part.requires_grad] for layer in live]
         flat = [part for layer in leaves for part in layer]
         grads = iter(torch.autograd.grad(loss, flat, allow_unused=True))
     squares = []
@@ -102,6 +102,11 @@ def norms_from(model: LanguageModel, state: State, ids: Tensor) -> np.ndarray:
         squares.append(total)
     of_layers = torch.stack(squares)  # (layers, rows)
     return torch.cat([of_layers, of_layers.sum(0, keepdim=True)]).sqrt().mean(1).cpu().numpy()
+
+
+def carried(layer: LayerState) -> tuple[Tensor, ...]:
+    """What ``layer`` carries besides the window of its short convolution."""
+    return layer.memory.state, *layer.memory.past, *layer.rest
 
 
 def leaf(tensor: Tensor) -> Tensor:

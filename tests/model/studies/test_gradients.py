@@ -22,7 +22,7 @@ from model.errors import UserError
 from model.mixers import MIXERS
 from model.state import LayerState, State, map_state
 from model.studies.gradients import GradientReach, doubling_lags, gradient_reach, reach_on
-from model.studies.gradients.reach import leaf, norms_from
+from model.studies.gradients.reach import carried, leaf, norms_from
 from model.tokenizer import encode
 from tests.support.tiny import make_tiny_checkpoint, tiny_text
 
@@ -73,7 +73,7 @@ def test_the_norm_of_a_decaying_state_falls_as_its_decay(decay: float) -> None:
 
 def tiny_of(name: str) -> LanguageModel:
     """Two layers of one mixer, in sizes that it takes."""
-    for d_state, headdim in ((6, 6), (2, 6), (1, 6), (1, 1)):
+    for d_state, headdim in ((6, 6), (2, 6), (1, 6), (2, 1), (1, 1)):
         sizes = {"d_state": d_state, "headdim": headdim, "vocab_size": 30, "train_length": 16}
         try:
             return LanguageModel(ModelConfig(layers=(name, name), d_model=12, **sizes))
@@ -100,9 +100,9 @@ def test_norms_are_those_of_finite_differences(name: str) -> None:
     assert found.shape == (3,) and found[2] > 0
     # One direction, that of the gradient itself, by central differences: its slope is the norm.
     live = map_state(state, leaf)
-    carried = [part for layer in live for part in (layer.memory.state, *layer.rest) if part.requires_grad]
-    grads = torch.autograd.grad(losses(live).sum(), carried, allow_unused=True)
-    known = [(part, grad) for part, grad in zip(carried, grads, strict=True) if grad is not None]
+    leaves = [part for layer in live for part in carried(layer) if part.requires_grad]
+    grads = torch.autograd.grad(losses(live).sum(), leaves, allow_unused=True)
+    known = [(part, grad) for part, grad in zip(leaves, grads, strict=True) if grad is not None]
     norms = torch.stack([grad.abs().square().flatten(1).sum(1) for _, grad in known]).sum(0).sqrt()
     assert found[2] == pytest.approx(norms.mean().item(), rel=1e-5)
     directions = {id(part): grad / norms.view(-1, *[1] * (grad.ndim - 1)) for part, grad in known}
