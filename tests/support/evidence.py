@@ -115,6 +115,7 @@ def made_up(train_lengths: bool = True) -> EvidenceResult:
         if one.role in CELLS:
             for _, sha in documents:
                 norms = (1.0, 0.5, 0.1, 1e-5) if one.role == "rnn" else (1.0, 0.9, 0.5, 0.1)
+                result.contexts[plain, sha] = 12.0 if one.role == "rnn" else 48.0
                 result.reaches[plain, sha] = GradientReach(lags=(1, 16, 64, 256), norms=norms, train_length=256)
         if one.role in ("base", "series", "fitted", "zeros"):
             longest = one.d_state * 8

@@ -395,4 +395,5 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     _slow_units("loss_more", "nats", -1, "text8", "S"),
     _slow_units("reach_more", "doublings", 1, "abstract", "A"),
+    _slow_units("context_more", "doublings", 1, "abstract", "A"),
 )

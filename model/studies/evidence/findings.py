@@ -225,11 +225,21 @@ def reach_more(result: EvidenceResult, role: str, other: str) -> Estimate:
 
     Where it has not vanished within the training length, that length counts.
     """
-    pair = zip(result.reach(_member(result, role)), result.reach(_member(result, other)), strict=True)
-    found = [(ours, theirs) for ours, theirs in pair if ours is not None and theirs is not None]
-    if len(found) < 2:
+    ours, theirs = (result.reach(_member(result, who)) for who in (role, other))
+    return _doublings_more(*([None if one is None else one.reach for one in found] for found in (ours, theirs)))
+
+
+def context_more(result: EvidenceResult, role: str, other: str) -> Estimate:
+    """Doublings by which the effective context of ``role`` is longer than that of ``other``."""
+    return _doublings_more(*(result.context(_member(result, who)) for who in (role, other)))
+
+
+def _doublings_more(ours: Sequence[float | None], theirs: Sequence[float | None]) -> Estimate:
+    """The mean over documents of log2 of two distances in tokens, each at least one token."""
+    pairs = [(mine, other) for mine, other in zip(ours, theirs, strict=True) if mine is not None and other is not None]
+    if len(pairs) < 2:
         raise MissingError("reading")
-    return _known(mean_of([math.log2(max(ours.reach, 1) / max(theirs.reach, 1)) for ours, theirs in found]))
+    return _known(mean_of([math.log2(max(mine, 1) / max(other, 1)) for mine, other in pairs]))
 
 
 def _states(result: EvidenceResult, role: str, quantity: str, spot: float) -> np.ndarray:
@@ -363,6 +373,7 @@ MEASURES: dict[str, Callable[..., Estimate]] = {
         extension_rise,
         loss_more,
         reach_more,
+        context_more,
         forget_slope,
         recall_slope,
         recall_more,

@@ -68,7 +68,7 @@ class EvidenceResult:
     """Readings by reader and document, and right answers by reader and length; ``seconds`` is what they took.
 
     ``extensions`` are losses by evaluation length (see :mod:`model.studies.extension`), ``reaches`` how far gradients
-    reach back; both by reader and document.
+    reach back, ``contexts`` effective contexts in tokens; all by reader and document.
     """
 
     task: EvidenceTask
@@ -77,6 +77,7 @@ class EvidenceResult:
     recalls: dict[tuple[Reader, int], tuple[int, int]] = field(default_factory=dict)
     extensions: dict[tuple[Reader, str], tuple[float, ...]] = field(default_factory=dict)
     reaches: dict[tuple[Reader, str], GradientReach] = field(default_factory=dict)
+    contexts: dict[tuple[Reader, str], float] = field(default_factory=dict)
     complete: bool = False
     seconds: float = 0.0
 
@@ -104,6 +105,10 @@ class EvidenceResult:
         """How far the gradient reaches back in ``member``, one per document of the task; None where one is missing."""
         return [_of_plain(self.reaches, member, sha) for _, sha in self.task.documents]
 
+    def context(self, member: Member) -> list[float | None]:
+        """The effective context of ``member`` in tokens, one per document of the task; None where one is missing."""
+        return [_of_plain(self.contexts, member, sha) for _, sha in self.task.documents]
+
     def answers(self, member: Member) -> dict[int, tuple[int, int]]:
         """Right answers and answers of ``member`` by length, short first."""
         found = {
@@ -125,6 +130,7 @@ class EvidenceResult:
             "readings": [[who.to_json(), sha, asdict(reading)] for (who, sha), reading in self.readings.items()],
             "extensions": [[who.to_json(), sha, list(losses)] for (who, sha), losses in self.extensions.items()],
             "reaches": [[who.to_json(), sha, reach.values()] for (who, sha), reach in self.reaches.items()],
+            "contexts": [[who.to_json(), sha, tokens] for (who, sha), tokens in self.contexts.items()],
             "recalls": [[who.to_json(), length, *counts] for (who, length), counts in self.recalls.items()],
         }
         write_json(path, values)
@@ -157,6 +163,9 @@ class EvidenceResult:
                 reaches={
                     (Reader.from_json(who), str(sha)): GradientReach.from_json(found)
                     for who, sha, found in values.get("reaches", ())
+                },
+                contexts={
+                    (Reader.from_json(who), str(sha)): float(tokens) for who, sha, tokens in values.get("contexts", ())
                 },
                 complete=bool(values["complete"]),
                 seconds=float(values["seconds"]),

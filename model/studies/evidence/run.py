@@ -42,8 +42,8 @@ STARTED = ("base", "carried")
 EXTENDED = ("base", "carried", "tbtt", "zeros", "delta")
 """Roles whose loss is also read by evaluation length."""
 CELLS = ("scrn", "rnn")
-"""Roles whose gradient is followed back."""
-READ, EXTENSION, REACH = "read", "extension", "reach"
+"""Roles whose gradient is followed back, and whose effective context is measured."""
+READ, EXTENSION, REACH, CONTEXT = "read", "extension", "reach", "context"
 
 Report = Callable[[EvidenceResult, int, int], None]
 """``report(what there is so far, tokens read now, tokens to read now)``"""
@@ -53,7 +53,8 @@ Report = Callable[[EvidenceResult, int, int], None]
 class Step:
     """One reading, of the document ``document`` (its hash) or of passkeys of ``length`` tokens.
 
-    ``kind`` is what is read of a document: its losses and states, its loss by evaluation length, or the gradient.
+    ``kind`` is what is read of a document: its losses and states, its loss by evaluation length, the gradient,
+    or the effective context.
     """
 
     reader: Reader
@@ -65,7 +66,7 @@ class Step:
     def tokens(self, task: EvidenceTask) -> int:
         """About how many tokens it reads."""
         from model.reading.windows import WINDOWS
-        from model.studies.evidence.measure import DEPTHS, REACH_TOKENS, TRIALS
+        from model.studies.evidence.measure import DEPTHS, REACH_TOKENS, TRIALS, context_task
 
         if self.length:
             return self.length * len(DEPTHS) * TRIALS * len(PASSKEYS)
@@ -74,6 +75,8 @@ class Step:
             return len(lengths) * (lengths[-1] if lengths else 0) * self.reader.train_length
         if self.kind == REACH:
             return REACH_TOKENS * self.reader.train_length
+        if self.kind == CONTEXT:
+            return context_task(self.reader, self.document).tokens
         control = 2 * max(0, task.tokens - BEYOND * self.reader.train_length) if self.reader.plain else 0
         return task.tokens * (2 if self.source else 1) + WINDOWS * (self.reader.train_length + 1) + control
 
@@ -129,9 +132,14 @@ def taken_over(begun: EvidenceResult, before: EvidenceResult) -> EvidenceResult:
             if (reader.model, reader.weights) in weights and sha in hashes
         }
 
-    extensions, reaches = own(before.extensions), own(before.reaches)
     return replace(
-        begun, readings=readings, recalls=recalls, extensions=extensions, reaches=reaches, seconds=before.seconds
+        begun,
+        readings=readings,
+        recalls=recalls,
+        extensions=own(before.extensions),
+        reaches=own(before.reaches),
+        contexts=own(before.contexts),
+        seconds=before.seconds,
     )
 
 
@@ -148,7 +156,7 @@ def run_evidence(
     When ``stop()`` turns true, what is finished is returned, at most one segment later. Run with what was kept, it
     resumes, and comes to the same numbers.
     """
-    from model.studies.evidence.measure import extension_at, reach_at, read_document, recall_at
+    from model.studies.evidence.measure import context_at, extension_at, reach_at, read_document, recall_at
 
     result, done, started = begun, 0, time.monotonic()
     total = sum(step.tokens(begun.task) for step in _steps(begun))
@@ -191,6 +199,11 @@ def run_evidence(
                 if found is None:
                     return replace(result, seconds=seconds)
                 result = replace(result, reaches={**result.reaches, (step.reader, step.document): found})
+            elif step.kind == CONTEXT:
+                context = context_at(step.reader, step.document, streams[step.document], passed)
+                if context is None:
+                    return replace(result, seconds=seconds)
+                result = replace(result, contexts={**result.contexts, (step.reader, step.document): context})
             else:
                 source = streams[step.source] if step.source else None
                 reading = read_document(step.reader, streams[step.document], source, passed)
@@ -237,7 +250,7 @@ def _steps_of(begun: EvidenceResult, member: Member) -> list[Step]:
     if member.role in EXTENDED:
         wanted += [Step(reader=plain, document=sha, kind=EXTENSION) for sha in hashes]
     if member.role in CELLS:
-        wanted += [Step(reader=plain, document=sha, kind=REACH) for sha in hashes]
+        wanted += [Step(reader=plain, document=sha, kind=kind) for kind in (REACH, CONTEXT) for sha in hashes]
     if member.role in STARTED:
         for place, sha in enumerate(hashes):
             other = hashes[(place + 1) % len(hashes)]  # the next document, the first after the last
@@ -255,6 +268,7 @@ def _steps_of(begun: EvidenceResult, member: Member) -> list[Step]:
         READ: begun.readings,
         EXTENSION: begun.extensions,
         REACH: begun.reaches,
+        CONTEXT: begun.contexts,
     }
     return [
         step

@@ -142,24 +142,34 @@ def test_a_series_of_its_own_training_has_its_own_middle(whole: EvidenceResult) 
 
 
 def counted(result: EvidenceResult) -> int:
-    return len(result.readings) + len(result.recalls) + len(result.extensions) + len(result.reaches)
+    return (
+        len(result.readings) + len(result.recalls) + len(result.extensions) + len(result.reaches) + len(result.contexts)
+    )
 
 
 def test_models_of_other_families_are_read_for_what_is_claimed_of_them(
-    whole: EvidenceResult, monkeypatch: pytest.MonkeyPatch
+    whole: EvidenceResult, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(family, "DEFAULT", "tiny")
     monkeypatch.setattr(family, "OTHERS", {"scrn": "other-8", "rnn": "other-32", "delta": "nowhere"})
     begun, texts = begin(DOCUMENTS, tokens=TOKENS, base="tiny")
     assert [member.role for member in begun.members[-2:]] == ["scrn", "rnn"]
     result = run(taken_over(begun, whole), texts)
-    assert len(result.reaches) == 6 and result.readings == whole.readings  # the series had read them
+    assert (
+        len(result.reaches) == len(result.contexts) == 6 and result.readings == whole.readings
+    )  # the series had read them
     found = {finding.claim.key: finding for finding in findings(result)}
     pair = [result.reach(result.member(role)) for role in ("scrn", "rnn")]
     doublings = [math.log2(ours.reach / theirs.reach) for ours, theirs in zip(*pair, strict=True)]
     assert found["scrn_reach_more"].estimate.mean == pytest.approx(np.mean(doublings))
     within = [[one.within for one in result.of(result.member(role))] for role in ("scrn", "rnn")]
     assert found["scrn_loss_more"].estimate.mean == pytest.approx(np.mean(np.subtract(*within)))
+    contexts = [result.context(result.member(role)) for role in ("scrn", "rnn")]
+    difference = np.log2(np.maximum(contexts[0], 1)) - np.log2(np.maximum(contexts[1], 1))
+    assert found["scrn_context_more"].estimate.mean == pytest.approx(np.mean(difference))
+    result.save(tmp_path / "kept.json")
+    assert EvidenceResult.load(tmp_path / "kept.json").contexts == result.contexts
+    assert EvidenceResult.load(tmp_path / "kept.json").reaches == result.reaches
     assert found["extension_delta"].missing == "model"
 
 
