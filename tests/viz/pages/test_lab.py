@@ -30,6 +30,7 @@ from tests.support.app import APP
 from tests.support.lab import a_trial, ended, job_of, short_run, until
 from tests.support.tiny import prepared, tiny_text
 from viz.jobs import registry as jobs
+from viz.pages.lab import job as labs
 
 
 @pytest.fixture
@@ -141,6 +142,24 @@ def test_a_short_run_ends_with_a_model_that_the_sidebar_lists(page, tiny, langua
     made = json.loads((folder / "training.json").read_text("utf-8"))
     assert made["config"]["interventions"] == [["carried", 0.98]] and made["base_weights"] == model_card("tiny").weights
     assert run(prepared(tiny_text(200), "carried-1"), tiny / "read").complete
+
+
+def test_the_gradient_is_clipped_and_truncated_as_chosen(page):
+    page.selectbox(key="lab_clipping").set_value("value").run()
+    assert page.number_input(key="lab_clip_value").value == 0.01
+    assert any(note.value == message("training.clipping_value_help") for note in page.caption)
+    page.number_input(key="lab_length_tiny").set_value(512).run()
+    assert page.number_input(key="lab_truncation_tiny_512").value == 512  # the whole sequence: nothing is cut
+    page.number_input(key="lab_truncation_tiny_512").set_value(128).run()
+    page.number_input(key="lab_steps").set_value(4)
+    page.button(key="lab_run").click().run()
+    ended(page)
+    assert not page.exception and not page.error
+    (result,) = labs._results(page.session_state["_explorer_workspace"].id).values()
+    config = result.trial.config
+    assert (config.clipping, config.clip, config.truncation) == ("value", 0.01, 128) and result.reach_after is not None
+    page.selectbox(key="lab_clipping").set_value("none").run()
+    assert page.number_input(key="lab_clip_none").disabled and page.button(key="lab_run").label == "Start"
 
 
 def upload(page, words: int):
