@@ -63,12 +63,12 @@ def scan(
     Inputs of a cell go through the second door, :mod:`kernels.cells`.
     Raises ValueError for a kernel that is not in KERNELS, and if "triton" is forced on inputs that no kernel takes.
     """
-    if isinstance(inputs, CellInputs):
-        note("pytorch")
-        return loop(inputs, memory, token_norms, chunk=chunk)
     forced = forced_kernel(kernel)
     if forced not in (None, *KERNELS):
         raise ValueError(f"kernel {forced!r} is none of {', '.join(KERNELS)}")
+    if isinstance(inputs, CellInputs):
+        note("triton cells" if forced == "triton" else "pytorch")
+        return loop(inputs, memory, token_norms, chunk=chunk, triton=forced == "triton")
     if forced == "triton":
         for name in FAMILIES:
             if family(name).supports(inputs):

@@ -29,6 +29,7 @@ The pair acts on the state after its decay, so a mitigation that changes the dec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Protocol
 
@@ -79,6 +80,11 @@ class ScanInputs(NamedTuple):
     def segment(self, start: int, stop: int) -> ScanInputs:
         """The inputs of tokens ``start`` to ``stop`` (a view)."""
         return self.map(lambda tensor: tensor[:, start:stop])
+
+    def forgetting(self, *, power: float = 1.0, factor: float = 1.0) -> ScanInputs:
+        """The inputs with every decay a changed to a ** ``power`` times ``factor``."""
+        log_decay = self.log_decay if power == 1 else self.log_decay * power
+        return self._replace(log_decay=log_decay if factor == 1 else log_decay + math.log(factor))
 
     def for_rows(self, rows: int) -> ScanInputs:
         """The inputs of ``rows`` rows that read the same tokens, where these are of one row (a view)."""

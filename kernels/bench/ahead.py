@@ -24,6 +24,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from kernels.triton import boundaries, diagonal, selective
+from kernels.triton.cells import backward as cells_backward
+from kernels.triton.cells import forward as cells
+from kernels.triton.cells.loop import Sizes
 from kernels.triton.low_rank import backward as low_rank_backward
 from kernels.triton.low_rank import forward as low_rank
 from kernels.triton.low_rank import solve as low_rank_solve
@@ -46,9 +49,38 @@ from kernels.triton.vector_decay import forward as vector_decay
 from kernels.types import ScanInputs
 
 ARCHITECTURES = (80, 90, 100)
-INTEGERS = {"seqlen", "nchunks", "nheads", "ngroups", "first", "splits", "past", "whole", "rest", "left", "width"}
+INTEGERS = {
+    "batch",
+    "units",
+    "seqlen",
+    "nchunks",
+    "nheads",
+    "ngroups",
+    "first",
+    "splits",
+    "past",
+    "whole",
+    "rest",
+    "left",
+    "width",
+}
 FLOATS = {"decay", "insertion"}
-HALF = {"x", "B", "C", "dx", "b", "reader", "values", "keys", "erasing", "seen", "mine", "gradient", "more_keys"}
+HALF = {
+    "weights",
+    "x",
+    "B",
+    "C",
+    "dx",
+    "b",
+    "reader",
+    "values",
+    "keys",
+    "erasing",
+    "seen",
+    "mine",
+    "gradient",
+    "more_keys",
+}
 """Tensors that come in the dtype of the products; every other pointer is to float32."""
 
 SHARED_LIMIT = {80: 163 * 1024, 90: 227 * 1024, 100: 227 * 1024}
@@ -56,12 +88,14 @@ SPILL_LIMIT = {
     "bf16": {80: 640, 90: 0, 100: 64},
     "tf32x3": {80: 4400, 90: 576, 100: 128},
     "tf32x3 by registers": {80: 7168, 90: 2048, 100: 3072},
+    "cells": {80: 640, 90: 640, 100: 640},
     "other": {80: 1 << 14, 90: 1 << 14, 100: 1 << 14},
 }
 """Bytes of stack per thread; "other": of a shape that was asked for, whose spills are reported.
 
 Ampere's products read operands through registers, and those of float32 do not fit. Nor do they anywhere where a factor
-is made in registers and not read from memory: an inverse, a state.
+is made in registers and not read from memory: an inverse, a state. What programs of cells spill is what they load their
+weights with, before the first token.
 """
 
 
@@ -86,7 +120,7 @@ def builds(headdim: int | None = None, d_state: int | None = None) -> list[Build
         tile, low_rank_tile = tile_of(*shape), tile_of(*shape, low_rank.ROWS_OF_DEEP)
         found = scalar_builds(*tile) + vector_builds(*tile) + low_rank_builds(*low_rank_tile)
         return [build._replace(spills="other") for build in found]
-    return scalar_builds(64, 128) + vector_builds(64, 64) + channel_builds() + low_rank_builds(128, 128)
+    return scalar_builds(64, 128) + vector_builds(64, 64) + channel_builds() + low_rank_builds(128, 128) + cell_builds()
 
 
 def tile_of(headdim: int, d_state: int, *rows_of_deep: int) -> tuple[int, int]:
@@ -182,6 +216,19 @@ def channel_builds() -> list[Build]:
         Build("diagonal_read", diagonal.diagonal_scan_chunk, turning | {"READ": True, "NORMS": True}, 4),
         Build("diagonal_carry", diagonal.diagonal_carry, {"WIDTH": 128}, 4),
     ]
+
+
+def cell_builds() -> list[Build]:
+    """What the loops of an LSTM of 112 units in bfloat16 and of a GRU of 64 in float32 launch."""
+    found = []
+    for name, sizes in (("lstm", Sizes(False, 64, 112, "bf16")), ("gru", Sizes(True, 64, 64, "tf32x3"))):
+        constants = {key: value for key, value in sizes.launch.items() if not key.startswith("num_")}
+        warps = sizes.launch["num_warps"]
+        back = Build(f"cell_backward {name}", cells_backward.cell_backward, constants, warps, spills="cells")
+        forward = {"KEEP": True}
+        found += [back._replace(name=f"cell_forward {name}", kernel=cells.cell_forward, constants=constants | forward)]
+        found += [back]
+    return found
 
 
 def low_rank_builds(headdim: int, d_state: int) -> list[Build]:

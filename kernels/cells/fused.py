@@ -6,6 +6,7 @@ gate keeps is not given either; it follows from the h that are known by then, in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -15,7 +16,7 @@ from kernels.cells.loop import log_decay_of
 from kernels.cells.types import CellInputs, Retention
 from kernels.types import CHUNK, Memory, ScanOutput
 
-FUSED = {"rnn_tanh": torch.rnn_tanh, "lstm": torch.lstm, "gru": torch.gru}
+FUSED: dict[str, Callable[..., tuple[Tensor, ...]]] = {"rnn_tanh": torch.rnn_tanh, "lstm": torch.lstm, "gru": torch.gru}
 
 
 class FusedCell(Protocol):
@@ -52,7 +53,8 @@ def fused_loop(inputs: CellInputs, memory: Memory, *, chunk: int = CHUNK) -> Sca
         boundaries, read = [memory.state], []
         for part in x.split(chunk, dim=1):
             start = carried if len(carried) > 1 else carried[0]
-            y, *carried = run(part, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+            y, *last = run(part, start, weights, True, 1, 0.0, torch.is_grad_enabled(), False, True)
+            carried = tuple(last)
             read.append(y)
             boundaries.append(torch.stack([vector[0] for vector in carried[::-1]], dim=-1).view(shape))
         y = torch.cat(read, 1)

@@ -53,6 +53,7 @@ def summarise(
     published = published_criterion(loss, train_length)
     position = recording.array("position")
     lives = half_lives(recording.array("log_decay"), position)
+    lives = lives[~np.isnan(lives)]  # a head of a cell may have no gate that keeps a share of its state
     growth = mean_norm_growth(recording.array("norm"), position, train_length) if long_enough else None
     figures: dict[str, Any] = {
         "tokens": tokens,

@@ -72,13 +72,21 @@ def erases(layers: Iterable[str]) -> bool:
 
 
 def decay_per_head(layers: Iterable[str]) -> bool:
-    """Whether every one of ``layers``, names of mixers, forgets at one rate per head, which some mitigations need."""
-    return all(MIXERS[name].decay_per_head for name in layers)
+    """Whether every one of ``layers``, names of mixers, forgets at one rate per head, which some mitigations need.
+
+    What they need it for, the loop of a cell does in another way.
+    """
+    return all(MIXERS[name].decay_per_head or MIXERS[name].cell for name in layers)
 
 
 def nonlinear(layers: Iterable[str]) -> bool:
     """Whether one of ``layers``, names of mixers, is a cell, whose state is no linear function of the last."""
     return any(MIXERS[name].cell for name in layers)
+
+
+def all_cells(layers: Iterable[str]) -> bool:
+    """Whether every one of ``layers``, names of mixers, is a cell."""
+    return all(MIXERS[name].cell for name in layers)
 
 
 def retains(layers: Iterable[str]) -> bool:

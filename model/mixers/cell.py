@@ -1,7 +1,7 @@
 """What mixers of the second door share: heads of units, one loop, one product out.
 
-A file of a cell holds its recurrence: ``project``, which is everything that the input gives, and ``stepping``, which makes its step. Its memory
-is (batch, nheads, headdim, d_state), where d_state is the number of vectors that it carries.
+A file of a cell holds its recurrence: ``project``, which is everything that the input gives, and ``stepping``, which
+makes its step. Its memory is (batch, nheads, headdim, d_state), where d_state is the number of vectors that it carries.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from model.state import LayerState, empty_layer
 class CellMixer(nn.Module):
     """A mixer whose recurrence is a cell; ``vectors`` is how many vectors of units it carries."""
 
+    empty: Tensor
     vectors = 1
     fused: str | None = None
 

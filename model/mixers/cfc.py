@@ -1,4 +1,4 @@
-"""Closed-form continuous-time network (Hasani et al. 2022, arXiv 2106.13898), the mixer alone, one token a unit of time.
+"""Closed-form continuous-time network (Hasani et al. 2022, arXiv 2106.13898), the mixer alone, a token a unit of time.
 
     b    = 1.7159 tanh(0.666 (W u_t + R h_{t-1} + bias))        backbone, as many units as the state
     g, k = tanh(W_g b + ..), tanh(W_k b + ..)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kernels.cells.types import CellInputs
 from kernels.dispatch import scan
 from kernels.types import CHUNK, Memory, Scan, ScanInputs, ScanOutput
 from model.arch.lm import LanguageModel
@@ -148,13 +149,12 @@ def _look(model: LanguageModel, ids: Tensor, state: State, scans: Sequence[Scan]
         def scan_watched(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
             output = scan(inputs, memory, token_norms)
             states = output.boundary_states
-            decay = inputs.log_decay.clamp_min(-1)  # minus infinity is a decay too: all is forgotten
             places = {
-                "inputs": [*inputs[:3], decay, *(inputs.low_rank or ())],
+                "inputs": _given(inputs),
                 "state": [output.y, states, states.square().sum(-1)],
             }
             for where, tensors in places.items():
-                heads = [head for tensor in tensors for head in _bad_heads(tensor, inputs.x.shape[2])]
+                heads = [head for tensor in tensors for head in _bad_heads(tensor, states.shape[2])]
                 found.extend([Overflow(where, layer, min(heads))] if heads else [])
             return output
 
@@ -164,6 +164,14 @@ def _look(model: LanguageModel, ids: Tensor, state: State, scans: Sequence[Scan]
     if not found and not bool(torch.isfinite(model.logits(hidden)).all()):
         found.append(Overflow("output"))
     return (found[0] if found else None), state
+
+
+def _given(inputs: ScanInputs | CellInputs) -> list[Tensor]:
+    """What is checked of the inputs of a layer; those of a cell are no head's own."""
+    if isinstance(inputs, CellInputs):
+        return [inputs.x[:, :, None]]
+    decay = inputs.log_decay.clamp_min(-1)  # minus infinity is a decay too: all is forgotten
+    return [*inputs[:3], decay, *(inputs.low_rank or ())]
 
 
 def _bad_heads(tensor: Tensor, nheads: int) -> list[int]:

@@ -17,6 +17,7 @@ from model.checkpoints.catalogue import load_tokenizer_of, model_card, save_chec
 from model.config import PRESETS
 from model.errors import UserError
 from model.json_file import write_json
+from model.mixers import nonlinear
 from model.reading.explore import Visits, explore
 from model.recording.writer import versions
 from model.tokenizer import load_tokenizer, train_tokenizer
@@ -42,11 +43,14 @@ def train_config(
 ) -> TrainConfig:
     """The run that trains ``preset``, with another state size or training length if one is given.
 
-    UserError for a preset that is not known, or for a length that is too short for a fact and its query.
+    UserError for a preset that is not known, for another state size of a cell, or for a length that is too short for a
+    fact and its query.
     """
     if preset not in PRESETS:
         raise UserError("training.unknown_preset", name=preset, known=", ".join(PRESETS))
     model = PRESETS[preset]
+    if nonlinear(model.layers) and d_state not in (None, model.d_state):
+        raise UserError("training.cell_vectors", name=preset, count=model.d_state)
     model = replace(model, d_state=d_state or model.d_state, train_length=train_length or model.train_length)
     config = TrainConfig(model=model, steps=steps, seed=seed)
     if model.train_length < SHORTEST or model.train_length > config.batch_tokens:

@@ -22,6 +22,7 @@ from model.experiment import Experiment
 from model.interventions.initial_states import INITIAL_STATES, InitialState
 from model.interventions.mitigations import MITIGATIONS, Mitigation
 from model.mixers import MIXERS, Mixer
+from model.mixers.cell import CellMixer
 from model.reading.runner import run
 from model.recording.reader import Recording
 from model.state import LayerState, empty_layer
@@ -54,6 +55,26 @@ class Cumulative(nn.Module):
         return self.outer(output.y.flatten(2)), state._replace(memory=output.memory)
 
 
+class Leaky(CellMixer):
+    """A cell of a few lines: rectified units that keep nine tenths of what they were."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.inner = nn.Linear(config.d_model, config.d_inner)
+        self.recurrent = nn.Parameter(torch.eye(config.d_inner).flip(0) / 10)
+
+    def project(self, x):
+        return self.inner(x)
+
+    def stepping(self, retention):
+        kept = retention(self.recurrent.new_full((self.config.d_inner,), 0.9))
+
+        def step(given, vectors):
+            return (kept * vectors[0] + torch.relu(given + vectors[0] @ self.recurrent),), kept.expand_as(given)
+
+        return step
+
+
 def read(folder, model: str, **choices) -> Recording:
     return run(prepared(TEXT, model, control=False, **choices), folder / "recordings")
 
@@ -69,6 +90,16 @@ def test_a_mixer_is_one_row(home, monkeypatch):
     assert json.loads((plain.path / "recording.json").read_text("utf-8"))["experiment"]["initial_state"] == "zeros"
     np.testing.assert_allclose(np.nanmax(plain.array("decay")[:, 0]), np.exp(-0.1), rtol=1e-5)
     assert not np.allclose(plain.array("norm")[-1, 0], windowed.array("norm")[-1, 0])
+
+
+def test_a_cell_is_one_row(home, monkeypatch):
+    monkeypatch.setitem(MIXERS, "leaky", Mixer(path=f"{__name__}:Leaky", decay_per_head=False, cell=True))
+    config = ModelConfig(layers=("leaky",) * 2, d_model=16, d_state=1, headdim=8, vocab_size=320, train_length=64)
+    save_checkpoint(home / "checkpoints" / "leaky", LanguageModel(config), train_tokenizer([tiny_text(4000)], 320))
+    plain, faster = read(home, "leaky"), read(home, "leaky", mitigations={"decay": 2.0}, token_norms=True)
+    np.testing.assert_allclose(plain.array("decay")[1:], 0.9, rtol=1e-5)
+    np.testing.assert_allclose(faster.array("decay")[1:], 0.81, rtol=1e-5)
+    assert (faster.array("norm")[-1, 0] < plain.array("norm")[-1, 0]).all() and faster.has("token_norm")
 
 
 def test_a_mitigation_and_an_initial_state_are_one_row(home, monkeypatch):

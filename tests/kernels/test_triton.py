@@ -26,7 +26,7 @@ CHECKS = {
     *("selective_forward", "diagonal_forward"),
 }
 CHANNEL_CHECKS = {"low_rank_channel_forward", "low_rank_channel_backward", "low_rank_channel_extremes"}
-ARCHITECTURES = {80: ("bf16", 32), 90: ("", 80), 100: ("bf16", 32)}
+ARCHITECTURES = {80: ("bf16", 32), 90: ("", 84), 100: ("bf16", 32)}
 """Which kernels are compiled, by a part of their names, and how many that are: all of them would take minutes more."""
 ODD = ["--headdim", "80", "--d-state", "256", "--kernel", "^(?!low_rank).* bf16|carry bf16"]
 """Heads that are cut into tiles, for one architecture; ``kernels.bench.ahead`` compiles the rest in the same way."""

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from model.config import ModelConfig
 from model.errors import UserError
-from model.interventions.mitigations import decay, insertion, retention, state_norm, window
-from model.mixers import decay_per_head, erases
+from model.interventions.mitigations import decay, insertion, reset, retention, state_norm, window
+from model.mixers import all_cells, decay_per_head, erases, nonlinear, retains
 from model.plugins import rows_of
 
 if TYPE_CHECKING:  # the sidebar reads this table before torch is wanted
@@ -43,7 +43,8 @@ class Mitigation:
     ``needs_reference`` says that the norms of the model's own states at its training length, (nheads,), must be known;
     ``per_head`` that its operator only knows heads that forget at one rate, as Mamba-2's do, and not a rate for every
     channel; ``diagonal`` that it sums what single tokens wrote, which a transition that erases, as a delta rule's does,
-    does not leave apart.
+    does not leave apart; ``linear`` that the next state is a linear function of the last, as no cell's is; ``retains``
+    that a share of the state is kept by a gate or a rate; ``cells`` that it is for cells alone.
     """
 
     transform: Transform | None = None
@@ -58,6 +59,9 @@ class Mitigation:
     needs_reference: bool = False
     per_head: bool = False
     diagonal: bool = False
+    linear: bool = False
+    retains: bool = False
+    cells: bool = False
 
     def __post_init__(self) -> None:
         """ValueError for a row that is both or neither."""
@@ -69,7 +73,16 @@ class Mitigation:
         return self.obstacle(config) is None
 
     def obstacle(self, config: ModelConfig) -> str | None:
-        """Which need of the operator a model of ``config`` does not meet, "diagonal" or "per_head"; None if it fits."""
+        """Which need of the row a model of ``config`` does not meet; None if it fits.
+
+        One of "linear", "cells", "retains", "diagonal" and "per_head".
+        """
+        if self.linear and nonlinear(config.layers):
+            return "linear"
+        if self.cells and not all_cells(config.layers):
+            return "cells"
+        if self.retains and not retains(config.layers):
+            return "retains"
         if self.diagonal and erases(config.layers):
             return "diagonal"
         return "per_head" if self.per_head and not decay_per_head(config.layers) else None
@@ -87,6 +100,7 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
         integer=True,
         per_head=True,
         diagonal=True,
+        linear=True,
     ),
     "state_norm": Mitigation(
         operator=state_norm.clipped,
@@ -99,8 +113,26 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
         needs_reference=True,
         per_head=True,
     ),
+    "reset": Mitigation(
+        operator=reset.emptied,
+        neutral=math.inf,
+        suggested=256,
+        low=64,
+        high=65536,
+        step=64,
+        others=(1024, 128),
+        integer=True,
+        cells=True,
+    ),
     "insertion": Mitigation(
-        transform=insertion.inserted, neutral=1.0, suggested=0.75, low=0.05, high=1.0, step=0.05, others=(0.9, 0.5)
+        transform=insertion.inserted,
+        neutral=1.0,
+        suggested=0.75,
+        low=0.05,
+        high=1.0,
+        step=0.05,
+        others=(0.9, 0.5),
+        linear=True,
     ),
     "retention": Mitigation(
         transform=retention.retained,
@@ -110,9 +142,17 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
         high=1.0,
         step=0.0001,
         others=(0.999, 0.99),
+        retains=True,
     ),
     "decay": Mitigation(
-        transform=decay.decayed, neutral=1.0, suggested=4.0, low=0.25, high=16.0, step=0.25, others=(2.0, 8.0)
+        transform=decay.decayed,
+        neutral=1.0,
+        suggested=4.0,
+        low=0.25,
+        high=16.0,
+        step=0.25,
+        others=(2.0, 8.0),
+        retains=True,
     ),
 }
 MITIGATIONS |= rows_of("mitigations", Mitigation, MITIGATIONS)

@@ -13,4 +13,4 @@ if TYPE_CHECKING:
 
 def decayed(inputs: ScanInputs, factor: float) -> ScanInputs:
     """``inputs`` with the logarithm of their decay times ``factor``."""
-    return inputs._replace(log_decay=inputs.log_decay * factor)
+    return inputs.forgetting(power=factor)

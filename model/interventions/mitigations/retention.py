@@ -5,7 +5,6 @@ A product, not a power: F puts an upper bound on every half-life, ln 2 / -ln F t
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,4 +13,4 @@ if TYPE_CHECKING:
 
 def retained(inputs: ScanInputs, factor: float) -> ScanInputs:
     """``inputs`` with their decay times ``factor``."""
-    return inputs._replace(log_decay=inputs.log_decay + math.log(factor))
+    return inputs.forgetting(factor=factor)

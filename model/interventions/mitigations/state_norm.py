@@ -3,7 +3,8 @@
     h_t <- h_t min(1, p / |h_t|)        p = F |h at the training length|, per layer and head
 
 The first version of Stuffed Mamba (arXiv 2410.07145v1) proposed it; its threshold is not published, hence a multiple
-of the head's own norm. The bound holds at every token, not only where chunks end, which is another operator.
+of the head's own norm. The bound holds at every token, not only where chunks end, which is another operator. All
+vectors of a cell are scaled together, so of an LSTM both c and h.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from kernels.cells.types import CellInputs
     from kernels.types import Memory, Scan, ScanInputs, ScanOutput
 
 
@@ -24,10 +26,14 @@ def clipped(factor: float, norm_at_train_length: Tensor | None, inner: Scan | No
     assert norm_at_train_length is not None
     limit = factor * norm_at_train_length
 
-    def scan_clipped(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
+    def scan_clipped(inputs: ScanInputs | CellInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
+        from kernels.cells.loop import step_loop
+        from kernels.cells.types import CellInputs
         from kernels.cpu.clipped import clipped_scan
         from kernels.cpu.clipped_low_rank import clipped_low_rank_scan
 
+        if isinstance(inputs, CellInputs):
+            return step_loop(inputs, memory, token_norms, limit=limit)
         if inputs.low_rank is not None:
             return clipped_low_rank_scan(inputs, memory, limit, token_norms)
         return clipped_scan(inputs, memory, limit, token_norms)

@@ -35,9 +35,11 @@ POST_TRAINED = {
 
 MITIGATED: dict[str, dict[str, float]] = {
     "rri": PRESETS["forget_more_write_less"],
-    **{name: {name: float(row.suggested)} for name, row in MITIGATIONS.items()},
+    **{name: {name: float(row.suggested)} for name, row in MITIGATIONS.items() if not row.cells},
 }
-"""The readings with a mitigation: the published pair, and every row of the table at its suggested strength."""
+"""The readings with a mitigation: the published pair, and every row of the table at its suggested strength.
+
+Those for cells alone are left out: no claim is about them."""
 
 TOKENS = 16_384
 """Tokens read of each document: 64 training lengths of the shipped base."""

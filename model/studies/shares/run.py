@@ -33,6 +33,7 @@ from model.errors import UserError
 from model.interventions.initial_states import Origin, initial_state
 from model.interventions.mitigations import MITIGATIONS, active
 from model.interventions.parts import Off
+from model.mixers import nonlinear
 from model.reading.runner import layer_scans, read_with
 from model.studies.shares.result import Shares
 
@@ -62,7 +63,7 @@ def remembered(
     """The shares of the state after ``moment`` tokens of ``prepared``.
 
     ``on_progress`` gets tokens that were gone back over and how many there are. UserError for a moment outside the
-    document, and for a mitigation that replaces the scan: its state is no sum of what tokens wrote.
+    document, and for a cell or a mitigation that replaces the scan: its state is no sum of what tokens wrote.
     """
     experiment = prepared.experiment
     if not 1 <= moment <= experiment.tokens:
@@ -71,6 +72,8 @@ def remembered(
         if MITIGATIONS[name].operator is not None:
             raise UserError("shares.operator", name=name)
     model = read_with(experiment, experiment.precision)
+    if nonlinear(model.config.layers):
+        raise UserError("shares.cells", model=experiment.model)
     origin = Origin(explored=prepared.explored, source=prepared.source, seed=experiment.strategy.seed)
     first = initial_state(experiment.strategy.initial_state, model.zero_state(), origin)
     held: list[ScanInputs] = []

@@ -15,13 +15,14 @@ from model.interventions.mitigations import MITIGATIONS, PRESETS, active
 STUFFED, STUFFED_V1, STATES, LONG, MODULATION = "2410.07145", "2410.07145v1", "2507.02782", "2406.02080", "2509.19633"
 RECURRENCE = r"h_t = a_t\,h_{t-1} + x_t B_t^{\top}"
 PAIR = "forget_more_write_less"
-EQUATIONS: dict[str, tuple[str, str]] = {
+EQUATIONS: dict[str, tuple[str, str | None]] = {
     PAIR: (r"h_t = 0.9999\,a_t\,h_{t-1} + 0.75\,x_t B_t^{\top}", STUFFED),
     "window": (r"h_t = \sum_{j=t-R+1}^{t} \Big(\prod_{i=j+1}^{t} a_i\Big)\, x_j B_j^{\top}", STUFFED),
     "state_norm": (
         r"h_t \leftarrow h_t \,\min\!\Big(1,\; F\,\frac{\lVert h_T\rVert}{\lVert h_t\rVert}\Big)",
         STUFFED_V1,
     ),
+    "reset": (r"h_t \leftarrow 0 \quad (t \bmod R = 0)", None),
     "insertion": (r"h_t = a_t\,h_{t-1} + F\,x_t B_t^{\top}", STUFFED),
     "retention": (r"h_t = F\,a_t\,h_{t-1} + x_t B_t^{\top}", STUFFED),
     "decay": (r"h_t = a_t^{F}\,h_{t-1} + x_t B_t^{\top}", MODULATION),
@@ -44,12 +45,12 @@ class Row:
     settings: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def equation(self) -> tuple[str, str] | None:
-        """LaTeX and arXiv number."""
+    def equation(self) -> tuple[str, str | None] | None:
+        """LaTeX, and arXiv number where a paper proposed it."""
         return EQUATIONS.get(self.name)
 
     def obstacle(self, card: ModelCard) -> str | None:
-        """Why a model cannot be read with it: "diagonal", "per_head" or "needs_reference"; None if it can."""
+        """Why a model cannot be read with it: what its mitigation says, or "needs_reference"; None if it can."""
         for name in self.settings:
             found = MITIGATIONS[name].obstacle(card.config)
             if found is not None:

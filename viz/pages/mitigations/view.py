@@ -48,7 +48,7 @@ def _card(row: Row, cards: Mapping[str, ModelCard], showed: Sequence[str]) -> No
     equation = row.equation
     with st.container(horizontal=True):
         st.markdown(f"**{t(row.title)}**", width="stretch")
-        if equation:
+        if equation and equation[1]:
             st.markdown(f"[arXiv {equation[1]}](https://arxiv.org/abs/{equation[1]})", width="content")
     st.markdown(t(row.help))
     if equation:
@@ -102,7 +102,14 @@ def _listed(names: Sequence[str]) -> str:
 
 def _computing(row: Row) -> str:
     """What it costs to compute; nothing is said of a row of a package."""
-    kinds = {"window": "window", "state_norm": "state_norm", "carried": "carried", "zeros": "", "pair": "nothing"}
+    kinds = {
+        "window": "window",
+        "state_norm": "state_norm",
+        "reset": "reset",
+        "carried": "carried",
+        "zeros": "",
+        "pair": "nothing",
+    }
     if row.equation is None:
         return ""
     kind = kinds.get(row.name, "statistics" if row.initial_state != "zeros" else "nothing")

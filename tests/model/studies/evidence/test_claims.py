@@ -111,7 +111,7 @@ def test_every_claim_can_be_said_and_measured() -> None:
     keys = {one.key for one in CLAIMS}
     assert {f"left_{role}" for role in POST_TRAINED} <= keys
     assert {f"{what}_{name}" for name in MITIGATED for what in ("removed", "cost")} <= keys
-    assert set(MITIGATIONS) < set(MITIGATED)
+    assert {name for name, row in MITIGATIONS.items() if not row.cells} < set(MITIGATED)
     empty = EvidenceResult(task=EvidenceTask(base="x", documents=(("a", "1"), ("b", "2"))), members=())
     for language in LANGUAGES:
         rows = table(empty, language)
