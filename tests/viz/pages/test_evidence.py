@@ -43,11 +43,12 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr("viz.pages.evidence.view.LENGTHS", (TOKENS, 2 * TOKENS))
     monkeypatch.setattr("viz.pages.evidence.view.TOKENS", TOKENS)
 
-    def start(result: EvidenceResult | None, language: str = "en", theme: str = "light"):
+    def start(result: EvidenceResult | None, language: str = "en", theme: str = "light", **shown: str):
         if result is not None:
             result.save(tmp_path / "stored" / "result.json")
         app = AppTest.from_file(APP, default_timeout=60)
         app.context = {"locale": language, "theme": theme}
+        app.query_params |= shown
         app.run()
         return app.switch_page("viz/pages/evidence/page.py").run()
 
@@ -65,6 +66,21 @@ def test_the_page_shows_a_stored_result(open_page, language: str, theme: str) ->
     column = message("evidence.column_verdict", language)
     assert any("✗" in cell for cell in app.dataframe[0].value[column])
     assert all(element.proto.alt for element in app.get("plotly_chart"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_length_extension_is_said_and_its_argument_shown_on_demand(open_page, language: str) -> None:
+    app = open_page(made_up(), language)
+    texts = [element.value for element in app.main.markdown]
+    who = message("evidence.who_base", language)
+    changes = message("evidence.extension_change", language, name=who, change=2.4)
+    assert any(changes in text for text in texts)
+    other = message("evidence.who_delta", language)
+    one = message("evidence.extension_one", language, name=other, monotone=0, documents=5)
+    assert any(one in note.value for note in app.caption)
+    opened = open_page(made_up(), language, ev_toy="true")
+    assert not opened.exception and len(opened.get("plotly_chart")) == 6
+    assert len(app.get("plotly_chart")) == 5
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
