@@ -18,6 +18,7 @@ from model.cli.convert import convert
 from model.cli.cost import cost
 from model.cli.diagnose import diagnose
 from model.cli.evidence import evidence
+from model.cli.gradients import gradients
 from model.cli.models import download, explore, models_app
 from model.cli.parts import parts
 from model.cli.passkey import passkey
@@ -34,7 +35,7 @@ from model.plugins import rows_of
 
 OURS = (
     *(read, diagnose, ask, text, download, explore, verify, convert),
-    *(train, post_train, parts, passkey, evidence, cost, bench, serve),
+    *(train, post_train, parts, passkey, evidence, gradients, cost, bench, serve),
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")

@@ -12,6 +12,7 @@ from model.cli.options import set_threads
 from model.errors import UserError
 from model.machine import chosen_device
 from model.recording.reader import Recording
+from model.training.clipping import CLIPPINGS
 from model.training.interventions import described, parse_interventions
 from model.training.post_config import PostTrainConfig
 
@@ -47,6 +48,11 @@ def post_train(
     rows: Annotated[int, typer.Option(help="Sequences of a step.")] = 16,
     length: Annotated[int | None, typer.Option(help="Tokens of a sequence; the base's training length.")] = None,
     learning_rate: Annotated[float, typer.Option(help="The highest learning rate.")] = 1e-3,
+    clipping: Annotated[str, typer.Option(help="Gradient clipping: norm, value or none.")] = "norm",
+    clip: Annotated[float | None, typer.Option(help="Its limit; 1 for norm and 0.01 for value if not given.")] = None,
+    truncation: Annotated[
+        int, typer.Option(help="Tokens of a sequence that gradients reach back; 0: all of them.")
+    ] = 0,
     stretches: Annotated[
         Path | None,
         typer.Option(help="For stretches: a plain recording of BASE with its text; its most novel spans are taken."),
@@ -67,6 +73,9 @@ def post_train(
         rows=rows,
         steps=steps,
         learning_rate=learning_rate,
+        clipping=clipping,
+        clip=CLIPPINGS[clipping].usual if clip is None and clipping in CLIPPINGS else clip or 0.0,
+        truncation=truncation,
         seed=seed,
     )
     config.check()

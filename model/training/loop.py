@@ -8,7 +8,7 @@ it saves, and on nothing else, gives a run that ends with the same weights howev
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,9 +21,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kernels.dispatch import scan
+from kernels.types import Scan
 from model.arch.lm import LanguageModel
 from model.disk import write_whole, writing
-from model.state import State
+from model.state import State, map_state
+from model.training.clipping import clip_gradients
 from model.training.schedule import Schedule
 
 TRAINING_CHUNK = 32
@@ -68,13 +70,15 @@ class Course(Protocol):
 class StepReport:
     """What a training step showed: loss of prose in nats per token, accuracy on the digits of answers.
 
-    ``seconds`` are those since this process took up the run, ``seconds_left`` what the rest takes at that pace.
+    ``gradient`` is the norm of its gradient before clipping. ``seconds`` are those since this process took up the run,
+    ``seconds_left`` what the rest takes at that pace.
     """
 
     step: int
     seqlen: int
     loss: float
     recall: float
+    gradient: float
     seconds: float
     seconds_left: float
 
@@ -107,12 +111,12 @@ def run_steps(
         tokens, weights, state = course.draw(step)
         tokens, weights = tokens.to(device), weights.to(device)
         with torch.autocast(device.type, torch.bfloat16):
-            logits, after = model(tokens[:, :-1], state, scans)
+            logits, after = read_truncated(model, tokens[:, :-1], state, scans, schedule.truncation)
         losses = token_losses(logits, tokens[:, 1:])
         loss = (losses * weights).sum() / weights.sum()
         optimizer.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
+        gradient = clip_gradients(model.parameters(), schedule.clipping, schedule.clip)
         optimizer.step()
         course.keep(step, after)
         step += 1
@@ -126,6 +130,7 @@ def run_steps(
                     seqlen=weights.shape[1],
                     loss=losses[~answers].mean().item(),
                     recall=right,
+                    gradient=gradient.item(),
                     seconds=seconds,
                     seconds_left=seconds / (step - first) * (schedule.steps - step),
                 )
@@ -134,6 +139,25 @@ def run_steps(
             store(save, model, optimizer, step, course, about)
     store(save, model, optimizer, step, course, about)
     return step
+
+
+def read_truncated(
+    model: LanguageModel, tokens: Tensor, state: State | None, scans: Sequence[Scan], truncation: int
+) -> tuple[Tensor, State]:
+    """Read ``tokens`` (rows, seqlen) in pieces of ``truncation`` tokens; no gradient passes between two pieces.
+
+    The numbers are those of one reading. With 0 the gradient reaches back to the first token. Returns the
+    logits (rows, seqlen, vocab_size) and the state after the last token.
+    """
+    if not 0 < truncation < tokens.shape[1]:
+        return model(tokens, state, scans)
+    logits = []
+    for piece in tokens.split(truncation, dim=1):
+        before = None if state is None else map_state(state, Tensor.detach)
+        part, state = model(piece, before, scans)
+        logits.append(part)
+    assert state is not None
+    return torch.cat(logits, dim=1), state
 
 
 def parameter_groups(model: LanguageModel, schedule: Schedule) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from model.errors import UserError
+from model.training.clipping import check_clipping
 from model.training.data import RecallConfig
 from model.training.interventions import INTERVENTIONS, Mixture, check_mixture
 from model.training.schedule import warm_cosine
@@ -16,6 +17,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "learning_rate": (1e-6, 1e-1),
     "longer": (2, 64),
     "segments": (2, 4096),
+    "clip": (1e-6, 1e6),
+    "truncation": (0, 65_536),
 }
 """The sensible range of each number that a user may choose."""
 
@@ -29,7 +32,8 @@ class PostTrainConfig:
     fewer, "tbtt" follows a text for at most ``segments`` sequences. Facts are rarer than in training from scratch and
     their answers weigh less: recall is to be kept, but every key that must not be forgotten works against it
     (state passing left 5% to 8% of the shipped base's excess; of an earlier base's 5% to 7%, and there 19% to 34% with
-    facts in 70% of the sequences, 1% to 2% with none).
+    facts in 70% of the sequences, 1% to 2% with none). A gradient is clipped by the row ``clipping`` of the table of
+    clippings at ``clip``; with a ``truncation`` it does not reach back farther than so many tokens of a sequence.
     """
 
     base: str
@@ -40,7 +44,9 @@ class PostTrainConfig:
     learning_rate: float = 1e-3
     warmup: int = 20
     weight_decay: float = 0.1
+    clipping: str = "norm"
     clip: float = 1.0
+    truncation: int = 0
     longer: int = 4
     segments: int = 16
     recall: RecallConfig = field(default_factory=lambda: RecallConfig(share=0.2, weight=5.0))
@@ -78,6 +84,7 @@ class PostTrainConfig:
 
     def check(self) -> None:
         """UserError if a number is out of its range or the mixture is none."""
+        check_clipping(self.clipping)
         for name, (low, high) in LIMITS.items():
             value = getattr(self, name)
             if not low <= value <= high:

@@ -25,8 +25,18 @@ class Schedule(Protocol):
         ...
 
     @property
+    def clipping(self) -> str:
+        """How a gradient is clipped: a row of :data:`model.training.clipping.CLIPPINGS`."""
+        ...
+
+    @property
     def clip(self) -> float:
-        """The largest norm of a gradient."""
+        """The limit of the clipping: the largest norm of a gradient, or the largest component."""
+        ...
+
+    @property
+    def truncation(self) -> int:
+        """Tokens after which a sequence is cut off its own past in the backward pass; 0 never cuts."""
         ...
 
     def rate(self, step: int) -> float:

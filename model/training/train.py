@@ -31,7 +31,9 @@ class TrainConfig:
     learning_rate: float = 3e-3
     warmup: int = 100
     weight_decay: float = 0.1
+    clipping: str = "norm"
     clip: float = 1.0
+    truncation: int = 0
     phases: tuple[tuple[float, float], ...] = ((0.25, 0.25), (0.25, 0.5), (0.5, 1.0))
     recall: RecallConfig = field(default_factory=RecallConfig)
     seed: int = 0

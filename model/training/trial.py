@@ -17,6 +17,7 @@ import numpy as np
 
 from model.diagnostics.collapse import Interval, excess_beyond
 from model.experiment import key_of
+from model.studies.gradients import GradientReach
 from model.training.post_config import PostTrainConfig
 
 WATCHED = (8_192, 16_384)
@@ -101,7 +102,9 @@ class TrialResult:
 
     ``tokens`` are watched; ``done`` steps are safe on disk. ``losses`` are (step, loss of the training batch),
     ``readings`` (step, what the model then made of the watched tokens), the base's first. ``picked_before`` and
-    ``picked_after`` are what the base and the finished model make of the picked spans. ``step_seconds`` and
+    ``picked_after`` are what the base and the finished model make of the picked spans, ``reach_before`` and
+    ``reach_after`` how far the gradient reaches back in them (None where the document is too short). ``gradients``
+    are (step, norm of the gradient before clipping). ``step_seconds`` and
     ``watch_seconds`` were measured on this machine: a step, and such a reading.
     """
 
@@ -113,6 +116,9 @@ class TrialResult:
     readings: tuple[tuple[int, Reading], ...] = ()
     picked_before: Figures | None = None
     picked_after: Figures | None = None
+    reach_before: GradientReach | None = None
+    reach_after: GradientReach | None = None
+    gradients: tuple[tuple[int, float], ...] = ()
     step_seconds: float | None = None
     watch_seconds: float | None = None
 
@@ -125,6 +131,13 @@ class TrialResult:
     def now(self) -> Reading | None:
         """The newest reading."""
         return self.readings[-1][1] if self.readings else None
+
+    @property
+    def clipped(self) -> tuple[int, int]:
+        """At how many of how many reported steps the norm of the gradient was above the limit of clipping by norm."""
+        config = self.trial.config
+        above = sum(norm > config.clip for _, norm in self.gradients) if config.clipping == "norm" else 0
+        return above, len(self.gradients)
 
     @property
     def seconds_left(self) -> float | None:
@@ -151,6 +164,7 @@ class TrialResult:
             self,
             done=done,
             losses=tuple(entry for entry in self.losses if entry[0] <= done),
+            gradients=tuple(entry for entry in self.gradients if entry[0] <= done),
             readings=tuple(entry for entry in self.readings if entry[0] <= done),
         )
 

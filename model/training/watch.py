@@ -18,6 +18,7 @@ from model.checkpoints.catalogue import load_model, model_card
 from model.diagnostics.explored import Explored
 from model.errors import UserError
 from model.reading.stream import control_border, control_losses, read
+from model.studies.gradients import GradientReach, reach_on
 from model.training.checkpoint import SAVE, post_train_checkpoint
 from model.training.data import Groups
 from model.training.loop import StepReport, read_about
@@ -63,6 +64,7 @@ def run_trial(
             return result
         seconds = time.monotonic() - started
         result = replace(result, readings=((0, before[0]),), picked_before=before[1], watch_seconds=seconds)
+        result = replace(result, reach_before=reach_of(load_model(config.base), tokens, trial.train_length))
     clock = Clock(result)
     explored_from: float | None = None
 
@@ -73,6 +75,7 @@ def run_trial(
     def shown(step: StepReport) -> None:
         nonlocal result
         result = replace(result, losses=(*result.losses, (step.step, step.loss)), step_seconds=clock.step_seconds)
+        result = replace(result, gradients=(*result.gradients, (step.step, step.gradient)))
         report(result, "training", step.step, config.steps, step.seconds_left + result.finishing_seconds)
 
     def watched(model: LanguageModel, step: StepReport) -> None:
@@ -118,7 +121,9 @@ def run_trial(
     after = looked_at(load_model(str(folder)), folder / "explored.safetensors", tokens, trial, stop)
     if after is None:
         return result
-    return replace(result, complete=True, readings=(*result.readings, (config.steps, after[0])), picked_after=after[1])
+    result = replace(result, readings=(*result.readings, (config.steps, after[0])), picked_after=after[1])
+    reach = reach_of(load_model(str(folder)), tokens, trial.train_length)
+    return replace(result, complete=True, reach_after=reach)
 
 
 class Clock:
@@ -214,6 +219,11 @@ def looked_at(
         return reading, None
     figures = figures_at(model, Explored.load(explored), tokens, trial.picks, *found, stop)
     return None if figures is None else (reading, figures)
+
+
+def reach_of(model: LanguageModel, tokens: np.ndarray, train_length: int) -> GradientReach | None:
+    """How far the gradient reaches back in ``tokens``, up to the base's ``train_length``; None if they are too few."""
+    return reach_on(model, tokens, longest=train_length) if len(tokens) > train_length else None
 
 
 def finished(folder: Path) -> bool:

@@ -17,7 +17,10 @@ from model.studies.evidence import (
     EvidenceResult,
     EvidenceTask,
 )
-from model.studies.evidence.family import MITIGATED, POST_TRAINED
+from model.studies.evidence.family import MITIGATED, OTHERS, POST_TRAINED
+from model.studies.evidence.run import CELLS, EXTENDED
+from model.studies.extension import MULTIPLES
+from model.studies.gradients import GradientReach
 from tests.support.tiny import make_tiny_checkpoint, tiny_text
 
 TOKENS = 640
@@ -73,6 +76,7 @@ def made_up(train_lengths: bool = True) -> EvidenceResult:
         return Member(name=name, weights=name, role=role, **sizes)
 
     found = [member("base", "base"), *(member(f"base-{ending}", role) for role, ending in POST_TRAINED.items())]
+    found += [member(name, role) for role, name in OTHERS.items()]
     found += [member(f"base-n{size}", "series", d_state=size) for size in (16, 32, 128)]
     if train_lengths:
         found += [member(f"base-t{length}", "series", train_length=length) for length in (128, 512)]
@@ -80,6 +84,7 @@ def made_up(train_lengths: bool = True) -> EvidenceResult:
     task = EvidenceTask(base="base", documents=documents)
     result = EvidenceResult(task=task, members=tuple(found), complete=True)
     left = {"base": 1.0, "zeros": 1.02, "longer": 0.4, "gaussian": 0.15, "fitted": 0.05, "carried": 0.01, "tbtt": 0.01}
+    left |= {"scrn": 0.5, "rnn": 0.6}
     for one in found:
         plain = Reader(model=one.name, weights=one.weights, train_length=one.train_length)
         readers = [(plain, left.get(one.role, one.d_state / 64 * 256 / one.train_length))]
@@ -102,6 +107,16 @@ def made_up(train_lengths: bool = True) -> EvidenceResult:
                     norms=tuple(grown) if reader.plain else (),
                     stds=tuple(grown) if reader.plain else (),
                 )
+        if one.role in EXTENDED:
+            grows = one.role in ("base", "zeros", "delta")
+            for place, (_, sha) in enumerate(documents):
+                rises = [(0.4 if grows else -0.1) * step + 0.01 * place for step in range(len(MULTIPLES))]
+                result.extensions[plain, sha] = tuple(4 + rise for rise in rises)
+        if one.role in CELLS:
+            for _, sha in documents:
+                norms = (1.0, 0.5, 0.1, 1e-5) if one.role == "rnn" else (1.0, 0.9, 0.5, 0.1)
+                result.contexts[plain, sha] = 12.0 if one.role == "rnn" else 48.0
+                result.reaches[plain, sha] = GradientReach(lags=(1, 16, 64, 256), norms=norms, train_length=256)
         if one.role in ("base", "series", "fitted", "zeros"):
             longest = one.d_state * 8
             for length in (128, 256, 512, 1024, 2048):

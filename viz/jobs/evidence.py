@@ -10,6 +10,7 @@ import streamlit as st
 
 from model.checkpoints.catalogue import DEFAULT, available
 from model.studies.evidence import EvidenceResult, EvidenceTask, begin, members, run_evidence
+from model.studies.evidence.family import OTHERS
 from model.studies.evidence.run import samples, taken_over
 from viz.app.language import t
 from viz.app.workspace import workspace
@@ -64,8 +65,17 @@ def is_own(result: EvidenceResult) -> bool:
 
 
 def is_current(result: EvidenceResult) -> bool:
-    """Whether the installed models are those that were measured."""
-    return result.task.base not in available() or set(members(result.task.base)) == set(result.members)
+    """Whether the installed models are those that were measured; models of other families may be missing there."""
+    if result.task.base not in available():
+        return True
+    here = set(members(result.task.base))
+    lacking = here - set(result.members)
+    return set(result.members) <= here and all(member.role in OTHERS for member in lacking)
+
+
+def is_whole(result: EvidenceResult) -> bool:
+    """Whether every installed model is among those that were measured."""
+    return is_current(result) and set(members(result.task.base)) <= set(result.members)
 
 
 def start(documents: Sequence[tuple[str, str]], task: EvidenceTask, before: EvidenceResult | None) -> Job:

@@ -10,15 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 STUFFED, STATES, LONG, MODULATION = "2410.07145", "2507.02782", "2406.02080", "2509.19633"
+LONGER_MEMORY = "1412.7753"
 PAPERS = {
     STUFFED: "Stuffed Mamba",
     STATES: "Ruiz & Gu",
     LONG: "LongSSM",
     MODULATION: "Mamba Modulation",
+    LONGER_MEMORY: "Mikolov et al.",
 }
 """Papers by their arXiv numbers."""
 
-GROUPS = ("collapse", "post_training", "initial", "mitigations", "states", "capacity")
+GROUPS = ("collapse", "post_training", "initial", "extension", "mitigations", "states", "capacity", "cells")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,7 @@ class Claim:
     key: str
     group: str
     paper: str
-    where: str
+    where: str = "abstract"
     mark: str
     measure: str
     of: tuple[str, ...]
@@ -121,6 +123,42 @@ def _state(key: str, measure: str, of: tuple[str, ...], words: str, says: str, *
         words=words,
         says=says,
         **settings,
+    )
+
+
+def _extension(role: str, who: str, says: str, direction: int, mark: str) -> Claim:
+    """How far the loss rises with the evaluation length; a rise below 5% of the loss counts as none."""
+    return Claim(
+        key=f"extension_{role}",
+        group="extension",
+        paper=LONG,
+        where="abstract" if mark == "A" else "account",
+        mark=mark,
+        measure="extension_rise",
+        of=(role,),
+        unit="share",
+        null=HARDLY,
+        direction=direction,
+        words="extension",
+        says=says,
+        who=who,
+    )
+
+
+def _slow_units(measure: str, unit: str, direction: int, where: str, mark: str) -> Claim:
+    """What slow context units do for a simple recurrent network."""
+    return Claim(
+        key=f"scrn_{measure}",
+        group="cells",
+        paper=LONGER_MEMORY,
+        where=where,
+        mark=mark,
+        measure=measure,
+        of=("scrn", "rnn"),
+        unit=unit,
+        direction=direction,
+        words=f"scrn_{measure}",
+        says=f"scrn_{measure}",
     )
 
 
@@ -220,7 +258,6 @@ CLAIMS: tuple[Claim, ...] = (
         key="carried_base",
         group="initial",
         paper=LONG,
-        where="abstract",
         mark="A",
         measure="carried",
         of=("base",),
@@ -234,7 +271,6 @@ CLAIMS: tuple[Claim, ...] = (
         key="carried_post_trained",
         group="initial",
         paper=STATES,
-        where="abstract",
         mark="A",
         measure="carried",
         of=("carried",),
@@ -249,7 +285,6 @@ CLAIMS: tuple[Claim, ...] = (
         key="far_base",
         group="initial",
         paper=STATES,
-        where="abstract",
         mark="A",
         measure="carried_far",
         of=("base",),
@@ -263,7 +298,6 @@ CLAIMS: tuple[Claim, ...] = (
         key="far_post_trained",
         group="initial",
         paper=STATES,
-        where="abstract",
         mark="A",
         measure="carried_far",
         of=("carried",),
@@ -273,6 +307,11 @@ CLAIMS: tuple[Claim, ...] = (
         says="nothing",
         who="interventions.carried_title",
     ),
+    _extension("base", BASE, "extension_zero", 1, "A"),
+    _extension("zeros", "interventions.zeros_title", "extension_zero", 1, "A"),
+    _extension("carried", "interventions.carried_title", "extension_carried", -1, "S"),
+    _extension("tbtt", "interventions.tbtt_title", "extension_carried", -1, "S"),
+    _extension("delta", "evidence.who_delta", "nothing", 0, "A"),
     *_mitigation("rri", "mitigations.preset_forget_more_write_less", STUFFED, "3.2.2", "P", 1, 1),
     *_mitigation("window", "mitigations.window_title", STUFFED, "3.2.2", "P", 1, -1),
     *_mitigation("decay", "mitigations.decay_title", MODULATION, "pg19", "S", 1, 0),
@@ -354,4 +393,7 @@ CLAIMS: tuple[Claim, ...] = (
         words="recall_length",
         says="nothing",
     ),
+    _slow_units("loss_more", "nats", -1, "text8", "S"),
+    _slow_units("reach_more", "doublings", 1, "abstract", "A"),
+    _slow_units("context_more", "doublings", 1, "abstract", "A"),
 )

@@ -14,11 +14,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from model.checkpoints.card import ModelCard
-from model.checkpoints.catalogue import available, model_card
+from model.checkpoints.catalogue import DEFAULT, available, model_card
 from model.diagnostics.collapse import tokens_needed
 from model.errors import UserError
 from model.experiment import key_of
 from model.interventions.mitigations import MITIGATIONS, PRESETS
+
+OTHERS = {"delta": "gated-deltanet-base", "scrn": "scrn-base", "rnn": "rnn-base"}
+"""Models of other families that single claims are about, by their roles; read only where the base is the default."""
 
 POST_TRAINED = {
     "carried": "state-passing",
@@ -45,7 +48,10 @@ LEAST_DOCUMENTS = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One model: ``role`` is "base", a name of POST_TRAINED, or "series"; ``state_size`` in elements of the state."""
+    """One model: ``role`` is "base", a name of POST_TRAINED or OTHERS, or "series".
+
+    ``state_size`` is in elements of the state.
+    """
 
     name: str
     weights: str
@@ -89,7 +95,10 @@ class EvidenceTask:
 
 
 def members(base: str) -> tuple[Member, ...]:
-    """The models of the family of ``base`` that are here, the base first; UserError if that is not here."""
+    """The models of the family of ``base`` that are here, the base first, and last those of other families.
+
+    UserError if the base is not here.
+    """
     card = model_card(base)
     cards = available()
     found = [_member(card, "base")]
@@ -98,6 +107,8 @@ def members(base: str) -> tuple[Member, ...]:
         if found_card is not None and found_card.made_from in (None, card.weights):
             found.append(_member(found_card, role))
     found += [_member(other, "series") for other in cards.values() if other.name != base and _in_series(other, card)]
+    if base == DEFAULT:
+        found += [_member(cards[name], role) for role, name in OTHERS.items() if name in cards]
     return tuple(found)
 
 

@@ -35,6 +35,7 @@ from model.studies.evidence.result import (
     recalled,
     slope_of,
 )
+from model.studies.extension import MULTIPLES, is_monotone, rise
 
 AGREES, DISAGREES, UNCLEAR, NO_CLAIM, MISSING = "agrees", "disagrees", "unclear", "no_claim", "missing"
 MARKS = {AGREES: "✓", DISAGREES: "✗", UNCLEAR: "?", NO_CLAIM: "·", MISSING: "–"}
@@ -186,6 +187,61 @@ def carried_far(result: EvidenceResult, role: str) -> Estimate:
     return _known(mean_of((given - zeros).tolist()))
 
 
+def extension_rise(result: EvidenceResult, role: str) -> Estimate:
+    """The largest rise of the loss with the evaluation length, as a share of the loss at one training length."""
+    found = [losses for losses in result.extension(_member(result, role)) if losses]
+    if len(found) < 2:
+        raise MissingError("reading")
+    return _known(mean_of([rise(losses) / losses[0] for losses in found]))
+
+
+def extension_curve(result: EvidenceResult, role: str) -> list[tuple[int, Estimate]]:
+    """The loss by evaluation length minus that at one training length, in nats, as far as documents reach."""
+    member = result.member(role)
+    found = [losses for losses in result.extension(member) if losses] if member is not None else []
+    curve = []
+    for place, multiple in enumerate(MULTIPLES):
+        grown = mean_of([losses[place] - losses[0] for losses in found if len(losses) > place])
+        if grown is not None:
+            curve.append((multiple, grown))
+    return curve
+
+
+def monotone(result: EvidenceResult, role: str) -> tuple[int, int]:
+    """On how many documents, of how many, the loss never rises with the evaluation length."""
+    member = result.member(role)
+    found = [losses for losses in result.extension(member) if losses] if member is not None else []
+    return sum(map(is_monotone, found)), len(found)
+
+
+def loss_more(result: EvidenceResult, role: str, other: str) -> Estimate:
+    """How much more ``role`` loses within the training length than ``other``, in nats per token."""
+    ours, theirs = _losses(_read(result, role), "within"), _losses(_read(result, other), "within")
+    return _known(mean_of((ours - theirs).tolist()))
+
+
+def reach_more(result: EvidenceResult, role: str, other: str) -> Estimate:
+    """Doublings by which the gradient reaches farther back in ``role`` than in ``other``.
+
+    Where it has not vanished within the training length, that length counts.
+    """
+    ours, theirs = (result.reach(_member(result, who)) for who in (role, other))
+    return _doublings_more(*([None if one is None else one.reach for one in found] for found in (ours, theirs)))
+
+
+def context_more(result: EvidenceResult, role: str, other: str) -> Estimate:
+    """Doublings by which the effective context of ``role`` is longer than that of ``other``."""
+    return _doublings_more(*(result.context(_member(result, who)) for who in (role, other)))
+
+
+def _doublings_more(ours: Sequence[float | None], theirs: Sequence[float | None]) -> Estimate:
+    """The mean over documents of log2 of two distances in tokens, each at least one token."""
+    pairs = [(mine, other) for mine, other in zip(ours, theirs, strict=True) if mine is not None and other is not None]
+    if len(pairs) < 2:
+        raise MissingError("reading")
+    return _known(mean_of([math.log2(max(mine, 1) / max(other, 1)) for mine, other in pairs]))
+
+
 def _states(result: EvidenceResult, role: str, quantity: str, spot: float) -> np.ndarray:
     values = [None if reading is None else reading.at(quantity, spot) for reading in _read(result, role)]
     return np.array([math.nan if value is None else value for value in values], np.float64)
@@ -314,6 +370,10 @@ MEASURES: dict[str, Callable[..., Estimate]] = {
         growth,
         flatter,
         larger,
+        extension_rise,
+        loss_more,
+        reach_more,
+        context_more,
         forget_slope,
         recall_slope,
         recall_more,

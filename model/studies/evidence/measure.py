@@ -23,12 +23,26 @@ from model.reading.telemetry import recorded, reduce_states
 from model.reading.windows import control_from, window_losses
 from model.recording.schema import CHUNK
 from model.state import State, flatten_state
+from model.studies.effective_context import (
+    EffectiveContextResult,
+    EffectiveContextTask,
+    kept_lengths,
+    run_effective_context,
+)
 from model.studies.evidence.result import SPOTS, DocumentReading
+from model.studies.extension.measure import extension_losses
+from model.studies.gradients import GradientReach, reach_on
 from model.studies.passkey import Cell, PasskeyResult, PasskeyTask, Reader, even_depths, measure
 from model.studies.recall import PASSKEYS
 
 DEPTHS, TRIALS = even_depths(3), 20
 """Places and keys of a passkey test of one length, in each language."""
+
+REACH_TOKENS = 100
+"""About how many training lengths of reading it costs to follow the gradient back in a document."""
+
+CONTEXT_LENGTHS, CONTEXT_ENDS = 4, 8
+"""Training lengths of a span whose older part is forgotten, and places in a document where that is done."""
 
 Passed = Callable[[int], bool]
 """``passed(tokens)`` takes the number of tokens read, and returns whether to stop."""
@@ -80,6 +94,40 @@ def read_document(
         norms=norms,
         stds=stds,
     )
+
+
+def extension_at(reader: Reader, tokens: np.ndarray, passed: Passed) -> tuple[float, ...] | None:
+    """The loss of ``tokens`` (tokens,) by evaluation length, in nats per token; None if it was stopped."""
+    return extension_losses(load_model(reader.model), tokens, reader.train_length, passed)
+
+
+def reach_at(reader: Reader, tokens: np.ndarray, passed: Passed) -> GradientReach | None:
+    """How far the gradient reaches back in ``tokens`` (tokens,), within a training length; None if it was stopped."""
+    stopped = passed(0)
+    found = None if stopped else reach_on(load_model(reader.model), tokens, longest=reader.train_length)
+    return None if found is None or passed(REACH_TOKENS * reader.train_length) else found
+
+
+def context_task(reader: Reader, document: str) -> EffectiveContextTask:
+    """What is asked for the effective context of ``reader`` in the text whose hash is ``document``."""
+    length = CONTEXT_LENGTHS * reader.train_length
+    lengths = kept_lengths(length, reader.train_length)
+    return EffectiveContextTask(document=document, length=length, lengths=lengths, ends=CONTEXT_ENDS)
+
+
+def context_at(reader: Reader, document: str, tokens: np.ndarray, passed: Passed) -> float | None:
+    """The effective context in ``tokens`` (tokens,), in tokens; None if it was stopped."""
+    read, ended = 0, False
+
+    def report(result: EffectiveContextResult, done: int) -> None:
+        nonlocal read, ended
+        ended = passed(done - read)
+        read = done
+
+    begun = EffectiveContextResult(task=context_task(reader, document), reader=reader)
+    model = load_model(reader.model)
+    result = run_effective_context(model, tokens, begun, report=report, stop=lambda: ended)
+    return float(result.reach()) if result.complete else None
 
 
 def recall_at(reader: Reader, length: int, passed: Passed) -> tuple[int, int] | None:

@@ -21,6 +21,7 @@ from model.diagnostics.collapse import half_width
 from model.errors import UserError
 from model.json_file import write_json
 from model.studies.evidence.family import EvidenceTask, Member
+from model.studies.gradients import GradientReach
 from model.studies.passkey import Reader
 from model.studies.passkey.result import RECALLED
 
@@ -64,12 +65,19 @@ class DocumentReading:
 
 @dataclass(frozen=True, kw_only=True)
 class EvidenceResult:
-    """Readings by reader and document, and right answers by reader and length; ``seconds`` is what they took."""
+    """Readings by reader and document, and right answers by reader and length; ``seconds`` is what they took.
+
+    ``extensions`` are losses by evaluation length (see :mod:`model.studies.extension`), ``reaches`` how far gradients
+    reach back, ``contexts`` effective contexts in tokens; all by reader and document.
+    """
 
     task: EvidenceTask
     members: tuple[Member, ...]
     readings: dict[tuple[Reader, str], DocumentReading] = field(default_factory=dict)
     recalls: dict[tuple[Reader, int], tuple[int, int]] = field(default_factory=dict)
+    extensions: dict[tuple[Reader, str], tuple[float, ...]] = field(default_factory=dict)
+    reaches: dict[tuple[Reader, str], GradientReach] = field(default_factory=dict)
+    contexts: dict[tuple[Reader, str], float] = field(default_factory=dict)
     complete: bool = False
     seconds: float = 0.0
 
@@ -88,6 +96,18 @@ class EvidenceResult:
             and dict(reader.strategy.mitigations) == dict(wanted)
         }
         return [found.get(sha) for _, sha in self.task.documents]
+
+    def extension(self, member: Member) -> list[tuple[float, ...] | None]:
+        """The losses of ``member`` by evaluation length, one per document of the task; None where one is missing."""
+        return [_of_plain(self.extensions, member, sha) for _, sha in self.task.documents]
+
+    def reach(self, member: Member) -> list[GradientReach | None]:
+        """How far the gradient reaches back in ``member``, one per document of the task; None where one is missing."""
+        return [_of_plain(self.reaches, member, sha) for _, sha in self.task.documents]
+
+    def context(self, member: Member) -> list[float | None]:
+        """The effective context of ``member`` in tokens, one per document of the task; None where one is missing."""
+        return [_of_plain(self.contexts, member, sha) for _, sha in self.task.documents]
 
     def answers(self, member: Member) -> dict[int, tuple[int, int]]:
         """Right answers and answers of ``member`` by length, short first."""
@@ -108,6 +128,9 @@ class EvidenceResult:
             "seconds": round(self.seconds, 1),
             "members": [asdict(member) for member in self.members],
             "readings": [[who.to_json(), sha, asdict(reading)] for (who, sha), reading in self.readings.items()],
+            "extensions": [[who.to_json(), sha, list(losses)] for (who, sha), losses in self.extensions.items()],
+            "reaches": [[who.to_json(), sha, reach.values()] for (who, sha), reach in self.reaches.items()],
+            "contexts": [[who.to_json(), sha, tokens] for (who, sha), tokens in self.contexts.items()],
             "recalls": [[who.to_json(), length, *counts] for (who, length), counts in self.recalls.items()],
         }
         write_json(path, values)
@@ -133,11 +156,30 @@ class EvidenceResult:
                     (Reader.from_json(who), int(length)): (int(correct), int(trials))
                     for who, length, correct, trials in values["recalls"]
                 },
+                extensions={
+                    (Reader.from_json(who), str(sha)): tuple(map(float, losses))
+                    for who, sha, losses in values.get("extensions", ())
+                },
+                reaches={
+                    (Reader.from_json(who), str(sha)): GradientReach.from_json(found)
+                    for who, sha, found in values.get("reaches", ())
+                },
+                contexts={
+                    (Reader.from_json(who), str(sha)): float(tokens) for who, sha, tokens in values.get("contexts", ())
+                },
                 complete=bool(values["complete"]),
                 seconds=float(values["seconds"]),
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UserError("evidence.unreadable", name=path.name) from error
+
+
+def _of_plain(found: Mapping[tuple[Reader, str], Any], member: Member, sha: str) -> Any:
+    """What ``found`` has of the plain reader of ``member`` on the document ``sha``; None if nothing."""
+    for (reader, document), value in found.items():
+        if document == sha and reader.plain and (reader.model, reader.weights) == (member.name, member.weights):
+            return value
+    return None
 
 
 def mean_of(values: Iterable[float]) -> Estimate | None:

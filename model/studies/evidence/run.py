@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -21,11 +22,14 @@ from model.experiment import Strategy
 from model.interventions.mitigations import MITIGATIONS
 from model.studies.evidence.family import MITIGATED, POST_TRAINED, TOKENS, EvidenceTask, Member, members
 from model.studies.evidence.result import EvidenceResult, surely_failed
+from model.studies.extension import lengths_in
 from model.studies.passkey import Reader, doubling_lengths, reader_of
 from model.studies.passkey.prompts import least_length
 from model.studies.passkey.task import PasskeyTask
 from model.studies.recall import PASSKEYS
 from sample_data import SAMPLES, sample_text
+
+Found = TypeVar("Found")
 
 LONGEST = 16
 """Training lengths of the longest passkey text."""
@@ -35,6 +39,11 @@ TESTED = ("base", "series", "fitted", "zeros")
 """Roles whose passkeys are tested."""
 STARTED = ("base", "carried")
 """Roles that are also read from a carried state."""
+EXTENDED = ("base", "carried", "tbtt", "zeros", "delta")
+"""Roles whose loss is also read by evaluation length."""
+CELLS = ("scrn", "rnn")
+"""Roles whose gradient is followed back, and whose effective context is measured."""
+READ, EXTENSION, REACH, CONTEXT = "read", "extension", "reach", "context"
 
 Report = Callable[[EvidenceResult, int, int], None]
 """``report(what there is so far, tokens read now, tokens to read now)``"""
@@ -42,20 +51,32 @@ Report = Callable[[EvidenceResult, int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One reading, of the document ``document`` (its hash) or of passkeys of ``length`` tokens."""
+    """One reading, of the document ``document`` (its hash) or of passkeys of ``length`` tokens.
+
+    ``kind`` is what is read of a document: its losses and states, its loss by evaluation length, the gradient,
+    or the effective context.
+    """
 
     reader: Reader
     document: str = ""
     source: str = ""
     length: int = 0
+    kind: str = READ
 
     def tokens(self, task: EvidenceTask) -> int:
         """About how many tokens it reads."""
         from model.reading.windows import WINDOWS
-        from model.studies.evidence.measure import DEPTHS, TRIALS
+        from model.studies.evidence.measure import DEPTHS, REACH_TOKENS, TRIALS, context_task
 
         if self.length:
             return self.length * len(DEPTHS) * TRIALS * len(PASSKEYS)
+        if self.kind == EXTENSION:
+            lengths = lengths_in(task.tokens, self.reader.train_length)
+            return len(lengths) * (lengths[-1] if lengths else 0) * self.reader.train_length
+        if self.kind == REACH:
+            return REACH_TOKENS * self.reader.train_length
+        if self.kind == CONTEXT:
+            return context_task(self.reader, self.document).tokens
         control = 2 * max(0, task.tokens - BEYOND * self.reader.train_length) if self.reader.plain else 0
         return task.tokens * (2 if self.source else 1) + WINDOWS * (self.reader.train_length + 1) + control
 
@@ -103,7 +124,23 @@ def taken_over(begun: EvidenceResult, before: EvidenceResult) -> EvidenceResult:
         and (not reader.strategy.source or reader.strategy.source in hashes)
     }
     recalls = {key: value for key, value in before.recalls.items() if (key[0].model, key[0].weights) in weights}
-    return replace(begun, readings=readings, recalls=recalls, seconds=before.seconds)
+
+    def own(found: Mapping[tuple[Reader, str], Found]) -> dict[tuple[Reader, str], Found]:
+        return {
+            (reader, sha): value
+            for (reader, sha), value in found.items()
+            if (reader.model, reader.weights) in weights and sha in hashes
+        }
+
+    return replace(
+        begun,
+        readings=readings,
+        recalls=recalls,
+        extensions=own(before.extensions),
+        reaches=own(before.reaches),
+        contexts=own(before.contexts),
+        seconds=before.seconds,
+    )
 
 
 def run_evidence(
@@ -119,7 +156,7 @@ def run_evidence(
     When ``stop()`` turns true, what is finished is returned, at most one segment later. Run with what was kept, it
     resumes, and comes to the same numbers.
     """
-    from model.studies.evidence.measure import read_document, recall_at
+    from model.studies.evidence.measure import context_at, extension_at, reach_at, read_document, recall_at
 
     result, done, started = begun, 0, time.monotonic()
     total = sum(step.tokens(begun.task) for step in _steps(begun))
@@ -152,6 +189,21 @@ def run_evidence(
                 if counts is None:
                     return replace(result, seconds=seconds)
                 result = replace(result, recalls={**result.recalls, (step.reader, step.length): counts})
+            elif step.kind == EXTENSION:
+                losses = extension_at(step.reader, streams[step.document], passed)
+                if losses is None:
+                    return replace(result, seconds=seconds)
+                result = replace(result, extensions={**result.extensions, (step.reader, step.document): losses})
+            elif step.kind == REACH:
+                found = reach_at(step.reader, streams[step.document], passed)
+                if found is None:
+                    return replace(result, seconds=seconds)
+                result = replace(result, reaches={**result.reaches, (step.reader, step.document): found})
+            elif step.kind == CONTEXT:
+                context = context_at(step.reader, step.document, streams[step.document], passed)
+                if context is None:
+                    return replace(result, seconds=seconds)
+                result = replace(result, contexts={**result.contexts, (step.reader, step.document): context})
             else:
                 source = streams[step.source] if step.source else None
                 reading = read_document(step.reader, streams[step.document], source, passed)
@@ -194,7 +246,11 @@ def _steps_of(begun: EvidenceResult, member: Member) -> list[Step]:
         member.role in POST_TRAINED and base is not None
     ):  # at the same places as the base, however long its own sequences were
         plain = replace(plain, train_length=base.train_length)
-    wanted = [Step(reader=plain, document=sha) for sha in hashes]
+    wanted = [Step(reader=plain, document=sha) for sha in hashes] if member.role != "delta" else []
+    if member.role in EXTENDED:
+        wanted += [Step(reader=plain, document=sha, kind=EXTENSION) for sha in hashes]
+    if member.role in CELLS:
+        wanted += [Step(reader=plain, document=sha, kind=kind) for kind in (REACH, CONTEXT) for sha in hashes]
     if member.role in STARTED:
         for place, sha in enumerate(hashes):
             other = hashes[(place + 1) % len(hashes)]  # the next document, the first after the last
@@ -208,10 +264,16 @@ def _steps_of(begun: EvidenceResult, member: Member) -> list[Step]:
                 wanted += [Step(reader=treated, document=sha) for sha in hashes]
     if member.role in TESTED:
         wanted += [Step(reader=plain, length=length) for length in _lengths(member)]
+    known: dict[str, Mapping[tuple[Reader, str], object]] = {
+        READ: begun.readings,
+        EXTENSION: begun.extensions,
+        REACH: begun.reaches,
+        CONTEXT: begun.contexts,
+    }
     return [
         step
         for step in wanted
-        if (step.reader, step.document) not in begun.readings and (step.reader, step.length) not in begun.recalls
+        if (step.reader, step.document) not in known[step.kind] and (step.reader, step.length) not in begun.recalls
     ]
 
 

@@ -26,7 +26,7 @@ SAYS: dict[str, tuple[int, tuple[str, ...]]] = {
     "mitigations": (0, ("mitigations.intro", "mitigations.measured", "mitigations.fits", "mitigations.left")),
     "effective_context": (1, ("effective_context.intro", "effective_context.shown")),
     "lab": (0, ("lab.intro", "lab.nothing_yet")),
-    "evidence": (4, ("evidence.summary", "evidence.rule", "evidence.column_published")),
+    "evidence": (5, ("evidence.summary", "evidence.extension_title", "evidence.column_published")),
     "compare": (1, ("compare.finding_cost", "compare.figures_title")),
     "documents": (0, ("documents.document", "documents.sample")),
     "recordings": (0, ("recordings.shown_all", "recordings.select_first")),

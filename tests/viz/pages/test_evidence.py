@@ -43,11 +43,12 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr("viz.pages.evidence.view.LENGTHS", (TOKENS, 2 * TOKENS))
     monkeypatch.setattr("viz.pages.evidence.view.TOKENS", TOKENS)
 
-    def start(result: EvidenceResult | None, language: str = "en", theme: str = "light"):
+    def start(result: EvidenceResult | None, language: str = "en", theme: str = "light", **shown: str):
         if result is not None:
             result.save(tmp_path / "stored" / "result.json")
         app = AppTest.from_file(APP, default_timeout=60)
         app.context = {"locale": language, "theme": theme}
+        app.query_params |= shown
         app.run()
         return app.switch_page("viz/pages/evidence/page.py").run()
 
@@ -59,12 +60,27 @@ def open_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def test_the_page_shows_a_stored_result(open_page, language: str, theme: str) -> None:
     app = open_page(made_up(), language, theme)
     assert not app.exception and not app.error
-    assert len(app.get("plotly_chart")) == 4 and len(app.dataframe[0].value) == len(CLAIMS)
+    assert len(app.get("plotly_chart")) == 5 and len(app.dataframe[0].value) == len(CLAIMS)
     counted = [finding for finding in findings(made_up()) if finding.verdict in ("agrees", "disagrees", "unclear")]
     assert str(len(counted)) in app.main.header[0].value
     column = message("evidence.column_verdict", language)
     assert any("✗" in cell for cell in app.dataframe[0].value[column])
     assert all(element.proto.alt for element in app.get("plotly_chart"))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_length_extension_is_said_and_its_argument_shown_on_demand(open_page, language: str) -> None:
+    app = open_page(made_up(), language)
+    texts = [element.value for element in app.main.markdown]
+    who = message("evidence.who_base", language)
+    changes = message("evidence.extension_change", language, name=who, change=2.4)
+    assert any(changes in text for text in texts)
+    other = message("evidence.who_delta", language)
+    one = message("evidence.extension_one", language, name=other, monotone=0, documents=5)
+    assert any(one in note.value for note in app.caption)
+    opened = open_page(made_up(), language, ev_toy="true")
+    assert not opened.exception and len(opened.get("plotly_chart")) == 6
+    assert len(app.get("plotly_chart")) == 5
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -93,7 +109,7 @@ def test_missing_models_are_rows_and_not_errors(open_page, language: str) -> Non
     assert (
         message("evidence.missing_model", language) in cells and message("evidence.missing_series", language) in cells
     )
-    assert len(app.get("plotly_chart")) == 3
+    assert len(app.get("plotly_chart")) == 4
     assert any(message("evidence.capacity_few", language, count=1) == note.value for note in app.info)
 
 
@@ -101,7 +117,7 @@ def test_without_results_or_models_the_page_says_so(open_page, monkeypatch: pyte
     assert any(note.value == message("evidence.nothing_yet", "en") for note in open_page(None).info)
     monkeypatch.setenv("MEMORY_EXPLORER_HOME", str(tmp_path))
     app = open_page(made_up())
-    assert not app.exception and any("tiny" in note.value for note in app.info) and len(app.get("plotly_chart")) == 4
+    assert not app.exception and any("tiny" in note.value for note in app.info) and len(app.get("plotly_chart")) == 5
 
 
 def test_the_page_measures_cancels_and_goes_on(open_page, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from model.errors import UserError
 from model.messages import LANGUAGES, message
 from model.reading.explore import explore
 from model.reading.runner import run
+from model.studies.gradients import reach_on
 from model.tokenizer import encode
 from model.training import trial as trials
 from model.training import watch
@@ -29,6 +30,7 @@ from tests.support.app import APP
 from tests.support.lab import a_trial, ended, job_of, short_run, until
 from tests.support.tiny import prepared, tiny_text
 from viz.jobs import registry as jobs
+from viz.pages.lab import job as labs
 
 
 @pytest.fixture
@@ -50,7 +52,10 @@ def test_the_watched_curve_is_the_means_of_what_reading_gives(tiny, streams, tok
     result = run_trial(begun(), streams, tokens, tiny / "run")
     assert result.complete and result.done == 30
     assert [step for step, _ in result.readings] == [0, 10, 20, 30]
-    assert [step for step, _ in result.losses] == [10, 20, 30]
+    assert [step for step, _ in result.losses] == [step for step, _ in result.gradients] == [10, 20, 30]
+    assert result.reach_before.lags == result.reach_after.lags == (1, 2, 4, 8, 16, 32, 64)
+    assert result.reach_before == reach_on(load_model("tiny"), tokens, longest=64) != result.reach_after
+    assert result.clipped == (sum(norm > 1 for _, norm in result.gradients), 3)
     document = prepared(tiny_text(400, 5), "tiny")
     recording = run(document, tiny / "recordings")
     loss, control = recording.array("loss"), recording.array("control_loss")
@@ -116,7 +121,7 @@ def test_a_short_run_ends_with_a_model_that_the_sidebar_lists(page, tiny, langua
     short_run(page)
     until(page, lambda page: job_of(page) is None)
     assert not page.exception and not page.error, page.error
-    assert page.main.header[0].value and len(page.get("plotly_chart")) == 2
+    assert page.main.header[0].value and len(page.get("plotly_chart")) == 3
     name = next(entry for entry in page.text_input if entry.key.startswith("lab_name_"))
     assert name.value == "tiny-carried"
     name.set_value("tiny").run()
@@ -137,6 +142,24 @@ def test_a_short_run_ends_with_a_model_that_the_sidebar_lists(page, tiny, langua
     made = json.loads((folder / "training.json").read_text("utf-8"))
     assert made["config"]["interventions"] == [["carried", 0.98]] and made["base_weights"] == model_card("tiny").weights
     assert run(prepared(tiny_text(200), "carried-1"), tiny / "read").complete
+
+
+def test_the_gradient_is_clipped_and_truncated_as_chosen(page):
+    page.selectbox(key="lab_clipping").set_value("value").run()
+    assert page.number_input(key="lab_clip_value").value == 0.01
+    assert any(note.value == message("training.clipping_value_help") for note in page.caption)
+    page.number_input(key="lab_length_tiny").set_value(512).run()
+    assert page.number_input(key="lab_truncation_tiny_512").value == 512  # the whole sequence: nothing is cut
+    page.number_input(key="lab_truncation_tiny_512").set_value(128).run()
+    page.number_input(key="lab_steps").set_value(4)
+    page.button(key="lab_run").click().run()
+    ended(page)
+    assert not page.exception and not page.error
+    (result,) = labs._results(page.session_state["_explorer_workspace"].id).values()
+    config = result.trial.config
+    assert (config.clipping, config.clip, config.truncation) == ("value", 0.01, 128) and result.reach_after is not None
+    page.selectbox(key="lab_clipping").set_value("none").run()
+    assert page.number_input(key="lab_clip_none").disabled and page.button(key="lab_run").label == "Start"
 
 
 def upload(page, words: int):
@@ -206,7 +229,7 @@ def test_a_run_is_timed_cancelled_and_resumed(page):
     assert any(note.value.startswith("About ") and "s per step" in note.value for note in page.caption), page.caption
     assert page.button(key="lab_run").label == "Start"
     page.button(key="lab_run").click().run()
-    until(page, lambda page: len(page.get("plotly_chart")) == 2)  # two reports of the training loss
+    until(page, lambda page: len(page.get("plotly_chart")) == 3)  # two reports of the training loss
     job = job_of(page)
     began = time.monotonic()
     job.cancel()

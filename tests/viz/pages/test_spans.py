@@ -82,7 +82,7 @@ def test_unexplored_spans_lead_to_training_and_are_measured_again(opened, langua
     rest = message("ui.spans.rest", language)
     assert list(found[message("ui.spans.column_tokens", language)])[-1] == rest and 2 <= len(found) <= 6
     assert {name.split(" · ")[1] for name in list(found.columns)[1:]} == {before, after}
-    assert len(page.get("plotly_chart")) == 3
+    assert len(page.get("plotly_chart")) == 4
     page.selectbox(key="lab_how").set_value("zeros").run()
     page.button(key="lab_run").click().run()
     ended(page)

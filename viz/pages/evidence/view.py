@@ -21,14 +21,14 @@ from viz.app.language import language, plain, show_error, t
 from viz.app.theme import is_dark
 from viz.jobs import evidence as evidences
 from viz.jobs.evidence import MEASUREMENT
-from viz.pages.evidence import claims, figures
+from viz.pages.evidence import claims, extension, figures
 from viz.ui.chart import chart
 
 LIVE = 3.0
 """Seconds between two drawings of a table that is being filled."""
 LENGTHS = (4096, 8192, 16_384, 32_768)
 """Tokens of a document that can be chosen."""
-CHARTS = ("remaining", "mitigations", "states", "capacity")
+CHARTS = ("remaining", "extension", "mitigations", "states", "capacity")
 MANY = 5
 """Documents that a reliable interval needs."""
 
@@ -80,7 +80,7 @@ def _controls() -> tuple[list[tuple[str, str]], int]:
 
 def _run(task: EvidenceTask, documents: Sequence[tuple[str, str]], before: EvidenceResult | None, active: bool) -> None:
     """The button, and beside it what pressing it costs."""
-    done = before is not None and before.complete and evidences.is_current(before)
+    done = before is not None and before.complete and evidences.is_whole(before)
     begun = before is not None and not before.complete
     with st.container(horizontal=True, vertical_alignment="center"):
         clicked = st.button(
@@ -153,7 +153,7 @@ def summary(found: Sequence[Finding]) -> str:
 
 
 def _charts(result: EvidenceResult, found: Sequence[Finding]) -> None:
-    """The four figures, one behind the other, each if it has data."""
+    """The five figures, one behind the other, each if it has data."""
     dark = is_dark()
     tabs = dict(zip(CHARTS, st.tabs([t(f"evidence.tab_{name}") for name in CHARTS]), strict=True))
     trained, mitigations = figures.trained_rows(found), figures.mitigation_rows(found)
@@ -197,6 +197,8 @@ def _charts(result: EvidenceResult, found: Sequence[Finding]) -> None:
                 alt=t("evidence.states_alt", numbers=ends),
                 data=figures.estimates_table(points),
             )
+    with tabs["extension"]:
+        extension.render(result)
     with tabs["capacity"]:
         _capacity(result, dark)
 

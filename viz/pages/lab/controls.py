@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from model.training.clipping import CLIPPINGS
 from model.training.interventions import INTERVENTIONS
 from model.training.post_config import LIMITS, PostTrainConfig
 from viz.app import links, session
@@ -14,6 +15,9 @@ from viz.pages.lab import texts as lab_texts
 
 FIRST = "carried"
 """The intervention that is suggested: the strongest in the literature, and as quick as any."""
+
+LEAST_TRUNCATION = 8
+"""Tokens of the shortest truncated backpropagation that can be chosen: a shorter one reads almost token by token."""
 
 
 def controls(chosen: Choices, picked: bool = False) -> tuple[str, float, lab_texts.TrainingText | None, labs.Numbers]:
@@ -113,4 +117,41 @@ def _advanced(chosen: Choices) -> labs.Numbers:
                 help=t("lab.length_help"),
                 bind="query-params",
             )
-    return labs.Numbers(steps=steps, learning_rate=rate, length=length)
+        clipping, clip, truncation = _gradient(int(length), chosen.model)
+    return labs.Numbers(
+        steps=steps, learning_rate=rate, length=length, clipping=clipping, clip=clip, truncation=truncation
+    )
+
+
+def _gradient(length: int, model: str) -> tuple[str, float, int]:
+    """Clipping, its limit, and the tokens that the gradient reaches back: 0 for the whole sequence."""
+    titles = {name: t(f"training.clipping_{name}") for name in CLIPPINGS}
+    helps = "\n\n".join(f"**{titles[name]}** – {t(f'training.clipping_{name}_help')}" for name in titles)
+    grid = st.grid(3, min_column_width=180)
+    with grid.cell():
+        name = links.choice("lab_clipping", titles, t("lab.clipping"), help=helps)
+    usual = CLIPPINGS[name].usual
+    with grid.cell():
+        limit = st.number_input(
+            t("lab.clip"),
+            *LIMITS["clip"],
+            usual,
+            format="%g",
+            key=f"lab_clip_{name}",
+            disabled=name == "none",
+            help=t("lab.clip_help"),
+            bind="query-params",
+        )
+    with grid.cell():
+        reach = st.number_input(
+            t("lab.truncation"),
+            LEAST_TRUNCATION,
+            length,
+            length,
+            step=LEAST_TRUNCATION,
+            key=f"lab_truncation_{model}_{length}",
+            help=t("lab.truncation_help"),
+            bind="query-params",
+        )
+    st.caption(t(f"training.clipping_{name}_help"))
+    return name, usual if name == "none" else float(limit), 0 if reach >= length else int(reach)

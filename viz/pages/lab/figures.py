@@ -120,6 +120,8 @@ def comparison(results: Sequence[TrialResult], names: Sequence[str]) -> pd.DataF
                 t("lab.column_steps"): config.steps,
                 t("lab.column_length"): config.length,
                 t("lab.column_rate"): config.learning_rate,
+                t("lab.column_clipping"): t(f"training.clipping_{config.clipping}"),
+                t("lab.column_truncation"): config.truncation or config.length,
                 t("lab.column_kept"): kept,
             }
         )

@@ -29,11 +29,17 @@ _KEPT = STATE_PREFIX + "lab_kept"
 
 
 class Numbers(NamedTuple):
-    """The numbers of a run that can be chosen; ``length`` is in tokens."""
+    """The numbers of a run that can be chosen; ``length`` and ``truncation`` are in tokens, 0 of the latter is never.
+
+    ``clipping`` names a row of the table of clippings, ``clip`` is its limit.
+    """
 
     steps: int
     learning_rate: float
     length: int
+    clipping: str = "norm"
+    clip: float = 1.0
+    truncation: int = 0
 
 
 def trial_of(
@@ -53,6 +59,9 @@ def trial_of(
         rows=max(1, min(int(LIMITS["rows"][1]), round(16 * card.train_length / numbers.length))),
         steps=numbers.steps,
         learning_rate=numbers.learning_rate,
+        clipping=numbers.clipping,
+        clip=numbers.clip,
+        truncation=numbers.truncation,
     )
     return Trial(
         config=config,

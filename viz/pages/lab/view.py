@@ -9,10 +9,12 @@ import streamlit as st
 
 from model.diagnostics.collapse import BEYOND, MATERIAL, tokens_needed
 from model.errors import UserError
+from model.studies.gradients import EXPLODED, GROWN, VANISHED
+from model.studies.gradients.report import verdict_in_words
 from model.training.trial import Trial, TrialResult
 from viz.app import session
 from viz.app.choices import Choices
-from viz.app.language import plain, show_error, t
+from viz.app.language import language, plain, show_error, t
 from viz.app.theme import is_dark
 from viz.app.workspace import STATE_PREFIX
 from viz.pages.lab import job as labs
@@ -20,6 +22,7 @@ from viz.pages.lab import spans as lab_spans
 from viz.pages.lab.controls import controls
 from viz.pages.lab.figures import comparison, figure, table, training_figure, training_table
 from viz.pages.lab.job import TRAINING
+from viz.pages.lab.reach import reach_figure, reach_table
 from viz.pages.lab.texts import TrainingText
 from viz.ui.chart import chart
 
@@ -130,6 +133,32 @@ def _results(shown: Trial, title: str, active: bool) -> None:
                 alt=t("lab.training_alt", first=result.losses[0][1], last=result.losses[-1][1]),
                 data=training_table(result),
             )
+    _reach(result)
+
+
+def _reach(result: TrialResult) -> None:
+    """How far the gradient reaches back, before the run and after it, if the document is long enough."""
+    before, after = result.reach_before, result.reach_after
+    if before is None:
+        return
+    named = [(t("lab.line_base"), before)]
+    if after is not None:
+        named.append((t("lab.reach_after", step=result.done), after))
+    locale = language()
+    chart(
+        reach_figure(named, key=result.trial.key, dark=is_dark()),
+        key="lab_reach",
+        title=t("lab.reach_title"),
+        explanation=t("lab.reach_explanation", vanished=VANISHED, exploded=EXPLODED, grown=GROWN),
+        alt=t("lab.reach_alt", numbers="; ".join(f"{name}: {verdict_in_words(one, locale)}" for name, one in named)),
+        data=reach_table(named),
+    )
+    for name, one in named:
+        st.caption(f"**{name}**: {verdict_in_words(one, locale)}")
+    clipped, steps = result.clipped
+    if steps and result.trial.config.clipping == "norm":
+        largest = max(norm for _, norm in result.gradients)
+        st.caption(t("lab.clipped", clipped=clipped, steps=steps, limit=result.trial.config.clip, largest=largest))
 
 
 def finding(result: TrialResult) -> str:

@@ -129,3 +129,8 @@ def test_a_made_up_family_gets_the_verdicts_that_it_was_made_for() -> None:
     assert by_key["base_criterion"].verdict == "disagrees"  # 1.5 is below the published limit of 2
     assert by_key["recall_state"].estimate.mean == pytest.approx(1, abs=0.01)
     assert by_key["left_gaussian"].size == "about"
+    for key in ("extension_base", "extension_zeros", "extension_carried", "extension_tbtt", "scrn_reach_more"):
+        assert by_key[key].verdict == "agrees", key
+    assert by_key["extension_base"].estimate.mean == pytest.approx(2.4 / 4.02, abs=0.01)
+    assert by_key["scrn_context_more"].estimate.mean == pytest.approx(2)
+    assert by_key["extension_delta"].verdict == "no_claim"

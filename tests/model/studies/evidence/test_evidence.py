@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ from model.studies.evidence import (
     Estimate,
     EvidenceResult,
     begin,
+    family,
     findings,
     members,
 )
@@ -69,6 +71,7 @@ def test_everything_that_can_be_read_is_read(whole: EvidenceResult) -> None:
     base = whole.member("base")
     assert all(reading is not None for reading in whole.of(base))
     assert all(reading is not None for reading in whole.of(base, initial="carried"))
+    assert all(len(losses) == 4 for losses in whole.extension(base))  # 1, 2, 4 and 8 of the ten training lengths
     for settings in MITIGATED.values():
         assert all(reading is not None for reading in whole.of(base, settings))
     missing = {finding.claim.key: finding.missing for finding in findings(whole) if finding.missing}
@@ -138,6 +141,38 @@ def test_a_series_of_its_own_training_has_its_own_middle(whole: EvidenceResult) 
     assert [member.name for member in found] == ["other-8", "tiny-short", "other-32"]
 
 
+def counted(result: EvidenceResult) -> int:
+    return (
+        len(result.readings) + len(result.recalls) + len(result.extensions) + len(result.reaches) + len(result.contexts)
+    )
+
+
+def test_models_of_other_families_are_read_for_what_is_claimed_of_them(
+    whole: EvidenceResult, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(family, "DEFAULT", "tiny")
+    monkeypatch.setattr(family, "OTHERS", {"scrn": "other-8", "rnn": "other-32", "delta": "nowhere"})
+    begun, texts = begin(DOCUMENTS, tokens=TOKENS, base="tiny")
+    assert [member.role for member in begun.members[-2:]] == ["scrn", "rnn"]
+    result = run(taken_over(begun, whole), texts)
+    assert (
+        len(result.reaches) == len(result.contexts) == 6 and result.readings == whole.readings
+    )  # the series had read them
+    found = {finding.claim.key: finding for finding in findings(result)}
+    pair = [result.reach(result.member(role)) for role in ("scrn", "rnn")]
+    doublings = [math.log2(ours.reach / theirs.reach) for ours, theirs in zip(*pair, strict=True)]
+    assert found["scrn_reach_more"].estimate.mean == pytest.approx(np.mean(doublings))
+    within = [[one.within for one in result.of(result.member(role))] for role in ("scrn", "rnn")]
+    assert found["scrn_loss_more"].estimate.mean == pytest.approx(np.mean(np.subtract(*within)))
+    contexts = [result.context(result.member(role)) for role in ("scrn", "rnn")]
+    difference = np.log2(np.maximum(contexts[0], 1)) - np.log2(np.maximum(contexts[1], 1))
+    assert found["scrn_context_more"].estimate.mean == pytest.approx(np.mean(difference))
+    result.save(tmp_path / "kept.json")
+    assert EvidenceResult.load(tmp_path / "kept.json").contexts == result.contexts
+    assert EvidenceResult.load(tmp_path / "kept.json").reaches == result.reaches
+    assert found["extension_delta"].missing == "model"
+
+
 def test_cancelled_and_resumed_is_the_same_as_unbroken(whole: EvidenceResult, tmp_path: Path) -> None:
     begun, texts = begin(DOCUMENTS, tokens=TOKENS, base="tiny")
     file, kept = tmp_path / "new" / "result.json", 0
@@ -149,12 +184,13 @@ def test_cancelled_and_resumed_is_the_same_as_unbroken(whole: EvidenceResult, tm
 
     for limit in (4, 30):
         part = run(begun, texts, keep=keep, stop=lambda limit=limit: kept >= limit)
-        assert not part.complete and len(part.readings) + len(part.recalls) == kept == limit
+        assert not part.complete and counted(part) == kept == limit
         assert EvidenceResult.load(file).readings == part.readings
         begun = taken_over(begin(DOCUMENTS, tokens=TOKENS, base="tiny")[0], EvidenceResult.load(file))
     seen: list[tuple[int, int]] = []
     rest = run(begun, texts, keep=keep, report=lambda result, done, total: seen.append((done, total)))
     assert rest.complete and rest.readings == whole.readings and rest.recalls == whole.recalls
+    assert rest.extensions == whole.extensions
     assert all(0 <= done <= total for done, total in seen) and seen[-1][0] == seen[-1][1]
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     again = run(taken_over(begin(DOCUMENTS, tokens=TOKENS, base="tiny")[0], rest), texts, stop=lambda: True)
