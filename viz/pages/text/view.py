@@ -71,7 +71,7 @@ def render(recording: Recording) -> None:
         whole = by_group(shown, passage)
         shown = replace(whole, values=whole.values[passage])
     low, high = shown.limits()
-    clicked = text_view(
+    text_view(
         Painted(
             text=text,
             starts=starts,
@@ -87,13 +87,11 @@ def render(recording: Recording) -> None:
         places=_places(recording),
         words={name: t(f"text.view_{name}") for name in WORDS}
         | {"measure": t(f"text.measure_{found.name}"), "unit": t(f"text.unit_{found.name}")},
+        on_choice=choose_moment,
     )
     ends = {"low": f"{low:.{shown.digits}f}", "high": f"{high:.{shown.digits}f}"}
     legend = t("text.legend" if low < shown.base else "text.legend_above", **ends)
     st.caption(f"{legend} {t('text.keys')}")
-    if clicked is not None and clicked != moment:
-        choose_moment(clicked)
-        st.rerun()
     if shares is not None:
         _remembered(recording, text, starts, tokens, shares, layer)
 
@@ -121,9 +119,13 @@ def _finding(recording: Recording, text: str, onset: int | None) -> None:
     words = {"token": onset + 1, "sentence": plain(sentence_at(text, character))}
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(t("text.onset_at", place=where, **words) if where else t("text.onset", **words), width="stretch")
-        if st.button(t("text.go_to_onset"), icon=":material/my_location:", key="text_onset"):
-            choose_moment(onset)
-            st.rerun()
+        st.button(
+            t("text.go_to_onset"),
+            icon=":material/my_location:",
+            key="text_onset",
+            on_click=choose_moment,
+            args=(onset,),
+        )
 
 
 def _controls(recording: Recording, moment: int | None) -> tuple[Measure, str, int | None, Shares | None]:
@@ -197,9 +199,8 @@ def _compute(recording: Recording, moment: int) -> None:
         )
         st.caption(t("text.compute_help"))
         for other in stored[:3]:
-            if st.button(t("text.stored", token=other), key=f"text_stored_{other}", type="tertiary"):
-                choose_moment(other - 1)
-                st.rerun()
+            stored_key, said = f"text_stored_{other}", t("text.stored", token=other)
+            st.button(said, key=stored_key, type="tertiary", on_click=choose_moment, args=(other - 1,))
     if clicked:
         text = session.text_of(recording)
         try:
