@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from model.checkpoints.catalogue import available, tokens_of
 from model.diagnostics.collapse import collapse_onset
 from model.documents.document import Document
 from model.errors import UserError
@@ -35,12 +34,12 @@ from viz.pages.text.measures import (
     names,
     passages,
     remembered,
-    sentence_at,
 )
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice
 from viz.ui.moment import choose_moment, moment_of
 from viz.ui.places import place_of
+from viz.ui.sentences import characters_of, sentence_of
 from viz.ui.text_view import Painted, text_view
 
 MOST_PLACES = 5000
@@ -112,11 +111,8 @@ def _finding(recording: Recording, text: str, onset: int | None) -> None:
     if onset is None:
         st.markdown(t("text.no_onset"))
         return
-    character = int(np.interp(onset, recording.array(POSITION), recording.array(CHARACTER)))
-    exact = _characters(recording, text)
-    character = int(exact[onset]) if exact is not None else character
     where = place_of(recording, onset)
-    words = {"token": onset + 1, "sentence": plain(sentence_at(text, character))}
+    words = {"token": onset + 1, "sentence": plain(sentence_of(recording, text, onset))}
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(t("text.onset_at", place=where, **words) if where else t("text.onset", **words), width="stretch")
         st.button(
@@ -274,30 +270,13 @@ def _spans(recording: Recording, text: str) -> tuple[np.ndarray, np.ndarray]:
 
     Several tokens may begin at one character, of which each writes a part: they share the span of the first.
     """
-    exact = _characters(recording, text)
+    exact = characters_of(recording, text)
     if exact is None:
         position, character = recording.array(POSITION)[:-1], recording.array(CHARACTER)[:-1]
         starts, first = np.unique(character, return_index=True)
         return starts.astype(np.int64), position[first].astype(np.int64)
     starts, first = np.unique(exact[: recording.read_tokens], return_index=True)
     return starts.astype(np.int64), first.astype(np.int64)
-
-
-def _characters(recording: Recording, text: str) -> np.ndarray | None:
-    """Where in ``text`` each token begins; None where the model or its tokenizer is not here."""
-    experiment = recording.experiment
-    if experiment.tokenizer or experiment.model not in available():
-        return None
-    try:
-        found = _tokenised(experiment.model, experiment.document, text)
-    except UserError:
-        return None
-    return found if len(found) == experiment.tokens else None
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
-def _tokenised(model: str, _document: str, text: str) -> np.ndarray:
-    return tokens_of(model, text)[1]
 
 
 def _places(recording: Recording) -> Sequence[tuple[int, str]]:
