@@ -89,7 +89,8 @@ def _play(replay: Replay, recording: Recording, *, tall: bool, autoplay: bool = 
         replay,
         key="player",
         words={name: t(f"play.{name}") for name in WORDS}
-        | {name: t(f"figures.{name}_name") for name in ("explored", "unexplored")},
+        | {name: t(f"figures.{name}_name") for name in ("explored", "unexplored")}
+        | {"reference": t("figures.reference")},
         moment=moment_of(recording),
         on_choice=choose_moment,
         autoplay=autoplay,

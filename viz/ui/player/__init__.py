@@ -173,7 +173,13 @@ def packed(replay: Replay, *, dark: bool) -> dict[str, Any]:
         "position": _numbers(replay.passages.position),
         "character": _numbers(replay.passages.character),
         "passages": [list(part) for part in replay.passages.parts],
-        "colours": {"explored": EXPLORED, "unexplored": UNEXPLORED, "grid": GRID[dark], "quiet": GREY},
+        "colours": {
+            "explored": EXPLORED,
+            "unexplored": UNEXPLORED,
+            "reference": GREY,
+            "grid": GRID[dark],
+            "quiet": GREY,
+        },
     }
 
 

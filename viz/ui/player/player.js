@@ -1,4 +1,4 @@
-// Built from src/player.ts by npm run build. sha256: a7198101db409b49d632dcc1e56ea6f1f65de1ae1f4660bb7cff53582d5ddab6
+// Built from src/player.ts by npm run build. sha256: 6acc4786058068d57dcb2ab7172914821b6347e2ec4af13f31c9067ba6ca454a
 /**
  * A reading replayed along its document: the path of the state on a map, curves over the position with a cursor, and the
  * text. Everything is drawn here from data that came once, so that playing needs no server.
@@ -10,6 +10,7 @@ const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const PANELS = 2;
 const MARGIN = { left: 46, right: 12, top: 18, bottom: 22 };
 const BLOCK = 480; // characters of the text that are shown at once
+const AHEAD = 240; // characters after them
 const STEPS = 400; // steps of the slider from start to end
 const PAUSE_BETWEEN_TEXTS = 80; // milliseconds: faster changes cannot be read
 class Player {
@@ -101,7 +102,7 @@ class Player {
         this.rate.ariaLabel = this.rate.title = words.speed;
         this.rate.replaceChildren(...SPEEDS.map(speed => new Option(`×${speed}`, String(speed), false, speed === this.speed)));
         this.mapTitle.textContent = words.map;
-        this.kinds.replaceChildren(...(data.explored.length ? ["explored", "unexplored"] : []).map(kind => {
+        this.kinds.replaceChildren(...(data.explored.length ? ["reference", "explored", "unexplored"] : []).map(kind => {
             const entry = element("span", "entry");
             const sign = element("i", kind);
             sign.style.background = data.colours[kind];
@@ -458,7 +459,7 @@ class Player {
             return;
         const walked = this.path(tracks[track], position);
         const place = this.plane(width, height, walked);
-        context.fillStyle = colours.quiet;
+        context.fillStyle = colours.reference;
         context.globalAlpha = 0.4;
         for (const point of explored) {
             const [x, y] = place(point);
@@ -508,9 +509,9 @@ class Player {
         const to = blocks[block + 1]?.[1] ?? text.length;
         const here = Math.min(to, Math.max(from, at - start));
         this.parts[0].textContent = text.slice(from, here);
-        this.parts[2].textContent = text.slice(here, to);
+        this.parts[2].textContent = text.slice(here, to + AHEAD);
         const row = parseFloat(getComputedStyle(this.text).lineHeight);
-        this.text.scrollTop = this.parts[1].offsetTop - 2 * row; // the row before the cursor's, and those after it
+        this.text.scrollTop = (Math.floor(this.parts[1].offsetTop / row) - 1) * row; // one row before the cursor's
     }
 }
 function element(tag, name) {

@@ -50,7 +50,7 @@ interface Data {
   position: number[]
   character: number[]
   passages: [number, number, string][]
-  colours: { explored: string; unexplored: string; grid: string; quiet: string }
+  colours: { explored: string; unexplored: string; reference: string; grid: string; quiet: string }
   words: Record<string, string>
 }
 
@@ -64,6 +64,7 @@ const SPEEDS = [0.25, 0.5, 1, 2, 4]
 const PANELS = 2
 const MARGIN = { left: 46, right: 12, top: 18, bottom: 22 }
 const BLOCK = 480 // characters of the text that are shown at once
+const AHEAD = 240 // characters after them
 const STEPS = 400 // steps of the slider from start to end
 const PAUSE_BETWEEN_TEXTS = 80 // milliseconds: faster changes cannot be read
 
@@ -163,7 +164,7 @@ class Player {
     this.rate.replaceChildren(...SPEEDS.map(speed => new Option(`×${speed}`, String(speed), false, speed === this.speed)))
     this.mapTitle.textContent = words.map
     this.kinds.replaceChildren(
-      ...(data.explored.length ? (["explored", "unexplored"] as const) : []).map(kind => {
+      ...(data.explored.length ? (["reference", "explored", "unexplored"] as const) : []).map(kind => {
         const entry = element("span", "entry")
         const sign = element("i", kind)
         sign.style.background = data.colours[kind]
@@ -520,7 +521,7 @@ class Player {
     if (!context) return
     const walked = this.path(tracks[track], position)
     const place = this.plane(width, height, walked)
-    context.fillStyle = colours.quiet
+    context.fillStyle = colours.reference
     context.globalAlpha = 0.4
     for (const point of explored) {
       const [x, y] = place(point)
@@ -568,9 +569,9 @@ class Player {
     const to = blocks[block + 1]?.[1] ?? text.length
     const here = Math.min(to, Math.max(from, at - start))
     this.parts[0].textContent = text.slice(from, here)
-    this.parts[2].textContent = text.slice(here, to)
+    this.parts[2].textContent = text.slice(here, to + AHEAD)
     const row = parseFloat(getComputedStyle(this.text).lineHeight)
-    this.text.scrollTop = this.parts[1].offsetTop - 2 * row // the row before the cursor's, and those after it
+    this.text.scrollTop = (Math.floor(this.parts[1].offsetTop / row) - 1) * row // one row before the cursor's
   }
 }
 
