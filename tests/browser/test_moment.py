@@ -36,7 +36,7 @@ def settle(page: Page) -> None:
 def turn(page: Page, name: str) -> None:
     """Open another page by the menu, so that the session goes on."""
     page.get_by_role("button", name=message(f"app.groups.{PAGES[name].group}", "en"), exact=True).click()
-    page.get_by_role("link", name=message(f"{name}.page.title", "en"), exact=True).click()
+    page.locator(f"a[data-testid='stTopNavDropdownLink'][href$='/{name}']").click()
     page.get_by_role("heading", level=1, name=message(f"{name}.page.title", "en")).wait_for()
     settle(page)
 
@@ -73,11 +73,12 @@ def test_a_click_sets_the_moment_everywhere(address: str, page: Page) -> None:
     assert at(page) == word
     novel = page.locator(".st-key-map_novelty .js-plotly-plot .trace path.point").last
     novel.scroll_into_view_if_needed()
-    novel.hover()
-    page.wait_for_timeout(300)
     box = novel.bounding_box()
     assert box is not None
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    place = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(*place)
+    page.wait_for_timeout(300)
+    page.mouse.click(*place)
     expect(page).not_to_have_url(re.compile(rf"[?&]at={word}\b"))
     state = at(page)
 
@@ -115,5 +116,6 @@ def test_the_player_plays_and_reports_where_it_is_paused(address: str, page: Pag
     slider.press("ArrowRight")
     slider.press("End")
     page.get_by_text(re.compile("The same text with the mitigation")).wait_for()
+    expect(page).to_have_url(re.compile(r"[?&]at=61968\b"))
     turn(page, "text")
     assert at(page) == 61968

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import streamlit as st
 
-from model.diagnostics.explored import novelty
 from model.diagnostics.state_map import PCA, project
 from model.recording.reader import Recording
 from model.recording.schema import CHARACTER, CONTROL_LOSS, LOSS, NORM, POSITION, SNAPSHOT_POSITION
 from viz.app.language import t
 from viz.app.theme import GREY
 from viz.figures.reference import reference_of
+from viz.jobs.state_map import States, scores
 from viz.ui.curves import binned, ink, kept_rows, line_colours
 from viz.ui.player import LOSS as LOSS_PANEL
 from viz.ui.player import NORM as NORM_PANEL
@@ -97,7 +97,7 @@ def tracks(
     for recording, lines, name, colour, xy in zip(recordings, curves_of, names, colours, plane, strict=True):
         new = np.zeros(len(xy), bool)
         if known is not None and len(xy):
-            new = novelty(known, recording.array(SKETCH)) > 1
+            new = scores(States(recording, known, None)).novelty > 1
         position = recording.array(SNAPSHOT_POSITION)
         found.append(Track(name=name, colour=colour, curves=lines, position=position, xy=xy, unexplored=new))
     return found, explored
