@@ -186,7 +186,7 @@ def packed(replay: Replay, *, dark: bool) -> dict[str, Any]:
 def _numbers(values: np.ndarray) -> list[Any]:
     """``values``, all finite, with the digits that a screen can show."""
     if values.dtype.kind in "iub":
-        return values.tolist()  # type: ignore[no-any-return]
+        return values.tolist()
     digits = 4 - np.floor(np.log10(np.maximum(np.abs(values), 1e-12))).astype(int)
     flat = [round(float(value), int(digit)) for value, digit in zip(values.ravel(), digits.ravel(), strict=True)]
-    return np.array(flat).reshape(values.shape).tolist()  # type: ignore[no-any-return]
+    return np.array(flat).reshape(values.shape).tolist()

@@ -1,4 +1,4 @@
-// Built from src/player.ts by npm run build. sha256: 6acc4786058068d57dcb2ab7172914821b6347e2ec4af13f31c9067ba6ca454a
+// Built from src/player.ts by npm run build. sha256: 1f5da1236d3fc73d72f50a45fcff168ad47b7149b9a7d3d35b0d91228e0d090f
 /**
  * A reading replayed along its document: the path of the state on a map, curves over the position with a cursor, and the
  * text. Everything is drawn here from data that came once, so that playing needs no server.
@@ -24,6 +24,10 @@ class Player {
     said = "";
     textDrawn = 0;
     blocks = [];
+    extent = [0, 0, 0, 0];
+    tops = [];
+    ink = "";
+    font = "";
     report = () => { };
     root = element("div", "player");
     acts = element("ol", "acts");
@@ -128,6 +132,15 @@ class Player {
             return item;
         }));
         this.blocks = cut(data.passages);
+        const points = data.explored.length ? data.explored : data.tracks.flatMap(track => track.xy);
+        this.extent = widened([Infinity, -Infinity, Infinity, -Infinity], points);
+        this.tops = this.panels.map((_, index) => {
+            const curves = data.tracks.flatMap(track => track.curves).filter(curve => curve.panel === index);
+            return curves.flatMap(curve => curve.y).reduce((most, value) => Math.max(most, value), 0) * 1.08 || 1;
+        });
+        const style = getComputedStyle(this.root);
+        this.ink = style.color;
+        this.font = `11px ${style.fontFamily}`;
         if (other) {
             this.stop();
             this.time = 0;
@@ -318,11 +331,10 @@ class Player {
         const [context, width, height] = fitted(canvas);
         if (!context)
             return;
-        const ink = getComputedStyle(this.root).color;
-        context.font = `11px ${getComputedStyle(this.root).fontFamily}`;
+        const ink = this.ink;
+        context.font = this.font;
         const x = this.horizontal(width);
-        const curves = tracks.flatMap(each => each.curves).filter(curve => curve.panel === index);
-        const top = curves.reduce((most, curve) => Math.max(most, ...curve.y.filter(Number.isFinite)), 0) * 1.08 || 1;
+        const top = this.tops[index];
         const y = (value) => height - MARGIN.bottom - ((height - MARGIN.top - MARGIN.bottom) * value) / top;
         context.fillStyle = ink;
         context.strokeStyle = colours.grid;
@@ -423,18 +435,12 @@ class Player {
     }
     /** Pixels of a point: the view holds the explored states and the path so far, so it widens as the state leaves them. */
     plane(width, height, path) {
-        const all = this.data.explored.length ? [...this.data.explored, ...path] : this.data.tracks.flatMap(track => track.xy);
+        const view = this.data.explored.length ? widened(this.extent, path) : this.extent;
+        const [left, right, bottom, top] = view;
         const pad = 18;
-        const ends = [0, 1].map(axis => {
-            const values = all.map(point => point[axis]);
-            const low = values.reduce((one, other) => Math.min(one, other), Infinity);
-            const high = values.reduce((one, other) => Math.max(one, other), -Infinity);
-            return [low, Math.max(high - low, 1e-9)];
-        });
-        return ([first, second]) => [
-            pad + ((first - ends[0][0]) / ends[0][1]) * (width - 2 * pad),
-            height - pad - ((second - ends[1][0]) / ends[1][1]) * (height - 2 * pad),
-        ];
+        const across = (width - 2 * pad) / Math.max(right - left, 1e-9);
+        const up = (height - 2 * pad) / Math.max(top - bottom, 1e-9);
+        return ([first, second]) => [pad + (first - left) * across, height - pad - (second - bottom) * up];
     }
     nearest(x, y) {
         const { segment, position } = this.at(this.time);
@@ -485,7 +491,7 @@ class Player {
             const outside = each.unexplored[Math.max(0, rows - 1)];
             context.fillStyle = outside ? colours.unexplored : colours.explored;
             mark(context, head, 7, outside);
-            context.strokeStyle = getComputedStyle(this.root).color;
+            context.strokeStyle = this.ink;
             context.lineWidth = 2;
             context.beginPath();
             context.arc(head[0], head[1], 11, 0, 7);
@@ -557,6 +563,19 @@ function disc(context, x, y, radius) {
     context.beginPath();
     context.arc(x, y, radius, 0, 7);
     context.fill();
+}
+function widened([left, right, bottom, top], points) {
+    for (const [x, y] of points) {
+        if (x < left)
+            left = x;
+        if (x > right)
+            right = x;
+        if (y < bottom)
+            bottom = y;
+        if (y > top)
+            top = y;
+    }
+    return [left, right, bottom, top];
 }
 /** A circle, or a diamond: shape and colour tell unexplored states apart. */
 function mark(context, [x, y], radius, diamond) {

@@ -79,6 +79,10 @@ class Player {
   private said = ""
   private textDrawn = 0
   private blocks: [number, number][] = []
+  private extent: Extent = [0, 0, 0, 0]
+  private tops: number[] = []
+  private ink = ""
+  private font = ""
   private report: (token: number) => void = () => {}
 
   private root = element("div", "player")
@@ -193,6 +197,15 @@ class Player {
       }),
     )
     this.blocks = cut(data.passages)
+    const points = data.explored.length ? data.explored : data.tracks.flatMap(track => track.xy)
+    this.extent = widened([Infinity, -Infinity, Infinity, -Infinity], points)
+    this.tops = this.panels.map((_, index) => {
+      const curves = data.tracks.flatMap(track => track.curves).filter(curve => curve.panel === index)
+      return curves.flatMap(curve => curve.y).reduce((most, value) => Math.max(most, value), 0) * 1.08 || 1
+    })
+    const style = getComputedStyle(this.root)
+    this.ink = style.color
+    this.font = `11px ${style.fontFamily}`
     if (other) {
       this.stop()
       this.time = 0
@@ -381,11 +394,10 @@ class Player {
     const { tracks, marks, log, first, end, segments, colours } = this.data
     const [context, width, height] = fitted(canvas)
     if (!context) return
-    const ink = getComputedStyle(this.root).color
-    context.font = `11px ${getComputedStyle(this.root).fontFamily}`
+    const ink = this.ink
+    context.font = this.font
     const x = this.horizontal(width)
-    const curves = tracks.flatMap(each => each.curves).filter(curve => curve.panel === index)
-    const top = curves.reduce((most, curve) => Math.max(most, ...curve.y.filter(Number.isFinite)), 0) * 1.08 || 1
+    const top = this.tops[index]
     const y = (value: number) => height - MARGIN.bottom - ((height - MARGIN.top - MARGIN.bottom) * value) / top
 
     context.fillStyle = ink
@@ -474,7 +486,7 @@ class Player {
   }
 
   /** The path of a track up to a position; the last point is on the line between two states. */
-  private path(track: Track, position: number): [number, number][] {
+  private path(track: Track, position: number): Point[] {
     const rows = upper(track.position, position)
     const points = track.xy.slice(0, Math.max(1, rows))
     if (rows && rows < track.xy.length) {
@@ -485,19 +497,13 @@ class Player {
   }
 
   /** Pixels of a point: the view holds the explored states and the path so far, so it widens as the state leaves them. */
-  private plane(width: number, height: number, path: [number, number][]): (point: [number, number]) => Point {
-    const all = this.data.explored.length ? [...this.data.explored, ...path] : this.data.tracks.flatMap(track => track.xy)
+  private plane(width: number, height: number, path: Point[]): (point: Point) => Point {
+    const view = this.data.explored.length ? widened(this.extent, path) : this.extent
+    const [left, right, bottom, top] = view
     const pad = 18
-    const ends = [0, 1].map(axis => {
-      const values = all.map(point => point[axis])
-      const low = values.reduce((one, other) => Math.min(one, other), Infinity)
-      const high = values.reduce((one, other) => Math.max(one, other), -Infinity)
-      return [low, Math.max(high - low, 1e-9)]
-    })
-    return ([first, second]) => [
-      pad + ((first - ends[0][0]) / ends[0][1]) * (width - 2 * pad),
-      height - pad - ((second - ends[1][0]) / ends[1][1]) * (height - 2 * pad),
-    ]
+    const across = (width - 2 * pad) / Math.max(right - left, 1e-9)
+    const up = (height - 2 * pad) / Math.max(top - bottom, 1e-9)
+    return ([first, second]) => [pad + (first - left) * across, height - pad - (second - bottom) * up]
   }
 
   private nearest(x: number, y: number): number {
@@ -546,7 +552,7 @@ class Player {
       const outside = each.unexplored[Math.max(0, rows - 1)]
       context.fillStyle = outside ? colours.unexplored : colours.explored
       mark(context, head, 7, outside)
-      context.strokeStyle = getComputedStyle(this.root).color
+      context.strokeStyle = this.ink
       context.lineWidth = 2
       context.beginPath()
       context.arc(head[0], head[1], 11, 0, 7)
@@ -622,6 +628,18 @@ function disc(context: CanvasRenderingContext2D, x: number, y: number, radius: n
   context.beginPath()
   context.arc(x, y, radius, 0, 7)
   context.fill()
+}
+
+type Extent = [number, number, number, number] // left, right, bottom, top
+
+function widened([left, right, bottom, top]: Extent, points: Point[]): Extent {
+  for (const [x, y] of points) {
+    if (x < left) left = x
+    if (x > right) right = x
+    if (y < bottom) bottom = y
+    if (y > top) top = y
+  }
+  return [left, right, bottom, top]
 }
 
 /** A circle, or a diamond: shape and colour tell unexplored states apart. */
