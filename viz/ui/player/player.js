@@ -1,4 +1,4 @@
-// Built from src/player.ts by npm run build. sha256: 1f5da1236d3fc73d72f50a45fcff168ad47b7149b9a7d3d35b0d91228e0d090f
+// Built from src/player.ts by npm run build. sha256: 9b6315a7b3de78e13add2e266bf15d980f206fc587408f8bc28f1a38ef4a8828
 /**
  * A reading replayed along its document: the path of the state on a map, curves over the position with a cursor, and the
  * text. Everything is drawn here from data that came once, so that playing needs no server.
@@ -465,6 +465,7 @@ class Player {
             return;
         const walked = this.path(tracks[track], position);
         const place = this.plane(width, height, walked);
+        const look = (each, outside) => !explored.length ? each.colour : outside ? colours.unexplored : colours.explored;
         context.fillStyle = colours.reference;
         context.globalAlpha = 0.4;
         for (const point of explored) {
@@ -481,7 +482,7 @@ class Player {
             line(context, points);
             context.globalAlpha = order < track ? 0.25 : 0.8;
             for (let row = 0; row < rows; row++) {
-                context.fillStyle = each.unexplored[row] ? colours.unexplored : colours.explored;
+                context.fillStyle = look(each, each.unexplored[row]);
                 mark(context, points[row], 2.5, each.unexplored[row]);
             }
             context.globalAlpha = 1;
@@ -489,7 +490,7 @@ class Player {
             if (order < track || !head)
                 return;
             const outside = each.unexplored[Math.max(0, rows - 1)];
-            context.fillStyle = outside ? colours.unexplored : colours.explored;
+            context.fillStyle = look(each, outside);
             mark(context, head, 7, outside);
             context.strokeStyle = this.ink;
             context.lineWidth = 2;

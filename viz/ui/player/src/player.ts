@@ -527,6 +527,8 @@ class Player {
     if (!context) return
     const walked = this.path(tracks[track], position)
     const place = this.plane(width, height, walked)
+    const look = (each: Track, outside: boolean) =>
+      !explored.length ? each.colour : outside ? colours.unexplored : colours.explored
     context.fillStyle = colours.reference
     context.globalAlpha = 0.4
     for (const point of explored) {
@@ -543,14 +545,14 @@ class Player {
       line(context, points)
       context.globalAlpha = order < track ? 0.25 : 0.8
       for (let row = 0; row < rows; row++) {
-        context.fillStyle = each.unexplored[row] ? colours.unexplored : colours.explored
+        context.fillStyle = look(each, each.unexplored[row])
         mark(context, points[row], 2.5, each.unexplored[row])
       }
       context.globalAlpha = 1
       const head = points[points.length - 1]
       if (order < track || !head) return
       const outside = each.unexplored[Math.max(0, rows - 1)]
-      context.fillStyle = outside ? colours.unexplored : colours.explored
+      context.fillStyle = look(each, outside)
       mark(context, head, 7, outside)
       context.strokeStyle = this.ink
       context.lineWidth = 2
