@@ -13,6 +13,7 @@ from viz.app.navigation import PAGES
 SEEN = {
     "diagnose": "diagnose.more",
     "overview": "overview.what_title",
+    "play": "play.mode",
     "text": "text.colour_by",
     "state_norms": "state_norms.heads_fold",
     "state_map": "state_map.caution",

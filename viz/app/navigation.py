@@ -33,6 +33,7 @@ HOME = "overview"
 PAGES: dict[str, Page] = {
     "diagnose": Page(group="diagnose", icon=":material/stethoscope:", settings=True),
     "overview": Page(group="diagnose", icon=":material/lightbulb:", recording=True, slide=True),
+    "play": Page(group="diagnose", icon=":material/play_circle:", recording=True, slide=True),
     "text": Page(group="diagnose", icon=":material/article:", recording=True),
     "state_norms": Page(group="diagnose", icon=":material/show_chart:", recording=True, slide=True),
     "state_map": Page(group="diagnose", icon=":material/bubble_chart:", recording=True, slide=True),

@@ -6,19 +6,19 @@ page has a link of its own, so the session remembers the moment from page to pag
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
 from model.recording.reader import Recording
+from model.recording.schema import CHUNK
+from viz.app.language import t
 from viz.app.workspace import STATE_PREFIX
-from viz.ui.controls import newly_clicked
 from viz.ui.curves import ink
 
 KEY = "at"
 _KEPT = STATE_PREFIX + "moment"
+_UNSENT = STATE_PREFIX + "moment_unsent"
 
 
 def moment_of(recording: Recording) -> int | None:
@@ -32,17 +32,23 @@ def moment_of(recording: Recording) -> int | None:
     token = int(said) - 1  # people count from 1
     if not 0 <= token < recording.read_tokens:
         return None
+    if st.session_state.pop(_UNSENT, False):
+        st.query_params[KEY] = said
     st.session_state[_KEPT] = recording.key, token
     return token
 
 
 def choose_moment(token: int | None) -> None:
-    """Look at ``token`` from now on; None at none."""
+    """Look at ``token`` from now on; None at none.
+
+    Best in a callback. ``st.rerun`` drops the new link before the browser has it, so the next run sends it again.
+    """
     if token is None:
         st.query_params.pop(KEY, None)
         st.session_state.pop(_KEPT, None)
     else:
         st.query_params[KEY] = str(token + 1)
+        st.session_state[_UNSENT] = True
 
 
 def mark_moment(figure: go.Figure, recording: Recording, *, dark: bool) -> go.Figure:
@@ -64,19 +70,51 @@ def mark_state(figure: go.Figure, recording: Recording, position: np.ndarray, xy
     return figure
 
 
-def clickable(figure: go.Figure, x: np.ndarray, y: np.ndarray, **place: int) -> go.Figure:
-    """``figure`` with invisible points on a curve over tokens, so that a click there is a click on a token."""
-    unseen = {"marker": {"opacity": 0}}
-    points: dict[str, Any] = {"mode": "markers", "marker": {"size": 14, "opacity": 0}, "showlegend": False}
-    figure.add_scatter(x=x, y=y, hoverinfo="none", selected=unseen, unselected=unseen, **points, **place)
-    return figure.update_layout(clickmode="event+select")
+_LISTEN = """
+export default function ({ data, setTriggerValue }) {
+  const heard = new Set()
+  const clicked = event => event.points.length && setTriggerValue("tokens", event.points[0].x)
+  const listen = event => {
+    const chart = event.target.closest?.(data.charts.map(key => `.st-key-${key} .js-plotly-plot`).join())
+    if (!chart) return
+    chart.removeListener("plotly_click", clicked)
+    chart.on("plotly_click", clicked)
+    heard.add(chart)
+  }
+  document.addEventListener("pointerover", listen)
+  return () => {
+    document.removeEventListener("pointerover", listen)
+    for (const chart of heard) chart.removeListener?.("plotly_click", clicked)
+  }
+}
+"""
 
 
-def follow_clicks(event: Any, recording: Recording, seen: str) -> None:
-    """Look at the token of the point that was clicked just now in a chart over tokens; ``seen``: see newly_clicked."""
-    point = newly_clicked(event, seen)
-    if point is not None:
-        token = min(max(round(float(point["x"])) - 1, 0), recording.read_tokens - 1)
-        if token != moment_of(recording):
-            choose_moment(token)
-            st.rerun()
+def follow_clicks(recording: Recording, *charts: str) -> None:
+    """Look at the token that is clicked in ``charts``, by their keys, whose horizontal axis counts tokens.
+
+    Streamlit's own selection is of points of a trace with markers, and where all traces answer to one position Plotly
+    asks a line, which selects nothing. Plotly's click names the position, so a click anywhere in the chart counts.
+    """
+    key = f"{charts[0]}_clicks"
+
+    def look() -> None:
+        tokens = st.session_state[key].tokens
+        if isinstance(tokens, int | float):
+            choose_moment(min(max(round(tokens) - 1, 0), recording.read_tokens - 1))
+
+    component = st.components.v2.component("chart_clicks", js=_LISTEN)
+    component(key=key, data={"charts": list(charts)}, on_tokens_change=look, height=1)
+
+
+def moment_box(recording: Recording, key: str) -> None:
+    """The chosen moment as a number, which the keyboard changes, a chunk of tokens at a time."""
+    token = moment_of(recording)
+    st.session_state[key] = None if token is None else token + 1
+
+    def look() -> None:
+        tokens = st.session_state[key]
+        choose_moment(None if tokens is None else tokens - 1)
+
+    label, help = t("ui.moment.label"), t("ui.moment.help")
+    st.number_input(label, 1, recording.read_tokens, step=CHUNK, key=key, help=help, width=170, on_change=look)

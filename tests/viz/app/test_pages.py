@@ -16,6 +16,7 @@ from viz.app import theme
 SAYS: dict[str, tuple[int, tuple[str, ...]]] = {
     "diagnose": (0, ("diagnose.intro", "diagnose.estimate", "diagnose.nothing_yet")),
     "overview": (1, ("verdict.collapses", "overview.read", "overview.what")),
+    "play": (0, ("play.keys", "play.no_text")),
     "text": (0, ("text.no_text",)),
     "state_norms": (1, ("state_norms.finding",)),
     "state_map": (0, ("state_map.no_reference",)),

@@ -81,6 +81,8 @@ def test_slides_have_a_link_and_no_controls(open_app: Callable[..., AppTest]) ->
     app = sound(open_app(present="1"))
     assert not app.selectbox and not app.file_uploader and "×" in app.title[0].value
     sound(app.button(key="slide_next").click().run())
+    assert app.title[0].value == message("play.slide", "en") and not app.get("plotly_chart")
+    sound(app.button(key="slide_next").click().run())
     assert len(app.get("plotly_chart")) == 1
     assert not app.selectbox
 

@@ -15,7 +15,8 @@ from model.studies.shares import run as module
 from tests.support.app import APP, sound, until
 from tests.support.tiny import prepared, tiny_text
 from viz.pages.text.figures import half_reached, reached
-from viz.pages.text.measures import Measure, by_group, measure, names, passages, remembered, sentence_at, stretched
+from viz.pages.text.measures import Measure, by_group, measure, names, passages, remembered, stretched
+from viz.ui.sentences import sentence_at
 from viz.ui.text_view import FOLDER, Painted, in_units, pack
 
 

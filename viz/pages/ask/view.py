@@ -27,8 +27,7 @@ from viz.pages.ask.figures import Line, along_figure, along_table
 from viz.pages.ask.job import Asked
 from viz.pages.ask.states import state_files
 from viz.ui.chart import chart
-from viz.ui.controls import newly_clicked
-from viz.ui.moment import choose_moment, mark_moment
+from viz.ui.moment import follow_clicks, mark_moment
 
 BREAK = '<span style="opacity: 0.5">↵</span>'
 ROWS = 10
@@ -204,16 +203,12 @@ def _along(shown: Sequence[Recording], summaries: Sequence[Along], titles: Seque
     ]
     dark = is_dark()
     figure = along_figure(lines, train_length=shown[0].train_length, dark=dark)
-    event = chart(
+    chart(
         mark_moment(figure, shown[0], dark=dark),
         key="ask_along_chart",
         title=t("ask.along_title"),
         explanation=t("ask.along_explanation", limit=REPEATS),
         alt=" ".join(along_words(title, summary) for title, summary in zip(titles, summaries, strict=True)),
         data=along_table(lines),
-        selectable=True,
     )
-    point = newly_clicked(event, "ask_along_clicked")
-    if point is not None:
-        choose_moment(min(int(point["x"]), shown[0].read_tokens) - 1)
-        st.rerun()
+    follow_clicks(shown[0], "ask_along_chart")

@@ -30,6 +30,7 @@ from viz.jobs import report
 from viz.ui.chart import chart
 from viz.ui.fold import fold
 from viz.ui.places import name_places, place_of
+from viz.ui.player import AT_ONCE
 from viz.ui.terms import with_terms
 
 UNKNOWN = "–"
@@ -144,6 +145,12 @@ def _meaning(summary: dict[str, Any]) -> None:
             width="stretch",
         ):
             st.switch_page(f"viz/pages/{name}/page.py")
+    told = summary.get("collapse_onset") is not None and "play" in PAGES
+    if told and st.button(
+        t("overview.story"), key="story", type="tertiary", icon=":material/play_circle:", width="stretch"
+    ):
+        st.session_state["play_mode"], st.session_state[AT_ONCE] = "story", True
+        st.switch_page("viz/pages/play/page.py")
 
 
 def key_figures(recording: Recording, summary: dict[str, Any]) -> None:

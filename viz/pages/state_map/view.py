@@ -229,7 +229,20 @@ def _text_there(recording: Recording, found: Scores, position: np.ndarray) -> No
         if moment is not None and st.session_state.get("map_moment") != moment:  # chosen on another page
             st.session_state["map_at"] = int(position[np.abs(position - (moment + 1)).argmin()])
         st.session_state["map_moment"] = moment
-        at = st.slider(t("state_map.text_at"), first, last, step=CHUNK, key="map_at", bind="query-params", format="%,d")
+
+        def look() -> None:
+            choose_moment(min(st.session_state["map_at"], recording.read_tokens) - 1)
+
+        at = st.slider(
+            t("state_map.text_at"),
+            first,
+            last,
+            step=CHUNK,
+            key="map_at",
+            bind="query-params",
+            format="%,d",
+            on_change=look,
+        )
         row = int(np.abs(position - at).argmin())
         tokens = int(position[row])
         boundary = int(np.searchsorted(recording.array("position"), tokens))

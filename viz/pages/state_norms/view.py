@@ -38,7 +38,7 @@ from viz.ui.curves import (
     translucent,
 )
 from viz.ui.fold import fold
-from viz.ui.moment import clickable, follow_clicks, mark_moment
+from viz.ui.moment import follow_clicks, mark_moment, moment_box
 from viz.ui.places import name_places
 
 STATISTICS = ("norm", "std", "max_abs", "mean", "decay", "effective_rank", "overwritten", "alignment")
@@ -158,6 +158,7 @@ def render(recording: Recording) -> None:
         head = _head_choice(growth, layer)
         log_x = st.toggle(t("ui.curves.log_x"), value=True, key="norms_log_x", bind="query-params")
         log_y = st.toggle(t("ui.curves.log_y"), key="norms_log_y", bind="query-params", disabled=name == "mean")
+        moment_box(recording, "norms_at")
     with main:
         _main_chart(recording, name, layer, head, log_x, log_y and name != "mean", dark)
     with fold(t("state_norms.close_up.fold"), key="norms_close_up_open", icon=":material/zoom_in:") as opened:
@@ -302,11 +303,8 @@ def _main_chart(
         recording,
     )
     if height is None:
-        clickable(drawn, *binned(loss, log=log_x), row=2, col=1)
-        rows = kept_rows(position, overall, log=log_x)
-        clickable(drawn, position[rows], overall[rows], row=1, col=1)
         mark_moment(drawn, recording, dark=dark)
-    event = chart(
+    chart(
         drawn,
         key="norms_main",
         title=title,
@@ -320,8 +318,7 @@ def _main_chart(
             end=int(position[-1]),
         ),
         data=pd.DataFrame({"tokens_read": position, **lines}),
-        selectable=True,
         slide=height,
     )
     if height is None:
-        follow_clicks(event, recording, "norms_main_seen")
+        follow_clicks(recording, "norms_main")

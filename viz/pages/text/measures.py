@@ -107,12 +107,3 @@ def by_group(found: Measure, group: np.ndarray) -> Measure:
     total: np.ndarray = np.bincount(group[known], found.values[known], minlength=count)
     value = total if found.name == REMEMBERED else total / np.maximum(number, 1)
     return replace(found, values=np.where(number > 0, value, np.nan).astype(np.float32))
-
-
-def sentence_at(text: str, character: int, most: int = 240) -> str:
-    """The sentence of ``text`` that the character stands in, at most ``most`` characters of it around the place."""
-    low, high = max(0, character - most), min(len(text), character + most)
-    before = max((match.end() for match in re.finditer(r"[.!?]\s|[。！？\n]", text[low:character])), default=0)
-    after = re.search(r"[.!?](?=\s)|[。！？]|\n|$", text[character:high])
-    words = text[low + before : character + (after.end() if after else 0)]
-    return " ".join(words.split())

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from model.checkpoints.catalogue import available, tokens_of
 from model.diagnostics.collapse import collapse_onset
 from model.documents.document import Document
 from model.errors import UserError
@@ -35,12 +34,12 @@ from viz.pages.text.measures import (
     names,
     passages,
     remembered,
-    sentence_at,
 )
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice
 from viz.ui.moment import choose_moment, moment_of
 from viz.ui.places import place_of
+from viz.ui.sentences import characters_of, sentence_of
 from viz.ui.text_view import Painted, text_view
 
 MOST_PLACES = 5000
@@ -71,7 +70,7 @@ def render(recording: Recording) -> None:
         whole = by_group(shown, passage)
         shown = replace(whole, values=whole.values[passage])
     low, high = shown.limits()
-    clicked = text_view(
+    text_view(
         Painted(
             text=text,
             starts=starts,
@@ -87,13 +86,11 @@ def render(recording: Recording) -> None:
         places=_places(recording),
         words={name: t(f"text.view_{name}") for name in WORDS}
         | {"measure": t(f"text.measure_{found.name}"), "unit": t(f"text.unit_{found.name}")},
+        on_choice=choose_moment,
     )
     ends = {"low": f"{low:.{shown.digits}f}", "high": f"{high:.{shown.digits}f}"}
     legend = t("text.legend" if low < shown.base else "text.legend_above", **ends)
     st.caption(f"{legend} {t('text.keys')}")
-    if clicked is not None and clicked != moment:
-        choose_moment(clicked)
-        st.rerun()
     if shares is not None:
         _remembered(recording, text, starts, tokens, shares, layer)
 
@@ -114,16 +111,17 @@ def _finding(recording: Recording, text: str, onset: int | None) -> None:
     if onset is None:
         st.markdown(t("text.no_onset"))
         return
-    character = int(np.interp(onset, recording.array(POSITION), recording.array(CHARACTER)))
-    exact = _characters(recording, text)
-    character = int(exact[onset]) if exact is not None else character
     where = place_of(recording, onset)
-    words = {"token": onset + 1, "sentence": plain(sentence_at(text, character))}
+    words = {"token": onset + 1, "sentence": plain(sentence_of(recording, text, onset))}
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(t("text.onset_at", place=where, **words) if where else t("text.onset", **words), width="stretch")
-        if st.button(t("text.go_to_onset"), icon=":material/my_location:", key="text_onset"):
-            choose_moment(onset)
-            st.rerun()
+        st.button(
+            t("text.go_to_onset"),
+            icon=":material/my_location:",
+            key="text_onset",
+            on_click=choose_moment,
+            args=(onset,),
+        )
 
 
 def _controls(recording: Recording, moment: int | None) -> tuple[Measure, str, int | None, Shares | None]:
@@ -197,9 +195,8 @@ def _compute(recording: Recording, moment: int) -> None:
         )
         st.caption(t("text.compute_help"))
         for other in stored[:3]:
-            if st.button(t("text.stored", token=other), key=f"text_stored_{other}", type="tertiary"):
-                choose_moment(other - 1)
-                st.rerun()
+            stored_key, said = f"text_stored_{other}", t("text.stored", token=other)
+            st.button(said, key=stored_key, type="tertiary", on_click=choose_moment, args=(other - 1,))
     if clicked:
         text = session.text_of(recording)
         try:
@@ -273,30 +270,13 @@ def _spans(recording: Recording, text: str) -> tuple[np.ndarray, np.ndarray]:
 
     Several tokens may begin at one character, of which each writes a part: they share the span of the first.
     """
-    exact = _characters(recording, text)
+    exact = characters_of(recording, text)
     if exact is None:
         position, character = recording.array(POSITION)[:-1], recording.array(CHARACTER)[:-1]
         starts, first = np.unique(character, return_index=True)
         return starts.astype(np.int64), position[first].astype(np.int64)
     starts, first = np.unique(exact[: recording.read_tokens], return_index=True)
     return starts.astype(np.int64), first.astype(np.int64)
-
-
-def _characters(recording: Recording, text: str) -> np.ndarray | None:
-    """Where in ``text`` each token begins; None where the model or its tokenizer is not here."""
-    experiment = recording.experiment
-    if experiment.tokenizer or experiment.model not in available():
-        return None
-    try:
-        found = _tokenised(experiment.model, experiment.document, text)
-    except UserError:
-        return None
-    return found if len(found) == experiment.tokens else None
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
-def _tokenised(model: str, _document: str, text: str) -> np.ndarray:
-    return tokens_of(model, text)[1]
 
 
 def _places(recording: Recording) -> Sequence[tuple[int, str]]:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,9 @@ def text_view(
     moment: int | None,
     places: Sequence[tuple[int, str]],
     words: Mapping[str, str],
-) -> int | None:
-    """Draw ``painted`` and return the token that was just clicked, or chosen with Enter; None otherwise.
+    on_choice: Callable[[int], None],
+) -> None:
+    """Draw ``painted``; ``on_choice`` gets the token that is clicked, or chosen with Enter, before the next run.
 
     ``moment`` is the token that is marked; ``places`` (character, label), in order, stand beside the rows; ``words``
     are the component's own, in the session's language.
@@ -58,9 +59,13 @@ def text_view(
         css=(FOLDER / "text_view.css").read_text(encoding="utf-8"),
     )
     data = pack(painted, moment=moment, places=places, words=words, dark=is_dark())
-    result = component(key=key, data=data, on_moment_change=lambda: None)
-    clicked = result.moment
-    return int(clicked) if isinstance(clicked, int | float) else None
+
+    def choose() -> None:
+        token = st.session_state[key].moment
+        if isinstance(token, int | float):
+            on_choice(int(token))
+
+    component(key=key, data=data, on_moment_change=choose)
 
 
 def pack(
