@@ -43,7 +43,8 @@ class Mitigation:
     ``needs_reference`` says that the norms of the model's own states at its training length, (nheads,), must be known;
     ``per_head`` that its operator only knows heads that forget at one rate, as Mamba-2's do, and not a rate for every
     channel; ``diagonal`` that it sums what single tokens wrote, which a transition that erases, as a delta rule's does,
-    does not leave apart.
+    does not leave apart; ``linear`` that its operator is linear in what tokens write, as the kernel is, so that what
+    a passage wrote can be followed on its own.
     """
 
     transform: Transform | None = None
@@ -58,6 +59,7 @@ class Mitigation:
     needs_reference: bool = False
     per_head: bool = False
     diagonal: bool = False
+    linear: bool = False
 
     def __post_init__(self) -> None:
         """ValueError for a row that is both or neither."""
@@ -87,6 +89,7 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
         integer=True,
         per_head=True,
         diagonal=True,
+        linear=True,
     ),
     "state_norm": Mitigation(
         operator=state_norm.clipped,

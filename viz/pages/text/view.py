@@ -20,6 +20,7 @@ from model.errors import UserError
 from model.messages import message
 from model.recording.reader import Recording
 from model.recording.schema import CHARACTER, CHUNK, CONTROL_LOSS, LOSS, POSITION
+from model.studies.passage.result import Passage
 from model.studies.shares.result import Shares, stored_moments
 from viz.app import session
 from viz.app.language import language, plain, show_error, t
@@ -37,11 +38,13 @@ from viz.pages.text.measures import (
     remembered,
     sentence_at,
 )
+from viz.pages.text.passage import FOLD, passage_section
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice
+from viz.ui.mark import choose_mark, mark_of
 from viz.ui.moment import choose_moment, moment_of
 from viz.ui.places import place_of
-from viz.ui.text_view import Painted, text_view
+from viz.ui.text_view import Chosen, Painted, text_view
 
 MOST_PLACES = 5000
 """Labels of the document's parts beside the text."""
@@ -49,7 +52,7 @@ STRONGEST = 12
 """Passages in the table of what is remembered."""
 WORDS = (
     *("search", "text", "map", "found_before", "found_after", "worst_before", "worst_after", "to_moment"),
-    *("found", "token", "rank"),
+    *("found", "token", "rank", "mark_other"),
 )
 
 
@@ -61,7 +64,7 @@ def render(recording: Recording) -> None:
         st.info(t("text.no_text"), icon=":material/description:")
         return
     onset = _onset(recording)
-    moment = moment_of(recording)
+    moment, mark = moment_of(recording), mark_of(recording)
     _finding(recording, text, onset)
     found, grain, layer, shares = _controls(recording, moment)
     starts, tokens = _spans(recording, text)
@@ -71,7 +74,7 @@ def render(recording: Recording) -> None:
         whole = by_group(shown, passage)
         shown = replace(whole, values=whole.values[passage])
     low, high = shown.limits()
-    clicked = text_view(
+    chosen = text_view(
         Painted(
             text=text,
             starts=starts,
@@ -81,9 +84,11 @@ def render(recording: Recording) -> None:
             low=low,
             high=high,
             digits=shown.digits,
+            end=recording.read_tokens,
         ),
         key="text_view",
         moment=moment,
+        mark=None if mark is None else (mark.start, mark.stop),
         places=_places(recording),
         words={name: t(f"text.view_{name}") for name in WORDS}
         | {"measure": t(f"text.measure_{found.name}"), "unit": t(f"text.unit_{found.name}")},
@@ -91,11 +96,25 @@ def render(recording: Recording) -> None:
     ends = {"low": f"{low:.{shown.digits}f}", "high": f"{high:.{shown.digits}f}"}
     legend = t("text.legend" if low < shown.base else "text.legend_above", **ends)
     st.caption(f"{legend} {t('text.keys')}")
-    if clicked is not None and clicked != moment:
-        choose_moment(clicked)
+    if _followed(chosen, moment, mark):
         st.rerun()
+    passage_section(recording, text, starts, tokens, moment)
     if shares is not None:
         _remembered(recording, text, starts, tokens, shares, layer)
+
+
+def _followed(chosen: Chosen, moment: int | None, mark: Passage | None) -> bool:
+    """Look at what was just clicked, or mark what was just marked; whether that is something new."""
+    if chosen.mark is not None:
+        marked = Passage(start=chosen.mark[0], stop=chosen.mark[1]) if chosen.mark else None
+        if marked != mark:
+            choose_mark(marked)
+            st.session_state[FOLD] = marked is not None
+            return True
+    if chosen.moment is not None and chosen.moment != moment:
+        choose_moment(chosen.moment)
+        return True
+    return False
 
 
 def _collect() -> None:
@@ -169,10 +188,6 @@ def _controls(recording: Recording, moment: int | None) -> tuple[Measure, str, i
         _compute(recording, moment)
         return nothing, grain, layer, None
     return remembered(_of(shares, layer, head), recording.read_tokens), grain, layer, shares
-
-
-def _head_words(option: str, locale: str) -> str:
-    return message("text.all_heads", locale) if option == "all" else message("text.head_n", locale, head=option)
 
 
 def _of(shares: Shares, layer: int | None, head: int | None) -> np.ndarray:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import streamlit as st
@@ -26,7 +26,8 @@ class Painted:
     """What is drawn: ``text`` in spans.
 
     A span begins at the character ``starts`` (n,) and belongs to the token ``tokens`` (n,), both increasing; it has a
-    value (n,), NaN for none. ``base`` has no colour, ``low`` and ``high`` the fullest; ``digits`` are of a number.
+    value (n,), NaN for none; the last one ends with the token before ``end``. ``base`` has no colour, ``low`` and
+    ``high`` the fullest; ``digits`` are of a number.
     """
 
     text: str
@@ -37,6 +38,17 @@ class Painted:
     low: float
     high: float
     digits: int
+    end: int
+
+
+class Chosen(NamedTuple):
+    """What was done just now: the token ``moment`` was clicked, or chosen with Enter; None if none was.
+
+    ``mark`` are the tokens (start, stop) that were marked, () where the mark was taken away, None if it is as it was.
+    """
+
+    moment: int | None = None
+    mark: tuple[int, int] | tuple[()] | None = None
 
 
 def text_view(
@@ -44,27 +56,37 @@ def text_view(
     *,
     key: str,
     moment: int | None,
+    mark: tuple[int, int] | None,
     places: Sequence[tuple[int, str]],
     words: Mapping[str, str],
-) -> int | None:
-    """Draw ``painted`` and return the token that was just clicked, or chosen with Enter; None otherwise.
+) -> Chosen:
+    """Draw ``painted`` and return what was just chosen in it.
 
-    ``moment`` is the token that is marked; ``places`` (character, label), in order, stand beside the rows; ``words``
-    are the component's own, in the session's language.
+    ``moment`` is the token that is looked at, ``mark`` the passage (start, stop); ``places`` (character, label), in
+    order, stand beside the rows; ``words`` are the component's own, in the session's language.
     """
     component = st.components.v2.component(
         "text_view",
         js=(FOLDER / "text_view.js").read_text(encoding="utf-8"),
         css=(FOLDER / "text_view.css").read_text(encoding="utf-8"),
     )
-    data = pack(painted, moment=moment, places=places, words=words, dark=is_dark())
-    result = component(key=key, data=data, on_moment_change=lambda: None)
-    clicked = result.moment
-    return int(clicked) if isinstance(clicked, int | float) else None
+    data = pack(painted, moment=moment, mark=mark, places=places, words=words, dark=is_dark())
+    result = component(key=key, data=data, on_moment_change=lambda: None, on_mark_change=lambda: None)
+    clicked, marked = result.moment, result.mark
+    return Chosen(
+        moment=int(clicked) if isinstance(clicked, int | float) else None,
+        mark=None if marked is None else (int(marked[0]), int(marked[1])) if len(marked) == 2 else (),
+    )
 
 
 def pack(
-    painted: Painted, *, moment: int | None, places: Sequence[tuple[int, str]], words: Mapping[str, str], dark: bool
+    painted: Painted,
+    *,
+    moment: int | None,
+    mark: tuple[int, int] | None,
+    places: Sequence[tuple[int, str]],
+    words: Mapping[str, str],
+    dark: bool,
 ) -> bytes:
     """The one block of bytes that the component reads: see the top of ``src/text_view.ts``.
 
@@ -74,7 +96,9 @@ def pack(
     header: dict[str, Any] = {
         "units": len(units) // 2,
         "spans": len(painted.starts),
+        "end": painted.end,
         "moment": moment,
+        "mark": mark,
         "base": painted.base,
         "low": painted.low,
         "high": painted.high,
