@@ -44,7 +44,8 @@ def forgetting_figure(
         _band(drawn, x, values, str(style["color"]), str(place))
         mean = np.array([value.mean for value in values], float)
         marker = {"size": 6}
-        drawn.add_scatter(x=x, y=mean, mode="lines+markers", marker=marker, showlegend=False, row=2, col=1, **about)
+        named = {"marker": marker, "showlegend": not len(share)}
+        drawn.add_scatter(x=x, y=mean, mode="lines+markers", row=2, col=1, **named, **about)
         if keyed:
             said = [probe.recalled for probe in line.forgetting.probes]
             probability = [math.nan if each is None else each.probability for each in said]

@@ -43,8 +43,8 @@ class Mitigation:
     ``needs_reference`` says that the norms of the model's own states at its training length, (nheads,), must be known;
     ``per_head`` that its operator only knows heads that forget at one rate, as Mamba-2's do, and not a rate for every
     channel; ``diagonal`` that it sums what single tokens wrote, which a transition that erases, as a delta rule's does,
-    does not leave apart; ``linear`` that its operator is linear in what tokens write, as the kernel is, so that what
-    a passage wrote can be followed on its own.
+    does not leave apart; ``linear`` that its operator is linear in what tokens write, as the kernel is; ``rescales``
+    that it scales whole heads by what depends on their norm alone.
     """
 
     transform: Transform | None = None
@@ -60,6 +60,7 @@ class Mitigation:
     per_head: bool = False
     diagonal: bool = False
     linear: bool = False
+    rescales: bool = False
 
     def __post_init__(self) -> None:
         """ValueError for a row that is both or neither."""
@@ -101,6 +102,7 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
         others=(2.0, 0.5),
         needs_reference=True,
         per_head=True,
+        rescales=True,
     ),
     "insertion": Mitigation(
         transform=insertion.inserted, neutral=1.0, suggested=0.75, low=0.05, high=1.0, step=0.05, others=(0.9, 0.5)

@@ -22,8 +22,8 @@ from model.experiment import Strategy
 from model.interventions.mitigations import active, check_fits
 from model.reading.again import Moment, first_state
 from model.reading.prepare import Prepared
-from model.studies.passage.follow import begun, followed, separated
-from model.studies.passage.heads import not_linear, shares_of
+from model.studies.passage.follow import begun, followed, follower, separated
+from model.studies.passage.heads import shares_of
 from model.studies.passage.probe import Prober, StoppedError, walk
 from model.studies.passage.result import SHARES, Difference, Forgetting, Passage, Probe, distances_after, mean, planned
 
@@ -111,10 +111,10 @@ def _along(
     model, scans, tokens = prober.model, prober.scans, prepared.tokens
     first = Moment(0, first_state(prepared, model), None)
     before = next(walk(model, scans, first, tokens, [passage.start], tick))
-    sums = not_linear(prepared) is None
-    reading = followed(scans, passage.length) if sums else scans
-    began = before._replace(state=begun(before.state)) if sums else before
-    at = sorted({*wanted, *(distances_after(len(tokens) - passage.stop, SHARES) if sums else ())})
+    how = follower(dict(prepared.experiment.strategy.mitigations))
+    reading = scans if how is None else followed(scans, passage.length, how)
+    began = before if how is None else before._replace(state=begun(before.state))
+    at = sorted({*wanted, *(distances_after(len(tokens) - passage.stop, SHARES) if how is not None else ())})
     moments = [passage.stop + distance for distance in at]
     without = Moment(passage.stop, before.state, before.hidden)  # as if the passage were not there
     pairs = zip(
@@ -124,7 +124,7 @@ def _along(
     )
     for distance, (there, other) in zip(at, pairs, strict=True):
         state, shares = there.state, {}
-        if sums:
+        if how is not None:
             state, parts = separated(there.state)
             shares = {distance: tuple(shares_of(state, parts, model.config.recorded_heads).weight.sum(1).tolist())}
         probe = None

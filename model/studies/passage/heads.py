@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 
 from model.errors import UserError
-from model.interventions.mitigations import MITIGATIONS, active
+from model.interventions.mitigations import active
 from model.reading.again import Moment, first_state
 from model.reading.prepare import Prepared
 from model.state import State, expand_rows
-from model.studies.passage.follow import begun, followed, separated
+from model.studies.passage.follow import begun, followed, follower, separated
 from model.studies.passage.probe import Prober, StoppedError, losses_from, walk
 from model.studies.passage.result import Difference, Effect, HeadTable, Passage, mean
 
@@ -43,13 +43,6 @@ class HeadShares(NamedTuple):
     share: np.ndarray
     weight: np.ndarray
     norm: np.ndarray
-
-
-def not_linear(prepared: Prepared) -> str | None:
-    """The mitigation of this reading with which the state is no sum of what tokens wrote; None if there is none."""
-    names = active(dict(prepared.experiment.strategy.mitigations))
-    rows = {name: MITIGATIONS[name] for name in names}
-    return next((name for name, row in rows.items() if row.operator is not None and not row.linear), None)
 
 
 def shares_of(state: State, parts: Sequence[Tensor], heads: int) -> HeadShares:
@@ -86,8 +79,9 @@ def heads_of(
     passage.check(len(tokens))
     if not passage.stop <= moment <= len(tokens):
         raise UserError("passage.moment", moment=moment, first=passage.stop, last=len(tokens))
-    if (name := not_linear(prepared)) is not None:
-        raise UserError("passage.operator", name=name)
+    settings = dict(prepared.experiment.strategy.mitigations)
+    if (how := follower(settings)) is None:
+        raise UserError("passage.operator", name=next(iter(active(settings))))
     prober = Prober(prepared, passage)
     model, scans = prober.model, prober.scans
     following = tokens[moment : moment + ahead]
@@ -104,7 +98,7 @@ def heads_of(
     try:
         first = Moment(0, first_state(prepared, model), None)
         before = next(walk(model, scans, first, tokens, [passage.start], passed))
-        reading, began = followed(scans, passage.length), before._replace(state=begun(before.state))
+        reading, began = followed(scans, passage.length, how), before._replace(state=begun(before.state))
         eve, there = walk(model, reading, began, tokens, [moment - 1, moment], passed)
         found = shares_of(*separated(there.state), model.config.recorded_heads)
         table = HeadTable(passage=passage, moment=moment, ahead=len(following), **found._asdict())

@@ -26,6 +26,8 @@ PROBES = 16
 """Moments at which the passage comes again."""
 SHARES = 64
 """Moments at which its share of the state is taken."""
+LEAST = 0.01
+"""Nats per token that a repeated passage costs less, before it counts as remembered."""
 FORGOTTEN = 0.01
 """Share of the state below which a passage counts as forgotten."""
 
@@ -242,8 +244,12 @@ class Forgetting:
         return crossed(distance[last:], share[last:], FORGOTTEN)
 
     def lost(self, measure: str = "remembered") -> int | None:
-        """The first probed distance from which on ``measure`` is never clearly above zero; None if the last one is."""
-        clear = [getattr(probe, measure).low > 0 for probe in self.probes]
+        """The first probed distance from which on ``measure`` is never clearly above zero; None if the last one is.
+
+        Clearly: with 95% confidence, and by :data:`LEAST` or more, since one of many intervals may miss by chance.
+        """
+        found = [getattr(probe, measure) for probe in self.probes]
+        clear = [each.low > 0 and each.mean >= LEAST for each in found]
         if not clear or clear[-1]:
             return None
         last = max((place for place, is_clear in enumerate(clear) if is_clear), default=-1)

@@ -116,7 +116,8 @@ def _forgetting(recording: Recording, text: str, passage: Passage) -> None:
             disabled=passage_job.FOLLOW.active or not lacking,
         )
         about = {"probes": len(planned(passage, recording.tokens)), "rest": recording.tokens - passage.stop}
-        st.caption(t("text.follow_cost", strategies=len(lacking), **about))
+        if lacking:
+            st.caption(t("text.follow_cost", strategies=len(lacking), **about))
     if clicked:
         try:
             passage_job.start_following(recording, text, passage, lacking)
@@ -187,8 +188,8 @@ def _table(labels: Mapping[str, str], found: Mapping[str, Forgetting], measure: 
             {
                 t("text.column_strategy"): labels[name],
                 t("text.column_share_end"): float(share[0]) if len(share) else None,
-                t("text.column_half"): each.half_life(),
-                t("text.column_gone"): each.forgotten(),
+                t("text.column_half"): _rounded(each.half_life()),
+                t("text.column_gone"): _rounded(each.forgotten()),
                 t("text.column_known_first"): first.mean,
                 t("text.column_known_last"): last.mean,
                 t("text.column_lost"): each.lost(measure),
@@ -196,12 +197,17 @@ def _table(labels: Mapping[str, str], found: Mapping[str, Forgetting], measure: 
         )
     formats = {
         t("text.column_share_end"): st.column_config.NumberColumn(format="percent"),
-        t("text.column_half"): st.column_config.NumberColumn(format="localized", step=1),
-        t("text.column_gone"): st.column_config.NumberColumn(format="localized", step=1),
         t("text.column_known_first"): st.column_config.NumberColumn(format="%.2f"),
         t("text.column_known_last"): st.column_config.NumberColumn(format="%.2f"),
-        t("text.column_lost"): st.column_config.NumberColumn(format="localized", step=1),
     }
+    for name in ("half", "gone", "lost"):
+        formats[t(f"text.column_{name}")] = st.column_config.NumberColumn(
+            format="localized", help=t("text.column_tokens_help")
+        )
     st.dataframe(
         pd.DataFrame(rows), hide_index=True, key="text_forget_table", column_config=formats, alt=t("text.forget_title")
     )
+
+
+def _rounded(tokens: float | None) -> int | None:
+    return None if tokens is None else round(tokens)

@@ -90,7 +90,8 @@ def test_mitigations_side_by_side(ready, tmp_path):
     beyond = [distance for distance in found.shares if distance > 64]
     assert beyond and max(abs(sum(found.shares[distance])) for distance in beyond) < 1e-6
     assert found.forgotten() < 100
-    bounded = follow(with_strategy(ready, Strategy.of(mitigations={"state_norm": 1.0})), PASSAGE, tmp_path / "norm")
+    both = {"window": 64.0, "state_norm": 1.0}
+    bounded = follow(with_strategy(ready, Strategy.of(mitigations=both)), PASSAGE, tmp_path / "norm")
     assert bounded.complete and not bounded.shares and bounded.half_life() is None
     with pytest.raises(UserError, match="windows"):
         with_strategy(ready, Strategy.of(mitigations={"windows": 64}))

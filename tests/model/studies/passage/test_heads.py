@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from kernels.dispatch import scan, windowed
+from kernels.types import Memory
 from model.arch.lm import LanguageModel
 from model.config import ModelConfig
 from model.errors import UserError
+from model.interventions.mitigations import MITIGATIONS
 from model.mixers import MIXERS
 from model.reading.again import Moment
 from model.state import map_state
-from model.studies.passage.follow import begun, followed, separated
+from model.studies.passage.follow import begun, followed, follower, separated
 from model.studies.passage.heads import heads_of, removal, shares_of
 from model.studies.passage.probe import Prober, losses_from, walk
 from model.studies.passage.result import HeadTable, Passage
@@ -79,6 +81,45 @@ def test_a_sliding_window_holds_nothing_of_a_passage_that_has_left_it():
     assert np.allclose(found[210].norm[0], rest.state[0].memory.state[0].square().sum((1, 2)).sqrt())
 
 
+@pytest.mark.parametrize("name", ["mamba2", "gated_deltanet"])
+def test_a_bound_of_the_norm_scales_a_passage_as_it_scales_the_state(name):
+    """Against the recurrence token by token, whose norm is bounded after every one."""
+    tokens, passage = np.random.default_rng(1).integers(0, 50, 150), Passage(start=21, stop=34)
+    model = random_model(name)
+    held = []
+
+    def bounded_by(limit):
+        def scan_bounded(inputs, memory, token_norms=False):
+            held.append(inputs)
+            operator = MITIGATIONS["state_norm"].operator(1.0, limit, None)
+            return operator(inputs, memory, token_norms)
+
+        return scan_bounded
+
+    limits = [torch.full((model.config.nheads,), 0.6, dtype=torch.float64)] * 2
+    scans = [bounded_by(limit) for limit in limits]
+    first = Moment(0, model.zero_state(), None)
+    whole = next(walk(model, scans, first, tokens, [40])).state
+    inputs = held[0]  # of the first layer
+    before = next(walk(model, scans, first, tokens, [passage.start]))
+    began = before._replace(state=begun(before.state))
+    reading = followed(scans, passage.length, follower({"state_norm": 1.0}))
+    state, parts = separated(list(walk(model, reading, began, tokens, [30, 40]))[-1].state)
+    assert all(
+        torch.allclose(one.memory.state, other.memory.state, atol=1e-6) for one, other in zip(state, whole, strict=True)
+    )
+    h = torch.zeros_like(whole[0].memory.state)
+    m = torch.zeros_like(h)
+    for token in range(40):
+        piece = inputs.segment(token, token + 1)
+        alone = piece._replace(x=piece.x * (passage.start <= token < passage.stop))
+        h, m = (scan(each, Memory(old)).memory.state for each, old in ((piece, h), (alone, m)))
+        scale = (0.6 / h.square().sum((-1, -2), keepdim=True).sqrt()).clamp_max(1)
+        h, m = h * scale, m * scale
+    assert torch.allclose(h, whole[0].memory.state, atol=1e-6)
+    assert m.abs().max() > 1e-3 and torch.allclose(parts[0], m, atol=1e-6)
+
+
 def test_the_table_adds_up_to_the_share_of_the_passage(ready):
     table = heads_of(ready, PASSAGE, 200)
     of_tokens = remembered(ready, 200).by_token[:, PASSAGE.start : PASSAGE.stop].sum(1)
@@ -142,8 +183,9 @@ def test_what_cannot_be_told_is_said_in_a_sentence(ready):
         heads_of(ready, replace(PASSAGE, stop=134), 133)
     with pytest.raises(UserError, match="not within the document"):
         heads_of(ready, Passage(start=5, stop=5), 200)
-    with pytest.raises(UserError, match="state_norm"):
-        heads_of(prepared(TEXT, mitigations={"state_norm": 1.0}), PASSAGE, 200)
+    both = {"window": 64.0, "state_norm": 1.0}
+    with pytest.raises(UserError, match="window"):
+        heads_of(prepared(TEXT, mitigations=both), PASSAGE, 200)
     assert heads_of(ready, PASSAGE, 200, stop=lambda: True) is None
     windowed_table = heads_of(prepared(TEXT, mitigations={"window": 64}), PASSAGE, 150)
     assert windowed_table.whole is None and windowed_table.total > 0
