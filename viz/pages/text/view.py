@@ -26,6 +26,7 @@ from viz.app import session
 from viz.app.language import language, plain, show_error, t
 from viz.app.theme import is_dark
 from viz.pages.text import job
+from viz.pages.text.download import table_download
 from viz.pages.text.figures import half_reached, reach_figure
 from viz.pages.text.measures import (
     GRAINS,
@@ -95,7 +96,9 @@ def render(recording: Recording) -> None:
     )
     ends = {"low": f"{low:.{shown.digits}f}", "high": f"{high:.{shown.digits}f}"}
     legend = t("text.legend" if low < shown.base else "text.legend_above", **ends)
-    st.caption(f"{legend} {t('text.keys')}")
+    with st.container(horizontal=True, vertical_alignment="top"):
+        st.caption(f"{legend} {t('text.keys')}", width="stretch")
+        table_download(recording, text)
     if _followed(chosen, moment, mark):
         st.rerun()
     passage_section(recording, text, starts, tokens, moment)
