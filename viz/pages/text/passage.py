@@ -46,9 +46,10 @@ def passage_section(
         passage = _chosen(recording)
         if passage is None:
             return
-        first, after = np.searchsorted(tokens, [passage.start, passage.stop])
+        first = max(0, int(np.searchsorted(tokens, passage.start, side="right")) - 1)
+        after = int(np.searchsorted(tokens, passage.stop))
         end = int(starts[after]) if after < len(starts) else len(text)
-        words = " ".join(text[int(starts[min(first, len(starts) - 1)]) : end].split())
+        words = " ".join(text[int(starts[first]) : end].split())
         where = place_of(recording, passage.start)
         st.markdown(f"> {plain(words[:QUOTED])}{'…' if len(words) > QUOTED else ''}")
         counted = t("text.passage_tokens", start=passage.start + 1, stop=passage.stop, count=passage.length)
@@ -191,8 +192,8 @@ def _table(labels: Mapping[str, str], found: Mapping[str, Forgetting], measure: 
                 t("text.column_half"): _rounded(each.half_life()),
                 t("text.column_gone"): _rounded(each.forgotten()),
                 t("text.column_known_first"): first.mean,
-                t("text.column_known_last"): last.mean,
                 t("text.column_lost"): each.lost(measure),
+                t("text.column_known_last"): last.mean,
             }
         )
     formats = {
