@@ -67,15 +67,21 @@ def lines(found: Forgetting) -> list[str]:
     gone = {"half of its share is gone": found.half_life(), "its share is below 1%": found.forgotten()}
     said = [f"{name} after {'-' if tokens is None else f'{tokens:,.0f}'} tokens" for name, tokens in gone.items()]
     lost = found.lost()
-    said.append(f"not clearly remembered from {'-' if lost is None else f'{lost:,}'} tokens on")
+    said.append(f"having read it no longer helps from {'-' if lost is None else f'{lost:,}'} tokens on")
+    keyed = any(probe.recalled for probe in found.probes)
+    if keyed:
+        wrong = found.unanswered()
+        said.append(f"its key is no longer answered from {'-' if wrong is None else f'{wrong:,}'} tokens on")
     shares = dict(zip(*(array.tolist() for array in found.share()), strict=True))
     table = [f"{'tokens after':>12s} {'share':>8s} {'loss':>8s} {'without':>8s} {'fresh':>8s} {'remembered':>22s}"]
+    table[0] += f"{'key':>7s}" if keyed else ""
     for probe in found.probes:
         share = shares.get(float(probe.distance))
         interval = f"{probe.remembered.mean:+.3f} ({probe.remembered.low:+.3f}, {probe.remembered.high:+.3f})"
         table.append(
             f"{probe.distance:12,d} {'-' if share is None else f'{share:.2%}':>8s} {probe.loss:8.3f} "
             f"{probe.without:8.3f} {probe.fresh:8.3f} {interval:>22s}"
+            + (f"{probe.recalled.probability:7.0%}" if probe.recalled else "")
         )
     return [*said, "", *table]
 
@@ -84,14 +90,25 @@ def head_lines(table: HeadTable) -> list[str]:
     """Which heads hold a passage, as it is printed."""
     heads = table.weight.shape[1]
     found = [f"after {table.moment:,} tokens the passage is {table.total:.2%} of the state", ""]
-    found.append(f"{'layer':>5s} {'head':>5s} {'of head':>8s} {'of state':>9s} {'again':>8s} {'next':>8s}")
+    keyed = table.whole is not None and table.whole.recalled is not None
+    names = f"{'layer':>5s} {'head':>5s} {'of head':>8s} {'of state':>9s} {'again':>8s} {'next':>8s}"
+    found.append(names + (f"{'key':>7s}" if keyed else ""))
     for place in abs(table.weight).argsort(axis=None)[::-1][:SHOWN]:
         layer, head = divmod(int(place), heads)
         effect = table.effect(layer, head)
         changes = "" if effect is None else f" {effect.again_change.mean:+8.3f} {effect.loss_change.mean:+8.3f}"
+        changes += "" if effect is None or effect.recalled is None else f"{effect.recalled.probability:7.0%}"
         share = table.weight[layer, head] / len(table.weight)
         found.append(f"{layer:5d} {head:5d} {table.share[layer, head]:8.2%} {share:9.3%}{changes}")
-    return [*found, "", "again, next: nats per token that the repeated passage and the next tokens cost without it"]
+    alone = table.effect(-1, -1)
+    if alone is not None:
+        changes = f"{alone.again_change.mean:+8.3f} {alone.loss_change.mean:+8.3f}"
+        key = "" if alone.recalled is None else f"{alone.recalled.probability:7.0%}"
+        found.append(f"{'the passage in all heads':>30s} {changes}{key}")
+    notes = ["again, next: nats per token that the repeated passage and the next tokens cost more without it"]
+    if keyed and table.whole is not None and table.whole.recalled is not None:
+        notes.append(f"key: probability of the key without it; {table.whole.recalled.probability:.0%} with all")
+    return [*found, "", *notes]
 
 
 def _values(found: Forgetting) -> dict[str, Any]:
@@ -102,6 +119,7 @@ def _values(found: Forgetting) -> dict[str, Any]:
         "half_life": found.half_life(),
         "forgotten": found.forgotten(),
         "lost": found.lost(),
+        "unanswered": found.unanswered(),
         "shares": {str(distance): list(row) for distance, row in sorted(found.shares.items())},
         "probes": probes,
     }

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from model.diagnostics.collapse import batch_interval
+from model.diagnostics.collapse import MATERIAL, batch_interval
 from model.errors import UserError
 from model.json_file import unsealed, write_sealed
 from model.studies.ask.result import NextToken
@@ -26,8 +26,6 @@ PROBES = 16
 """Moments at which the passage comes again."""
 SHARES = 64
 """Moments at which its share of the state is taken."""
-LEAST = 0.01
-"""Nats per token that a repeated passage costs less, before it counts as remembered."""
 FORGOTTEN = 0.01
 """Share of the state below which a passage counts as forgotten."""
 
@@ -192,6 +190,14 @@ class Probe:
     gain: Difference
     recalled: Recalled | None = None
 
+    @property
+    def helps(self) -> bool:
+        """Whether having read the passage lowers its loss by 5% or more, to no more than with a fresh state.
+
+        The intervals do not matter here: they are of a mean over tokens, and a few tokens may hold what counts.
+        """
+        return self.remembered.mean >= MATERIAL * self.without and self.gain.mean >= 0
+
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Probe:
         """The probe that :func:`dataclasses.asdict` gave."""
@@ -243,16 +249,21 @@ class Forgetting:
         last = int(above[-1]) if len(above) else 0
         return crossed(distance[last:], share[last:], FORGOTTEN)
 
-    def lost(self, measure: str = "remembered") -> int | None:
-        """The first probed distance from which on ``measure`` is never clearly above zero; None if the last one is.
+    def lost(self) -> int | None:
+        """The first probed distance from which on having read the passage never helps; None if it does at the last."""
+        return self._ends([probe.helps for probe in self.probes])
 
-        Clearly: with 95% confidence, and by :data:`LEAST` or more, since one of many intervals may miss by chance.
-        """
-        found = [getattr(probe, measure) for probe in self.probes]
-        clear = [each.low > 0 and each.mean >= LEAST for each in found]
-        if not clear or clear[-1]:
+    def unanswered(self) -> int | None:
+        """The same of the query for its key: from where on the answer is never right; None without a query, too."""
+        if not any(probe.recalled for probe in self.probes):
             return None
-        last = max((place for place, is_clear in enumerate(clear) if is_clear), default=-1)
+        return self._ends([probe.recalled is not None and probe.recalled.right for probe in self.probes])
+
+    def _ends(self, holds: Sequence[bool]) -> int | None:
+        """The probed distance from which on ``holds``, one a probe, is False; None if the last one is not."""
+        if not holds or holds[-1]:
+            return None
+        last = max((place for place, here in enumerate(holds) if here), default=-1)
         return self.probes[last + 1].distance
 
     def save(self, folder: Path) -> None:

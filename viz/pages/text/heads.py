@@ -70,6 +70,9 @@ def _table(found: HeadTable) -> None:
             t("text.column_next"): [math.nan if each is None else each.loss_change.mean for each in effects],
         }
     )
+    if found.whole is not None and found.whole.recalled is not None:
+        keys = [None if each is None else each.recalled for each in effects]
+        table[t("text.column_key")] = [math.nan if key is None else key.probability for key in keys]
     best = places[0]
     held = np.abs(found.weight).ravel()[order[0]] / max(np.abs(found.weight).sum(), 1e-30)
     st.markdown(
@@ -84,7 +87,8 @@ def _table(found: HeadTable) -> None:
         key="text_heads_table",
         height=250,
         column_config={t("text.column_of_head"): percent, t("text.column_of_state"): percent}
-        | {t("text.column_again"): nats, t("text.column_next"): nats},
+        | {t("text.column_again"): nats, t("text.column_next"): nats}
+        | {t("text.column_key"): st.column_config.NumberColumn(format="percent")},
         on_select="rerun",
         selection_mode="single-row",
         alt=t("text.heads_title"),
@@ -98,6 +102,9 @@ def _table(found: HeadTable) -> None:
         alone = found.effect(-1, -1)
         if alone is not None:
             st.markdown(t("text.part_removed", again=_nats(alone.again_change), following=_nats(alone.loss_change)))
+            if found.whole.recalled is not None and alone.recalled is not None:
+                before, after = found.whole.recalled.probability, alone.recalled.probability
+                st.markdown(t("text.part_key", before=before, after=after))
         return
     layer, head = places[min(chosen[0], len(places) - 1)]
     without = found.effect(layer, head)

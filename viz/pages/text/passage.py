@@ -167,17 +167,19 @@ def _finding(found: Forgetting) -> str:
         parts.append(t("text.gone_unseen") if gone is None else t("text.gone_after", tokens=round(gone)))
     else:
         parts.append(t("text.no_share"))
-    lost = found.lost()
-    if not found.probes or math.isnan(found.probes[0].remembered.mean):
-        return t("text.space").join(parts)
-    parts.append(
-        t("text.never_known")
-        if lost == 0
-        else t("text.known_to_the_end")
-        if lost is None
-        else t("text.known_until", tokens=lost)
-    )
+    if found.probes and not math.isnan(found.probes[-1].remembered.mean):
+        parts.append(_until(found, found.lost(), "help"))
+        if any(probe.recalled for probe in found.probes):
+            parts.append(_until(found, found.unanswered(), "key"))
     return t("text.space").join(parts)
+
+
+def _until(found: Forgetting, ended: int | None, what: str) -> str:
+    """How long something held: at every distance, at none, or up to the one before where it ``ended``."""
+    if ended is None:
+        return t(f"text.{what}_to_the_end")
+    before = [probe.distance for probe in found.probes if probe.distance < ended]
+    return t(f"text.{what}_until", last=before[-1], tokens=ended) if before else t(f"text.{what}_never")
 
 
 def _table(labels: Mapping[str, str], found: Mapping[str, Forgetting], measure: str) -> None:
@@ -192,7 +194,7 @@ def _table(labels: Mapping[str, str], found: Mapping[str, Forgetting], measure: 
                 t("text.column_half"): _rounded(each.half_life()),
                 t("text.column_gone"): _rounded(each.forgotten()),
                 t("text.column_known_first"): first.mean,
-                t("text.column_lost"): each.lost(measure),
+                t("text.column_lost"): each.lost(),
                 t("text.column_known_last"): last.mean,
             }
         )

@@ -24,7 +24,7 @@ from model.studies.passage.result import (
 from model.studies.recall import PASSKEYS
 from tests.support.tiny import make_tiny_checkpoint, prepared, tiny_text
 
-TEXT = tiny_text(260)
+TEXT = tiny_text(150)
 PASSAGE = Passage(start=101, stop=133)
 
 
@@ -119,29 +119,32 @@ def test_a_passage_with_a_key_is_queried(home, tmp_path, language):
     assert all(0 < probe.recalled.probability < 1 for probe in found.probes)
 
 
-def of(shares: dict[int, float], lows: list[float]) -> Forgetting:
-    """A passage with these shares of one layer, and probes whose intervals begin there."""
+def of(shares: dict[int, float], remembered: list[float], gain: float = 0.1, right: str = "") -> Forgetting:
+    """A passage with these shares of one layer, and probes that remember so much of a loss of 2 without it."""
     probes = tuple(
         Probe(
             distance=10 * place,
-            loss=1.0,
+            loss=2.0 - nats,
             without=2.0,
-            fresh=2.0,
-            remembered=Difference(low + 1, low, low + 2),
-            gain=Difference(1.0, 0.5, 1.5),
-            recalled=Recalled(0.5, True),
+            fresh=2.0 - nats + gain,
+            remembered=Difference(nats, nats - 1, nats + 1),
+            gain=Difference(gain, gain, gain),
+            recalled=Recalled(0.5, right[place] == "y") if right else None,
         )
-        for place, low in enumerate(lows)
+        for place, nats in enumerate(remembered)
     )
     return Forgetting(
-        passage=PASSAGE, shares={at: (share,) for at, share in shares.items()}, probes=probes, planned=len(lows)
+        passage=PASSAGE, shares={at: (share,) for at, share in shares.items()}, probes=probes, planned=len(probes)
     )
 
 
 def test_half_lives_and_where_it_is_forgotten():
-    found = of({0: 0.4, 100: 0.3, 200: 0.1, 300: 0.02, 400: 0.0}, [1.0, -0.1, 0.2, -0.1, -0.2])
+    found = of({0: 0.4, 100: 0.3, 200: 0.1, 300: 0.02, 400: 0.0}, [1.0, -0.1, 0.2, 0.09, -0.2], right="ynyyn")
     assert found.half_life() == 150 and found.forgotten() == 350
-    assert found.lost() == 30 and found.lost("gain") is None
+    assert found.lost() == 30 and found.unanswered() == 40  # 0.09 of 2 nats are less than 5%
+    assert of({}, [1.0, 0.5], gain=-0.1).lost() == 0  # worse than with a fresh state
+    assert of({}, [1.0, 0.5]).lost() is None and of({}, [1.0]).unanswered() is None
+    assert of({}, [0.0, 0.0], right="ny").unanswered() is None and of({}, [0.0, 0.0], right="nn").unanswered() == 0
     assert of({0: 0.4, 100: 0.005, 200: 0.3}, []).forgotten() is None
     assert of({0: 0.004, 100: 0.002}, [0.1]).forgotten() == 0
     assert of({0: 0.4, 100: 0.3}, [-1.0]).half_life() is None and of({}, [-1.0]).lost() == 0
