@@ -72,13 +72,14 @@ def _table(found: HeadTable) -> None:
     )
     if found.whole is not None and found.whole.recalled is not None:
         keys = [None if each is None else each.recalled for each in effects]
-        table[t("text.column_key")] = [math.nan if key is None else key.probability for key in keys]
+        table.insert(4, t("text.column_key"), [math.nan if key is None else key.probability for key in keys])
     best = places[0]
     held = np.abs(found.weight).ravel()[order[0]] / max(np.abs(found.weight).sum(), 1e-30)
     st.markdown(
         t("text.heads_finding", token=found.moment, share=found.total, layer=best[0], head=best[1], held=float(held))
     )
-    percent, nats = (st.column_config.NumberColumn(format=form) for form in ("%.2f%%", "%+.3f"))
+    percent = st.column_config.NumberColumn(format="%.2f%%")
+    removed = {"again": "%+.3f", "next": "%+.3f", "key": "percent"}
     for name in ("column_of_head", "column_of_state"):
         table[t(f"text.{name}")] *= 100
     event: Any = st.dataframe(
@@ -87,8 +88,10 @@ def _table(found: HeadTable) -> None:
         key="text_heads_table",
         height=250,
         column_config={t("text.column_of_head"): percent, t("text.column_of_state"): percent}
-        | {t("text.column_again"): nats, t("text.column_next"): nats}
-        | {t("text.column_key"): st.column_config.NumberColumn(format="percent")},
+        | {
+            t(f"text.column_{name}"): st.column_config.NumberColumn(format=form, help=t(f"text.column_{name}_help"))
+            for name, form in removed.items()
+        },
         on_select="rerun",
         selection_mode="single-row",
         alt=t("text.heads_title"),

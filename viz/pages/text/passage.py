@@ -31,6 +31,8 @@ ENDS = ("text_passage_first", "text_passage_last")
 MOST_STRATEGIES = 4
 QUOTED = 240
 """Characters of the passage that are shown."""
+BETWEEN = {"en": " ", "ja": ""}
+"""What stands between two sentences."""
 MEASURES = ("remembered", "gain")
 
 
@@ -171,7 +173,7 @@ def _finding(found: Forgetting) -> str:
         parts.append(_until(found, found.lost(), "help"))
         if any(probe.recalled for probe in found.probes):
             parts.append(_until(found, found.unanswered(), "key"))
-    return t("text.space").join(parts)
+    return BETWEEN[language()].join(parts)
 
 
 def _until(found: Forgetting, ended: int | None, what: str) -> str:
