@@ -43,7 +43,7 @@ class Mitigation:
     ``needs_reference`` says that the norms of the model's own states at its training length, (nheads,), must be known;
     ``per_head`` that its operator only knows heads that forget at one rate, as Mamba-2's do, and not a rate for every
     channel; ``diagonal`` that it sums what single tokens wrote, which a transition that erases, as a delta rule's does,
-    does not leave apart; ``linear`` that its operator is linear in what tokens write, as the kernel is; ``rescales``
+    does not leave apart; ``additive`` that its operator is linear in what tokens write, as the kernel is; ``rescales``
     that it scales whole heads by what depends on their norm alone.
     """
 
@@ -59,7 +59,7 @@ class Mitigation:
     needs_reference: bool = False
     per_head: bool = False
     diagonal: bool = False
-    linear: bool = False
+    additive: bool = False
     rescales: bool = False
 
     def __post_init__(self) -> None:
@@ -90,7 +90,7 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
         integer=True,
         per_head=True,
         diagonal=True,
-        linear=True,
+        additive=True,
     ),
     "state_norm": Mitigation(
         operator=state_norm.clipped,

@@ -31,7 +31,7 @@ FAINT = 1e-4
 def follower(settings: Mapping[str, float]) -> Callable[[Scan, int], Scan] | None:
     """How a passage is followed through a scan with the mitigations ``settings``; None where that cannot be."""
     operators = [row for name in active(settings) if (row := MITIGATIONS[name]).operator is not None]
-    if all(row.linear for row in operators):
+    if all(row.additive for row in operators):
         return _beside
     return _under if len(operators) == 1 and operators[0].rescales else None
 
