@@ -16,13 +16,17 @@ _HOME = {
     "read": "model.api",
     "diagnose": "model.api",
     "open_recording": "model.api",
+    "token_table": "model.api",
     "MITIGATIONS": "model.interventions.mitigations",
     "INITIAL_STATES": "model.interventions.initial_states",
     "MIXERS": "model.mixers",
 }
 """The public names, and the module that each is loaded from."""
 
-__all__ = ["INITIAL_STATES", "MITIGATIONS", "MIXERS", "available", "diagnose", "load_model", "open_recording", "read"]
+__all__ = [
+    *("INITIAL_STATES", "MITIGATIONS", "MIXERS", "available", "diagnose", "load_model", "open_recording", "read"),
+    "token_table",
+]
 
 
 def __getattr__(name: str) -> Any:

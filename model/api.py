@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.diagnostics.token_table import token_table as table_of_tokens
 from model.documents.document import read_path
 from model.documents.token_ids import read_token_ids
 from model.experiment import Strategy
@@ -16,6 +17,7 @@ from model.studies.diagnose import Diagnosis
 from model.studies.diagnose import diagnose as diagnose_document
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from tokenizers import Tokenizer
 
 
@@ -76,6 +78,15 @@ def diagnose(
     return diagnose_document(
         read_path(path, allow_blank=True), model, Path(out), recall=recall, workers=workers, report=on_progress
     )
+
+
+def token_table(recording: Recording, document: str | Path | None = None) -> DataFrame:
+    """One row a token that ``recording`` read: text, losses, state norm of every layer, decay, novelty, as pandas.
+
+    ``document`` is the file that was read, whose places, as "page 12", are in it, too. UserError for another document.
+    """
+    opened = None if document is None else read_path(document, allow_blank=True)
+    return table_of_tokens(recording, document=opened).to_pandas()
 
 
 def open_recording(path: str | Path) -> Recording:

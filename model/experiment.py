@@ -39,6 +39,12 @@ class Strategy:
         """Whether memory starts empty and no mitigation acts: the baseline of every comparison."""
         return self.initial_state == "zeros" and not self.mitigations
 
+    @property
+    def text(self) -> str:
+        """The strategy as it is typed: ``plain``, ``decay=4``, ``initial_state=fitted window=256``."""
+        start = [] if self.initial_state == "zeros" else [f"initial_state={self.initial_state}"]
+        return " ".join([*start, *(f"{name}={value:g}" for name, value in self.mitigations)]) or "plain"
+
     @staticmethod
     def of(
         initial_state: str = "zeros",

@@ -24,13 +24,15 @@ def painted(characters: int) -> Painted:
     starts = np.arange(0, len(text), 4)
     values = np.random.default_rng(0).normal(size=len(starts)).astype(np.float32)
     tokens = np.arange(len(starts))
-    return Painted(text=text, starts=starts, tokens=tokens, values=values, base=0.0, low=-2.0, high=2.0, digits=2)
+    return Painted(
+        text=text, starts=starts, tokens=tokens, values=values, base=0.0, low=-2.0, high=2.0, digits=2, end=len(starts)
+    )
 
 
 def main() -> None:
     """Print seconds to the first rows, and frames a second of two ways to scroll."""
     words = {name: name for name in ("search", "text", "map", "found", "token", "rank", "measure", "unit")}
-    data = pack(painted(CHARACTERS), moment=None, places=[(0, "page 1")], words=words, dark=False)
+    data = pack(painted(CHARACTERS), moment=None, mark=None, places=[(0, "page 1")], words=words, dark=False)
     script = base64.b64encode((FOLDER / "text_view.js").read_bytes()).decode()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

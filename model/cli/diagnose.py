@@ -12,11 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from model.checkpoints.catalogue import DEFAULT
+from model.cli.inputs import files_of
 from model.cli.options import set_threads
 from model.messages import message
 from model.reading.prepare import Options
 from model.studies.diagnose import Diagnosis, StrategyResult, file_of
-from model.studies.diagnose.many import Outcome, diagnose_file, files_of, on_cluster
+from model.studies.diagnose.many import Outcome, diagnose_file, on_cluster
 from model.studies.passkey.executors import open_executor
 
 ENGLISH = "en"
@@ -44,7 +45,7 @@ def diagnose(
 ) -> None:
     """Read documents with every strategy, and say which to use, what it costs and what to do next."""
     set_threads(threads)
-    asked = [(document, name) for document in files_of(file) for name in model or [DEFAULT]]
+    asked = [(document, name) for document in files_of(file, each=True) for name in model or [DEFAULT]]
     options = Options(precision=precision, device=device)
     working = partial(diagnose_file, out=out, options=options, recall=recall, workers=workers, keep_text=keep_text)
     found = []

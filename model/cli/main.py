@@ -21,6 +21,7 @@ from model.cli.evidence import evidence
 from model.cli.gradients import gradients
 from model.cli.models import download, explore, models_app
 from model.cli.parts import parts
+from model.cli.passage import passage
 from model.cli.passkey import passkey
 from model.cli.read import read
 from model.cli.serve import serve
@@ -35,7 +36,7 @@ from model.plugins import rows_of
 
 OURS = (
     *(read, diagnose, ask, text, download, explore, verify, convert),
-    *(train, post_train, parts, passkey, evidence, gradients, cost, bench, serve),
+    *(train, post_train, parts, passage, passkey, evidence, gradients, cost, bench, serve),
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")

@@ -76,11 +76,23 @@ def prepare_again(recording: Recording, text: str, source: Path | None = None, d
     return prepared
 
 
-def reader_of(experiment: Experiment, explored: Explored | None, device: str) -> tuple[LanguageModel, list[Scan]]:
-    """The model of ``experiment`` on ``device`` and each layer's scan, with its mitigations and less what is off."""
+def reader_of(
+    experiment: Experiment, explored: Explored | None, device: str, kernel: Scan | None = None
+) -> tuple[LanguageModel, list[Scan]]:
+    """The model of ``experiment`` on ``device`` and each layer's scan, with its mitigations and less what is off.
+
+    ``kernel`` is what the mitigations are put around, by default the scan of the device.
+    """
     model = read_with(experiment, experiment.precision, device)
-    scans = layer_scans(model, dict(experiment.strategy.mitigations), explored)
+    scans = layer_scans(model, dict(experiment.strategy.mitigations), explored, kernel)
     return Off.of(experiment.off).applied(model, scans)
+
+
+def first_state(prepared: Prepared, model: LanguageModel) -> State:
+    """The memory of ``model`` before the first token of ``prepared``: its initial state."""
+    strategy = prepared.experiment.strategy
+    origin = Origin(explored=prepared.explored, source=prepared.source, seed=strategy.seed)
+    return initial_state(strategy.initial_state, model.zero_state(), origin)
 
 
 def states_at(
@@ -96,8 +108,7 @@ def states_at(
     model, scans = reader_of(prepared.experiment, prepared.explored, chosen_device(prepared.device))
     device = model.head.device
     size = segment_of(model.config, device)
-    origin = Origin(explored=prepared.explored, source=prepared.source, seed=prepared.experiment.strategy.seed)
-    state = initial_state(prepared.experiment.strategy.initial_state, model.zero_state(), origin)
+    state = first_state(prepared, model)
     ids = torch.from_numpy(prepared.tokens.astype(np.int64))[None].to(device)
     start, hidden = 0, None
 

@@ -8,14 +8,18 @@ vectors, which :meth:`.reader.Recording.to_xarray` gives.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from model.disk import writing
+from model.errors import UserError
 from model.recording.reader import Recording
 from model.recording.schema import (
     ARRAYS,
@@ -34,34 +38,55 @@ BOM = "\ufeff".encode()
 """With it spreadsheets read UTF-8."""
 
 
-def token_table(recording: Recording, starts: np.ndarray | None = None) -> pa.Table:
-    """One row a token that was read: losses, their difference, and state norms if they were recorded by token.
+class Column(NamedTuple):
+    """One column: its values, a row each, their unit and what they mean."""
 
-    ``starts`` (tokens,) says where in the text each token begins, if that is known: then a stored text is in it, too.
+    name: str
+    values: np.ndarray | list[str]
+    unit: str
+    meaning: str
+
+
+def base_columns(recording: Recording, starts: np.ndarray | None, text: str | None) -> list[Column]:
+    """What a recording says of every token that was read: losses, their difference, norms if recorded by token.
+
+    ``starts`` (tokens,) says where in the ``text`` each token begins, if that is known: then its text is in it, too.
     """
     count = recording.read_tokens
     loss = recording.array(LOSS)
-    table = _Columns()
-    table.add("token", np.arange(count, dtype=np.int32), "1", "number of the token, from 0")
+    found = [Column("token", np.arange(count, dtype=np.int32), "1", "number of the token, from 0")]
     if starts is None:
         between = np.interp(np.arange(count), recording.array(POSITION), recording.array(CHARACTER))
         where = "about where it begins in the text, interpolated between chunk boundaries"
-        table.add(CHARACTER, between.astype(np.int32), "characters", where)
+        found.append(Column(CHARACTER, between.astype(np.int32), "characters", where))
     else:
-        table.add(CHARACTER, starts[:count].astype(np.int32), "characters", "where it begins in the text")
-        if (text := recording.text) is not None:
-            ends = [*starts[1:].tolist(), len(text)]
-            pieces = [text[a:b] for a, b in zip(starts.tolist(), ends, strict=True)]
-            table.add("text", pieces[:count], "", "text of the token")
-    table.add(LOSS, loss, ARRAYS[LOSS].unit, ARRAYS[LOSS].meaning)
+        found.append(Column(CHARACTER, starts[:count].astype(np.int32), "characters", "where it begins in the text"))
+        if text is not None:
+            found.append(Column("text", pieces_of(text, starts)[:count], "", "text of the token"))
+    found.append(Column(LOSS, loss, ARRAYS[LOSS].unit, ARRAYS[LOSS].meaning))
     if recording.has(CONTROL_LOSS):
         control = recording.array(CONTROL_LOSS)
-        table.add(CONTROL_LOSS, control, ARRAYS[CONTROL_LOSS].unit, ARRAYS[CONTROL_LOSS].meaning)
-        table.add("excess", loss - control, "nats", "loss less control_loss: what the long memory costs")
+        found.append(Column(CONTROL_LOSS, control, ARRAYS[CONTROL_LOSS].unit, ARRAYS[CONTROL_LOSS].meaning))
+        found.append(Column("excess", loss - control, "nats", "loss less control_loss: what the long memory costs"))
     if recording.has(TOKEN_NORM):
         norms = recording.array(TOKEN_NORM)
-        for layer in range(norms.shape[1]):
-            table.add(f"norm_layer_{layer}", norms[:, layer].mean(axis=1), "1", "mean state norm of the layer's heads")
+        found += [
+            Column(f"norm_layer_{layer}", norms[:, layer].mean(axis=1), "1", "mean state norm of the layer's heads")
+            for layer in range(norms.shape[1])
+        ]
+    return found
+
+
+def pieces_of(text: str, starts: np.ndarray) -> list[str]:
+    """The text of every token, from where each begins."""
+    return [text[a:b] for a, b in pairwise([*starts.tolist(), len(text)])]
+
+
+def table_of(columns: Sequence[Column], recording: Recording | None = None) -> pa.Table:
+    """The table of ``columns``; what was run is its metadata, where it is of a ``recording``."""
+    table = _Columns()
+    for column in columns:
+        table.add(*column)
     return table.done(recording)
 
 
@@ -104,16 +129,30 @@ class _Columns:
         self.fields.append(pa.field(name, array.type, metadata={UNIT: unit.encode(), MEANING: meaning.encode()}))
         self.arrays.append(array)
 
-    def done(self, recording: Recording) -> pa.Table:
+    def done(self, recording: Recording | None) -> pa.Table:
         """The table, with what was run as its metadata."""
-        about = {
-            "title": recording.title,
-            "document": recording.document_name,
-            "key": recording.key,
-            "experiment": json.dumps(recording.experiment.to_json()),
-            "versions": json.dumps(recording.meta.versions),
-        }
+        about = (
+            None
+            if recording is None
+            else {
+                "title": recording.title,
+                "document": recording.document_name,
+                "key": recording.key,
+                "experiment": json.dumps(recording.experiment.to_json()),
+                "versions": json.dumps(recording.meta.versions),
+            }
+        )
         return pa.Table.from_arrays(self.arrays, schema=pa.schema(self.fields, metadata=about))
+
+
+def write_table(table: pa.Table, file: Path) -> None:
+    """Write ``table`` as the ending of ``file`` says, .csv or .parquet; UserError for another one."""
+    writers = {".csv": write_csv, ".parquet": write_parquet}
+    if file.suffix.lower() not in writers:
+        raise UserError("recordings.table_ending", name=file.name)
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        writers[file.suffix.lower()](table, file)
 
 
 def write_parquet(table: pa.Table, file: Path) -> None:

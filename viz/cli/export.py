@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from model.checkpoints.catalogue import tokens_of
 from model.disk import write_whole
 from model.errors import UserError
 from model.messages import message
@@ -17,7 +16,6 @@ from model.recording.figures import figures
 from model.recording.reader import Recording
 
 if TYPE_CHECKING:
-    import numpy as np
     import plotly.graph_objects as go
 
 WIDTH, HEIGHT = 900, 420
@@ -75,25 +73,15 @@ def beside(target: Path, name: str) -> Path:
 
 def _tables(recording: Recording, format: Format, target: Path) -> list[Path]:
     """Write the table of tokens to ``target`` and that of chunks beside it."""
-    from model.recording.tables import chunk_table, token_table, write_csv, write_parquet
+    from model.diagnostics.token_table import token_table
+    from model.recording.tables import chunk_table, write_csv, write_parquet
 
     write = write_parquet if format is Format.parquet else write_csv
     target.parent.mkdir(parents=True, exist_ok=True)
     chunks = beside(target, "chunks")
-    write(token_table(recording, starts_of(recording)), target)
+    write(token_table(recording), target)
     write(chunk_table(recording), chunks)
     return [target, chunks]
-
-
-def starts_of(recording: Recording) -> np.ndarray | None:
-    """Where in its stored text each token begins; None if the text or the tokenizer it was read with is not here."""
-    if recording.text is None or recording.experiment.tokenizer:
-        return None
-    try:
-        _, starts = tokens_of(recording.experiment.model, recording.text)
-    except UserError:
-        return None
-    return starts if len(starts) == recording.tokens else None
 
 
 def _drawn(recording: Recording, names: list[str], language: str, dark: bool) -> dict[str, go.Figure]:

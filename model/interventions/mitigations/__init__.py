@@ -45,7 +45,8 @@ class Mitigation:
     channel; ``diagonal`` that it sums what single tokens wrote, which a transition that erases, as a delta rule's does,
     does not leave apart; ``linear`` that the next state is a linear function of the last, as no cell's is; ``retains``
     that a share of the state is kept by a gate or a rate; ``cells`` that it is for cells alone. ``caches``: it acts on
-    the cache of attention too.
+    the cache of attention too. ``additive``: its operator is linear in what tokens write, as the kernel is;
+    ``rescales``: it scales whole heads by what depends on their norm alone.
     """
 
     transform: Transform | None = None
@@ -64,6 +65,8 @@ class Mitigation:
     retains: bool = False
     cells: bool = False
     caches: bool = False
+    additive: bool = False
+    rescales: bool = False
 
     def __post_init__(self) -> None:
         """ValueError for a row that is both or neither."""
@@ -107,6 +110,7 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
         diagonal=True,
         linear=True,
         caches=True,
+        additive=True,
     ),
     "state_norm": Mitigation(
         operator=state_norm.clipped,
@@ -118,6 +122,7 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
         others=(2.0, 0.5),
         needs_reference=True,
         per_head=True,
+        rescales=True,
     ),
     "reset": Mitigation(
         operator=reset.emptied,

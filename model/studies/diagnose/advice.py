@@ -22,9 +22,8 @@ from model.diagnostics.collapse import BEYOND, MATERIAL, tokens_needed
 from model.documents.document import Document
 from model.studies.diagnose.passkeys import PROMPTS
 from model.studies.diagnose.recommend import compared, holds, recommended
-from model.studies.diagnose.result import HIGH, LEVELS, LOW, Confidence, Diagnosis, Recall, Sentence, StrategyResult
+from model.studies.diagnose.result import HIGH, LEVELS, LOW, Confidence, Diagnosis, Sentence, StrategyResult
 from model.studies.passkey.compare import difference
-from model.studies.passkey.result import Cell
 
 FAR, BARELY = 32, 16
 """Training lengths of a document from which on it says much, and below which it says little."""
@@ -155,15 +154,11 @@ def _agreement(diagnosis: Diagnosis) -> list[Reason]:
         return []
     if best.recall is None or plain.recall is None:
         return [(_reason("recall_unable"), 0) if diagnosis.recallable is False else (_reason("recall_untested"), 1)]
-    change = difference(_cell(plain.recall), _cell(best.recall))
+    change = difference(plain.recall.cell, best.recall.cell)
     values = {"before": 100 * plain.recall.accuracy, "after": 100 * best.recall.accuracy, "length": best.recall.length}
     if change.high < 0:
         return [(_reason("recall_worse", **values), 1)]
     return [(_reason("recall_better" if change.low > 0 else "recall_same", **values), 0)]
-
-
-def _cell(recall: Recall) -> Cell:
-    return Cell(recall.correct, recall.trials, 0.0)
 
 
 def _reason(name: str, **values: object) -> Sentence:
@@ -175,11 +170,11 @@ def _recalling_more(diagnosis: Diagnosis) -> StrategyResult | None:
     best = diagnosis.best
     if best is None or best.plain or best.recall is None:
         return None
-    tested = [(one, _cell(one.recall)) for one in diagnosis.strategies if one.helps and one.recall is not None]
+    tested = [(one, one.recall.cell) for one in diagnosis.strategies if one.helps and one.recall is not None]
     most = max((cell for _, cell in tested), key=lambda cell: cell.accuracy, default=None)
     if most is None:
         return None
-    here = _cell(best.recall)
+    here = best.recall.cell
     fine = (one for one, cell in tested if difference(here, cell).low > 0 and difference(most, cell).high >= 0)
     return next(fine, None)
 

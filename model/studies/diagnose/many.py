@@ -24,23 +24,6 @@ class Outcome:
     error: Sentence | None = None
 
 
-def files_of(paths: Sequence[Path]) -> list[Path]:
-    """``paths``, a folder among them replaced by its files and those below it; each file once.
-
-    UserError for a folder without files.
-    """
-    found: list[Path] = []
-    for path in paths:
-        inside = [path]
-        if path.is_dir():
-            parts = [file for file in sorted(path.rglob("*")) if file.is_file()]
-            inside = [file for file in parts if not any(part.startswith(".") for part in file.relative_to(path).parts)]
-            if not inside:
-                raise UserError("diagnose.no_files", path=str(path))
-        found += inside
-    return list(dict.fromkeys(found))
-
-
 def diagnose_file(
     file: Path,
     model: str,

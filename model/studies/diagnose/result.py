@@ -7,6 +7,7 @@ nats per token; an Estimate is a number with its 95% interval. T is the training
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from model.experiment import Strategy
 from model.json_file import write_json
 from model.messages import message
 from model.studies.evidence.result import Estimate
-from model.studies.passkey.result import wilson
+from model.studies.passkey.result import Cell
 
 FORMAT = 1
 FOLDER = "diagnoses"
@@ -83,14 +84,19 @@ class Recall:
     trials: int
 
     @property
+    def cell(self) -> Cell:
+        """The same as a cell of the passkey test; the probability of its digits is not kept."""
+        return Cell(self.correct, self.trials, math.nan)
+
+    @property
     def accuracy(self) -> float:
         """Share of the keys far beyond the training length that were given back whole."""
-        return self.correct / self.trials
+        return self.cell.accuracy
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95% interval of the accuracy."""
-        return wilson(self.correct, self.trials)
+        """The 95% interval of the accuracy."""
+        return self.cell.interval
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,10 +155,9 @@ class StrategyResult:
     @property
     def text(self) -> str:
         """The strategy as it is typed: ``plain``, ``decay=4``, ``initial_state=fitted``, or the name of the weights."""
-        start = self.strategy.initial_state
-        parts = [] if start == "zeros" else [f"initial_state={start}"]
-        parts += [f"{name}={value:g}" for name, value in self.strategy.mitigations]
-        return " ".join([*([self.model] if self.post_trained else []), *parts]) or "plain"
+        if self.post_trained:
+            return self.model if self.strategy.plain else f"{self.model} {self.strategy.text}"
+        return self.strategy.text
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary for JSON; :meth:`from_json` reads it back."""
@@ -243,8 +248,15 @@ class Diagnosis:
 
     @property
     def ties(self) -> tuple[StrategyResult, ...]:
-        """Strategies that cannot be told from the best."""
-        return tuple(result for result in self.strategies if result.tie)
+        """Strategies as good as the recommended one, which is not among them.
+
+        They are those with the best gain and those that cannot be told from it; none where the recommended strategy is
+        no such one, and all of them where nothing is recommended.
+        """
+        equal = [result for place, result in enumerate(self.strategies) if result.tie or (place == 0 and result.blocks)]
+        if self.recommended is not None and self.recommended not in [result.recording for result in equal]:
+            return ()
+        return tuple(result for result in equal if result.recording != self.recommended)
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary for JSON; :meth:`from_json` reads it back."""

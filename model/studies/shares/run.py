@@ -30,16 +30,15 @@ from torch import Tensor
 from kernels.dispatch import scan
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
 from model.errors import UserError
-from model.interventions.initial_states import Origin, initial_state
 from model.interventions.mitigations import MITIGATIONS, active
-from model.interventions.parts import Off
 from model.mixers import nonlinear, recurrent
-from model.reading.runner import layer_scans, read_with
+from model.reading.again import first_state, reader_of
 from model.studies.shares.result import Shares
 
 if TYPE_CHECKING:
     from kernels.types import Scan
     from model.arch.lm import LanguageModel
+    from model.config import ModelConfig
     from model.reading.prepare import Prepared
     from model.state import State
 
@@ -71,18 +70,19 @@ def remembered(
     for name in active(dict(experiment.strategy.mitigations)):
         if MITIGATIONS[name].operator is not None:
             raise UserError("shares.operator", name=name)
-    model = read_with(experiment, experiment.precision)
-    if nonlinear(model.config.layers):
-        raise UserError("shares.cells", model=experiment.model)
-    if recurrent(model.config.layers) != model.config.layers:
-        raise UserError("shares.cache", model=experiment.model)
-    origin = Origin(explored=prepared.explored, source=prepared.source, seed=experiment.strategy.seed)
-    first = initial_state(experiment.strategy.initial_state, model.zero_state(), origin)
     held: list[ScanInputs] = []
-    capturing = layer_scans(model, dict(experiment.strategy.mitigations), prepared.explored, capture(held))
-    reader, scans = Off.of(experiment.off).applied(model, capturing)
-    walk = Backwards(reader, prepared.tokens[:moment], scans, held, on_progress, stop)
-    return walk.shares(first)
+    model, scans = reader_of(experiment, prepared.explored, "cpu", capture(held))
+    check_linear(model.config, experiment.model)
+    walk = Backwards(model, prepared.tokens[:moment], scans, held, on_progress, stop)
+    return walk.shares(first_state(prepared, model))
+
+
+def check_linear(config: ModelConfig, name: str) -> None:
+    """UserError where the memory of the model ``name`` is no sum of what tokens wrote: a cell's, or a cache."""
+    if nonlinear(config.layers):
+        raise UserError("shares.cells", model=name)
+    if recurrent(config.layers) != config.layers:
+        raise UserError("shares.cache", model=name)
 
 
 def capture(held: list[ScanInputs]) -> Scan:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from model.diagnostics.token_table import stretched
 from model.messages import LANGUAGES, message
 from model.reading.runner import run
 from model.studies.shares import run as module
 from tests.support.app import APP, sound, until
 from tests.support.tiny import prepared, tiny_text
 from viz.pages.text.figures import half_reached, reached
-from viz.pages.text.measures import Measure, by_group, measure, names, passages, remembered, stretched
+from viz.pages.text.measures import Measure, by_group, measure, names, passages, remembered
 from viz.ui.sentences import sentence_at
 from viz.ui.text_view import FOLDER, Painted, in_units, pack
 
@@ -117,11 +118,13 @@ def test_the_block_of_bytes_is_what_the_component_reads():
         low=-1.0,
         high=2.0,
         digits=2,
+        end=6,
     )
-    block = pack(painted, moment=3, places=[(2, "page 2")], words={"search": "探す"}, dark=True)
+    block = pack(painted, moment=3, mark=(1, 4), places=[(2, "page 2")], words={"search": "探す"}, dark=True)
     length = int.from_bytes(block[:4], "little")
     header = json.loads(block[4 : 4 + length])
     assert header["units"] == 6 and header["places"] == [[3, "page 2"]] and header["moment"] == 3
+    assert header["mark"] == [1, 4] and header["end"] == 6
     at, parts = 4 + length, []
     for size in (2 * header["units"], *[4 * header["spans"]] * 3):
         at += -at % 8

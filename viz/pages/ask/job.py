@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from model.checkpoints.catalogue import model_card
-from model.errors import UserError
 from model.recording.reader import Recording
 from model.studies.ask.result import SHORT, Along, Answer, Answers, Question, moments_along
-from viz.app import session
 from viz.app.language import t
 from viz.app.workspace import workspace
+from viz.jobs.again import source_of
 from viz.jobs.job import Job, JobContext
 from viz.jobs.page_job import PageJob
 
@@ -62,17 +60,6 @@ def asked_of(recording: Recording, question: Question, moment: int, *, along: bo
     read = recording.read_tokens
     moments = tuple(moments_along(read, recording.train_length)) if along else ()
     return Asked(recording=recording, question=question, moment=min(moment, read), along=moments)
-
-
-def source_of(recording: Recording) -> Path | None:
-    """What the carried state of a recording comes from; UserError if it is not here, or the model is another now."""
-    experiment = recording.experiment
-    if model_card(experiment.model).weights != experiment.weights:
-        raise UserError("reading.other_weights", model=experiment.model)
-    source = session.find(experiment.strategy.source)
-    if experiment.strategy.source and source is None:
-        raise UserError("reading.no_source")
-    return None if source is None else source.path
 
 
 def start(asked: Sequence[Asked], text: str) -> Job:

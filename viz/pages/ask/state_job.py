@@ -14,9 +14,9 @@ from model.recording.reader import Recording
 from model.recording.state_file import StateFile
 from viz.app.language import t
 from viz.app.workspace import STATE_PREFIX, workspace
+from viz.jobs.again import source_of
 from viz.jobs.job import Job, JobContext
 from viz.jobs.page_job import PageJob
-from viz.pages.ask.job import source_of
 
 STATE: PageJob[tuple[str, int, str]] = PageJob("ask_state")
 KEPT = 4

@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 import math
 import re
-import unicodedata
 from collections.abc import Sequence
 
 import pandas as pd
@@ -28,6 +27,7 @@ from viz.pages.ask.job import Asked
 from viz.pages.ask.states import state_files
 from viz.ui.chart import chart
 from viz.ui.moment import follow_clicks, mark_moment
+from viz.ui.visible import has_glyph, visible
 
 BREAK = '<span style="opacity: 0.5">↵</span>'
 ROWS = 10
@@ -181,18 +181,8 @@ def shown(text: str) -> str:
 
     What has no glyph, and marks that turn the direction of writing, are replaced.
     """
-    words = html.escape("".join(sign if sign == "\n" or _has_glyph(sign) else "�" for sign in text))
+    words = html.escape("".join(sign if sign == "\n" or has_glyph(sign) else "�" for sign in text))
     return re.sub(r"\n+", lambda breaks: BREAK * len(breaks[0]) + "\n", words)
-
-
-def visible(token: str) -> str:
-    """A token with its white space to be seen: “␣the”, “↵”."""
-    seen = token.replace("\n", "↵").replace("\t", "⇥")
-    return "".join("␣" if unicodedata.category(sign) == "Zs" else sign if _has_glyph(sign) else "�" for sign in seen)
-
-
-def _has_glyph(sign: str) -> bool:
-    return sign.isprintable() or sign == "\t" or unicodedata.category(sign) == "Zs"
 
 
 def _along(shown: Sequence[Recording], summaries: Sequence[Along], titles: Sequence[str]) -> None:

@@ -106,8 +106,7 @@ def _key_figures(found: Diagnosis) -> None:
         if best is None:
             _card("recommended", t("diagnose.none"), t("diagnose.none_note", count=len(found.strategies)), long=True)
         else:
-            ties = len([result for result in found.ties if result is not best])
-            note = t("diagnose.ties_note", count=ties, of=len(found.strategies))
+            note = t("diagnose.ties_note", count=len(found.ties), of=len(found.strategies))
             _card("recommended", name_of(best), note, long=True)
         _card("removed", *_removed(found, best))
         _card("cost", *_cost(best, plain_one))

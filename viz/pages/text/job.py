@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from model.checkpoints.catalogue import model_card
-from model.errors import UserError
 from model.recording.reader import Recording
-from viz.app import session
 from viz.app.language import t
 from viz.app.workspace import workspace
+from viz.jobs.again import source_of
 from viz.jobs.job import Job, JobContext
 from viz.jobs.page_job import PageJob
 
@@ -19,18 +17,12 @@ SHARES: PageJob[tuple[str, int]] = PageJob("shares")
 
 def start(recording: Recording, text: str, moment: int) -> Job:
     """Queue the shares of the state after ``moment`` tokens; UserError where the model is another one now."""
-    experiment = recording.experiment
-    if model_card(experiment.model).weights != experiment.weights:
-        raise UserError("reading.other_weights", model=experiment.model)
-    source = session.find(experiment.strategy.source)
-    if experiment.strategy.source and source is None:
-        raise UserError("reading.no_source")
     work = partial(
         compute,
         path=recording.path,
         text=text,
         moment=moment,
-        source=None if source is None else source.path,
+        source=source_of(recording),
         folder=folder_of(recording),
     )
     return SHARES.start(work, (recording.key, moment), title=t("text.computing"))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.diagnostics.explored import Explored, novelty
+from model.diagnostics.token_table import stretched
 from model.recording.reader import Recording
 from model.recording.schema import CONTROL_LOSS, DECAY, LOSS, NORM, POSITION, SNAPSHOT_POSITION
 
@@ -73,12 +74,6 @@ def measure(recording: Recording, name: str, explored: Explored | None, layer: i
     mean[~known.any(axis=(1, 2))] = np.nan
     base = 1.0 if name == NORM else float(np.nanmedian(mean))
     return Measure(name=name, values=stretched(mean, position, tokens), base=base, digits=2 if name == NORM else 4)
-
-
-def stretched(values: np.ndarray, position: np.ndarray, tokens: int) -> np.ndarray:
-    """For every token the value at the first position that has read it: (n,), (n,) -> (tokens,)."""
-    after = np.searchsorted(position, np.arange(1, tokens + 1))
-    return values[np.minimum(after, len(values) - 1)].astype(np.float32)
 
 
 def remembered(shares: np.ndarray, tokens: int) -> Measure:

@@ -19,11 +19,13 @@ from model.errors import UserError
 from model.messages import message
 from model.recording.reader import Recording
 from model.recording.schema import CHARACTER, CHUNK, CONTROL_LOSS, LOSS, POSITION
+from model.studies.passage.result import Passage
 from model.studies.shares.result import Shares, stored_moments
 from viz.app import session
 from viz.app.language import language, plain, show_error, t
 from viz.app.theme import is_dark
 from viz.pages.text import job
+from viz.pages.text.download import table_download
 from viz.pages.text.figures import half_reached, reach_figure
 from viz.pages.text.measures import (
     GRAINS,
@@ -35,8 +37,10 @@ from viz.pages.text.measures import (
     passages,
     remembered,
 )
+from viz.pages.text.passage import FOLD, passage_section
 from viz.ui.chart import chart
 from viz.ui.controls import choice, layer_choice
+from viz.ui.mark import choose_mark, mark_of
 from viz.ui.moment import choose_moment, moment_of
 from viz.ui.places import place_of
 from viz.ui.sentences import characters_of, sentence_of
@@ -48,7 +52,7 @@ STRONGEST = 12
 """Passages in the table of what is remembered."""
 WORDS = (
     *("search", "text", "map", "found_before", "found_after", "worst_before", "worst_after", "to_moment"),
-    *("found", "token", "rank"),
+    *("found", "token", "rank", "mark_other"),
 )
 
 
@@ -60,7 +64,7 @@ def render(recording: Recording) -> None:
         st.info(t("text.no_text"), icon=":material/description:")
         return
     onset = _onset(recording)
-    moment = moment_of(recording)
+    moment, mark = moment_of(recording), mark_of(recording)
     _finding(recording, text, onset)
     found, grain, layer, shares = _controls(recording, moment)
     starts, tokens = _spans(recording, text)
@@ -80,19 +84,31 @@ def render(recording: Recording) -> None:
             low=low,
             high=high,
             digits=shown.digits,
+            end=recording.read_tokens,
         ),
         key="text_view",
         moment=moment,
+        mark=None if mark is None else (mark.start, mark.stop),
         places=_places(recording),
         words={name: t(f"text.view_{name}") for name in WORDS}
         | {"measure": t(f"text.measure_{found.name}"), "unit": t(f"text.unit_{found.name}")},
         on_choice=choose_moment,
+        on_mark=_choose_mark,
     )
     ends = {"low": f"{low:.{shown.digits}f}", "high": f"{high:.{shown.digits}f}"}
     legend = t("text.legend" if low < shown.base else "text.legend_above", **ends)
-    st.caption(f"{legend} {t('text.keys')}")
+    with st.container(horizontal=True, vertical_alignment="top"):
+        st.caption(f"{legend} {t('text.keys')}", width="stretch")
+        table_download(recording, text)
+    passage_section(recording, text, starts, tokens, moment)
     if shares is not None:
         _remembered(recording, text, starts, tokens, shares, layer)
+
+
+def _choose_mark(ends: tuple[int, int] | None) -> None:
+    """Mark the tokens from the first to before the second of ``ends``, and open what is said of them; None: no mark."""
+    choose_mark(None if ends is None else Passage(start=ends[0], stop=ends[1]))
+    st.session_state[FOLD] = ends is not None
 
 
 def _collect() -> None:
@@ -167,10 +183,6 @@ def _controls(recording: Recording, moment: int | None) -> tuple[Measure, str, i
         _compute(recording, moment)
         return nothing, grain, layer, None
     return remembered(_of(shares, layer, head), recording.read_tokens), grain, layer, shares
-
-
-def _head_words(option: str, locale: str) -> str:
-    return message("text.all_heads", locale) if option == "all" else message("text.head_n", locale, head=option)
 
 
 def _of(shares: Shares, layer: int | None, head: int | None) -> np.ndarray:

@@ -26,7 +26,8 @@ class Painted:
     """What is drawn: ``text`` in spans.
 
     A span begins at the character ``starts`` (n,) and belongs to the token ``tokens`` (n,), both increasing; it has a
-    value (n,), NaN for none. ``base`` has no colour, ``low`` and ``high`` the fullest; ``digits`` are of a number.
+    value (n,), NaN for none; the last one ends with the token before ``end``. ``base`` has no colour, ``low`` and
+    ``high`` the fullest; ``digits`` are of a number.
     """
 
     text: str
@@ -37,6 +38,7 @@ class Painted:
     low: float
     high: float
     digits: int
+    end: int
 
 
 def text_view(
@@ -44,32 +46,48 @@ def text_view(
     *,
     key: str,
     moment: int | None,
+    mark: tuple[int, int] | None,
     places: Sequence[tuple[int, str]],
     words: Mapping[str, str],
     on_choice: Callable[[int], None],
+    on_mark: Callable[[tuple[int, int] | None], None],
 ) -> None:
-    """Draw ``painted``; ``on_choice`` gets the token that is clicked, or chosen with Enter, before the next run.
+    """Draw ``painted``.
 
-    ``moment`` is the token that is marked; ``places`` (character, label), in order, stand beside the rows; ``words``
-    are the component's own, in the session's language.
+    Before the next run ``on_choice`` gets the token that is clicked, or chosen with Enter, and ``on_mark`` the tokens
+    (start, stop) that are marked, or None where the mark is taken away.
+
+    ``moment`` is the token that is looked at, ``mark`` the passage (start, stop); ``places`` (character, label), in
+    order, stand beside the rows; ``words`` are the component's own, in the session's language.
     """
     component = st.components.v2.component(
         "text_view",
         js=(FOLDER / "text_view.js").read_text(encoding="utf-8"),
         css=(FOLDER / "text_view.css").read_text(encoding="utf-8"),
     )
-    data = pack(painted, moment=moment, places=places, words=words, dark=is_dark())
+    data = pack(painted, moment=moment, mark=mark, places=places, words=words, dark=is_dark())
 
     def choose() -> None:
         token = st.session_state[key].moment
         if isinstance(token, int | float):
             on_choice(int(token))
 
-    component(key=key, data=data, on_moment_change=choose)
+    def mark_tokens() -> None:
+        ends = st.session_state[key].mark
+        if ends is not None:
+            on_mark((int(ends[0]), int(ends[1])) if len(ends) == 2 else None)
+
+    component(key=key, data=data, on_moment_change=choose, on_mark_change=mark_tokens)
 
 
 def pack(
-    painted: Painted, *, moment: int | None, places: Sequence[tuple[int, str]], words: Mapping[str, str], dark: bool
+    painted: Painted,
+    *,
+    moment: int | None,
+    mark: tuple[int, int] | None,
+    places: Sequence[tuple[int, str]],
+    words: Mapping[str, str],
+    dark: bool,
 ) -> bytes:
     """The one block of bytes that the component reads: see the top of ``src/text_view.ts``.
 
@@ -79,7 +97,9 @@ def pack(
     header: dict[str, Any] = {
         "units": len(units) // 2,
         "spans": len(painted.starts),
+        "end": painted.end,
         "moment": moment,
+        "mark": mark,
         "base": painted.base,
         "low": painted.low,
         "high": painted.high,

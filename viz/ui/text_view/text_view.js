@@ -1,4 +1,4 @@
-// Built from src/text_view.ts by npm run build. sha256: 29cc55889190f5aca9fd053e483580570cd15bb01250613ca44f53a9c21414e0
+// Built from src/text_view.ts by npm run build. sha256: da28cea0200b6fc4517d870ea0e817b83e7be81f0af2cc9f5fbd45c883a3078d
 /**
  * A document of any length, coloured span by span. Only the rows that are in view exist as elements.
  *
@@ -9,7 +9,7 @@ const ROW = 26;
 const TALLEST = 12_000_000; // browsers cap the height of an element; beyond it the scroll bar stands for shares of it
 const WORST = 200;
 const WINDOW = 64; // tokens whose mean is a passage's value
-const COLOURS = { light: ["0,114,178", "213,94,0"], dark: ["92,179,234", "240,128,60"] };
+const COLOURS = { light: ["0,114,178", "213,94,0"], dark: ["92,179,234", "240,128,60"], mark: "0,158,115" };
 class TextView {
     header;
     text = "";
@@ -28,6 +28,10 @@ class TextView {
     frame = 0;
     bytes;
     report = () => { };
+    pressed = -1; // the span where a drag began, the one that it has reached, and whether it has left the first
+    reached = -1;
+    dragged = false;
+    otherEnd = -1; // the span that was marked first by key
     root = element("div", "view");
     search = document.createElement("input");
     status = element("span", "status");
@@ -61,9 +65,28 @@ class TextView {
         this.scroller.addEventListener("keydown", event => this.key(event));
         this.scroller.addEventListener("pointermove", event => this.hover(event));
         this.scroller.addEventListener("pointerleave", () => (this.hint.style.display = "none"));
+        this.scroller.addEventListener("pointerdown", event => {
+            this.pressed = event.button === 0 && event.pointerType !== "touch" ? spanOf(event) : -1;
+            this.reached = this.pressed;
+            this.dragged = false;
+        });
+        this.scroller.addEventListener("pointerup", event => {
+            if (this.pressed < 0)
+                return;
+            if (spanOf(event) >= 0)
+                this.reached = spanOf(event);
+            this.dragged = this.reached !== this.pressed;
+            if (this.dragged)
+                this.mark(this.pressed, this.reached);
+            this.pressed = -1;
+        });
         this.scroller.addEventListener("click", event => {
             const span = spanOf(event);
-            if (span >= 0 && !getSelection()?.toString())
+            if (span < 0 || this.dragged)
+                return;
+            if (event.shiftKey && this.cursor >= 0)
+                this.mark(this.cursor, span);
+            else if (!getSelection()?.toString())
                 this.choose(span);
         });
         this.map.addEventListener("pointerdown", event => {
@@ -221,6 +244,8 @@ class TextView {
                         piece.className = "moment";
                     if (span === this.cursor)
                         piece.classList.add("cursor");
+                    if (this.marked(span))
+                        piece.classList.add("mark");
                 }
                 line.append(piece);
                 at = end;
@@ -261,8 +286,35 @@ class TextView {
             return "";
         return `rgba(${COLOURS[dark ? "dark" : "light"][above < 0 ? 0 : 1]},${strength.toFixed(3)})`;
     }
+    marked(span) {
+        const { mark } = this.header;
+        return mark !== null && this.tokens[span] >= mark[0] && this.tokens[span] < mark[1];
+    }
+    /** Mark what is from one span to another, both in it, or nothing. Rows stay: a selection of the browser survives. */
+    mark(one, other) {
+        const [first, last] = [Math.min(one, other), Math.max(one, other)];
+        const after = last + 1 < this.tokens.length ? this.tokens[last + 1] : this.header.end;
+        this.header.mark = first < 0 ? null : [this.tokens[first], after];
+        this.otherEnd = -1;
+        for (const row of this.drawn.values())
+            for (const piece of row.querySelectorAll("[data-span]"))
+                piece.classList.toggle("mark", this.marked(Number(piece.dataset.span)));
+        this.drawMapWindow();
+        this.report("mark", this.header.mark ?? []);
+    }
+    /** The first press of the key puts one end of a mark on the cursor, the second the other. */
+    markByKey() {
+        if (this.cursor < 0)
+            return;
+        if (this.otherEnd >= 0)
+            return this.mark(this.otherEnd, this.cursor);
+        this.otherEnd = this.cursor;
+        this.status.textContent = this.header.words.mark_other;
+    }
     hover(event) {
         const span = spanOf(event);
+        if (span >= 0 && event.buttons)
+            this.reached = span;
         if (span < 0) {
             this.hint.style.display = "none";
             return;
@@ -297,7 +349,7 @@ class TextView {
         this.cursor = span;
         this.header.moment = this.tokens[span];
         this.redraw();
-        this.report(this.tokens[span]);
+        this.report("moment", this.tokens[span]);
     }
     key(event) {
         const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -313,6 +365,10 @@ class TextView {
             this.stepWorst(1);
         else if (event.key === "p")
             this.stepWorst(-1);
+        else if (event.key === "m")
+            this.markByKey();
+        else if (event.key === "Escape" && (this.header.mark || this.otherEnd >= 0))
+            this.mark(-1, -1);
         else if (event.key === "/")
             this.search.focus();
         else
@@ -429,7 +485,15 @@ class TextView {
         context.strokeStyle = `rgba(${ink},0.75)`;
         context.lineWidth = Math.max(1, devicePixelRatio);
         context.strokeRect(1, from + 0.5, width - 2, Math.max(4, to - from - 1));
-        if (this.header.moment === null || !this.starts.length)
+        if (!this.starts.length)
+            return;
+        if (this.header.mark) {
+            const [first, last] = this.header.mark.map(token => this.starts[Math.max(0, upper(this.tokens, token) - 1)]);
+            const top = (first / this.text.length) * height;
+            context.fillStyle = `rgba(${COLOURS.mark},0.9)`;
+            context.fillRect(0, top, 6 * devicePixelRatio, Math.max(4, ((last - first) / this.text.length) * height));
+        }
+        if (this.header.moment === null)
             return;
         const span = Math.max(0, upper(this.tokens, this.header.moment) - 1);
         context.fillStyle = `rgb(${ink})`;
@@ -561,6 +625,6 @@ export default function ({ data, parentElement, setTriggerValue }) {
     if (!view)
         views.set(parentElement, (view = new TextView(parentElement)));
     view.watch();
-    view.update(data instanceof Uint8Array ? data : new Uint8Array(data), token => setTriggerValue("moment", token));
+    view.update(data instanceof Uint8Array ? data : new Uint8Array(data), setTriggerValue);
     return () => view.stop();
 }

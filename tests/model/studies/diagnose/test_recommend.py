@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from model.studies.diagnose import Sentence
 from model.studies.diagnose.recommend import compared, difference, recommended
-from tests.support.diagnose import made_up
+from tests.support.diagnose import diagnosis, made_up
 
 PLAIN = made_up("plain")
 NOISE = np.array([0.3, -0.2, 0.25, -0.35, 0.0])
@@ -62,6 +62,11 @@ def test_of_ties_the_cheapest_then_the_simplest_is_recommended() -> None:
     assert all(result.tie for result in found[1:] if not result.plain)
     assert recommended(found, "collapses").text == "decay=4"
     assert recommended(compared([PLAIN, best, cheap]), "collapses").text == "insertion=0.5"
+    answer = diagnosis("collapses", *found, recommended=recommended(found, "collapses").recording)
+    assert [result.text for result in answer.ties] == ["window=64", "insertion=0.5"]  # equally good, and not itself
+    far = compared([PLAIN, made_up("decay", near(0.5)), made_up("window", near(0.0, 0.001))])
+    assert diagnosis("collapses", *far, recommended=far[1].recording).ties == ()
+    assert [result.text for result in diagnosis("collapses", *far).ties] == ["window=4"]
 
 
 def test_what_costs_more_within_than_it_gains_beyond_is_not_recommended() -> None:

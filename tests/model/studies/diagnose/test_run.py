@@ -218,6 +218,7 @@ def test_the_command_answers_as_json_and_goes_on_after_a_broken_file(
     assert {entry["strategy"] for entry in answer["strategies"]} == {result.text for result in whole[0].strategies}
     assert answer["complete"] and Path(answer["diagnosis"]).exists() and answer["next"] and answer["sentence"]
     assert {"excess_removed", "cost_within", "confidence", "ties"} <= answer.keys()
+    assert answer["recommended"] not in answer["ties"]
     many = CliRunner().invoke(app, [*words, str(folder)])
     assert many.exit_code == 0, many.output
     answers = json.loads(many.stdout)

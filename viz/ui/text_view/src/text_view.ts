@@ -8,7 +8,9 @@
 interface Header {
   units: number
   spans: number
+  end: number // tokens of the document that were read
   moment: number | null
+  mark: [number, number] | null // tokens, the last not among them
   base: number
   low: number
   high: number
@@ -28,7 +30,9 @@ const ROW = 26
 const TALLEST = 12_000_000 // browsers cap the height of an element; beyond it the scroll bar stands for shares of it
 const WORST = 200
 const WINDOW = 64 // tokens whose mean is a passage's value
-const COLOURS = { light: ["0,114,178", "213,94,0"], dark: ["92,179,234", "240,128,60"] }
+const COLOURS = { light: ["0,114,178", "213,94,0"], dark: ["92,179,234", "240,128,60"], mark: "0,158,115" }
+
+type Report = (what: "moment" | "mark", value: number | number[]) => void
 
 class TextView {
   private header!: Header
@@ -47,7 +51,11 @@ class TextView {
   private drawn = new Map<number, HTMLElement>()
   private frame = 0
   private bytes?: Uint8Array
-  private report: (token: number) => void = () => {}
+  private report: Report = () => {}
+  private pressed = -1 // the span where a drag began, the one that it has reached, and whether it has left the first
+  private reached = -1
+  private dragged = false
+  private otherEnd = -1 // the span that was marked first by key
 
   private root = element("div", "view")
   private search = document.createElement("input")
@@ -91,9 +99,23 @@ class TextView {
     this.scroller.addEventListener("keydown", event => this.key(event))
     this.scroller.addEventListener("pointermove", event => this.hover(event))
     this.scroller.addEventListener("pointerleave", () => (this.hint.style.display = "none"))
+    this.scroller.addEventListener("pointerdown", event => {
+      this.pressed = event.button === 0 && event.pointerType !== "touch" ? spanOf(event) : -1
+      this.reached = this.pressed
+      this.dragged = false
+    })
+    this.scroller.addEventListener("pointerup", event => {
+      if (this.pressed < 0) return
+      if (spanOf(event) >= 0) this.reached = spanOf(event)
+      this.dragged = this.reached !== this.pressed
+      if (this.dragged) this.mark(this.pressed, this.reached)
+      this.pressed = -1
+    })
     this.scroller.addEventListener("click", event => {
       const span = spanOf(event)
-      if (span >= 0 && !getSelection()?.toString()) this.choose(span)
+      if (span < 0 || this.dragged) return
+      if (event.shiftKey && this.cursor >= 0) this.mark(this.cursor, span)
+      else if (!getSelection()?.toString()) this.choose(span)
     })
     this.map.addEventListener("pointerdown", event => {
       this.map.setPointerCapture(event.pointerId)
@@ -111,7 +133,7 @@ class TextView {
     this.observer.disconnect()
   }
 
-  update(bytes: Uint8Array, report: (token: number) => void): void {
+  update(bytes: Uint8Array, report: Report): void {
     this.report = report
     if (this.bytes && same(this.bytes, bytes)) return
     this.bytes = bytes
@@ -251,6 +273,7 @@ class TextView {
           if (colour) piece.style.background = colour
           if (this.tokens[span] === this.momentToken()) piece.className = "moment"
           if (span === this.cursor) piece.classList.add("cursor")
+          if (this.marked(span)) piece.classList.add("mark")
         }
         line.append(piece)
         at = end
@@ -290,8 +313,35 @@ class TextView {
     return `rgba(${COLOURS[dark ? "dark" : "light"][above < 0 ? 0 : 1]},${strength.toFixed(3)})`
   }
 
+  private marked(span: number): boolean {
+    const { mark } = this.header
+    return mark !== null && this.tokens[span] >= mark[0] && this.tokens[span] < mark[1]
+  }
+
+  /** Mark what is from one span to another, both in it, or nothing. Rows stay: a selection of the browser survives. */
+  private mark(one: number, other: number): void {
+    const [first, last] = [Math.min(one, other), Math.max(one, other)]
+    const after = last + 1 < this.tokens.length ? this.tokens[last + 1] : this.header.end
+    this.header.mark = first < 0 ? null : [this.tokens[first], after]
+    this.otherEnd = -1
+    for (const row of this.drawn.values())
+      for (const piece of row.querySelectorAll<HTMLElement>("[data-span]"))
+        piece.classList.toggle("mark", this.marked(Number(piece.dataset.span)))
+    this.drawMapWindow()
+    this.report("mark", this.header.mark ?? [])
+  }
+
+  /** The first press of the key puts one end of a mark on the cursor, the second the other. */
+  private markByKey(): void {
+    if (this.cursor < 0) return
+    if (this.otherEnd >= 0) return this.mark(this.otherEnd, this.cursor)
+    this.otherEnd = this.cursor
+    this.status.textContent = this.header.words.mark_other
+  }
+
   private hover(event: PointerEvent): void {
     const span = spanOf(event)
+    if (span >= 0 && event.buttons) this.reached = span
     if (span < 0) {
       this.hint.style.display = "none"
       return
@@ -326,7 +376,7 @@ class TextView {
     this.cursor = span
     this.header.moment = this.tokens[span]
     this.redraw()
-    this.report(this.tokens[span])
+    this.report("moment", this.tokens[span])
   }
 
   private key(event: KeyboardEvent): void {
@@ -338,6 +388,8 @@ class TextView {
     } else if (event.key === "Enter" && this.cursor >= 0) this.choose(this.cursor)
     else if (event.key === "n") this.stepWorst(1)
     else if (event.key === "p") this.stepWorst(-1)
+    else if (event.key === "m") this.markByKey()
+    else if (event.key === "Escape" && (this.header.mark || this.otherEnd >= 0)) this.mark(-1, -1)
     else if (event.key === "/") this.search.focus()
     else return
     event.preventDefault()
@@ -453,7 +505,14 @@ class TextView {
     context.strokeStyle = `rgba(${ink},0.75)`
     context.lineWidth = Math.max(1, devicePixelRatio)
     context.strokeRect(1, from + 0.5, width - 2, Math.max(4, to - from - 1))
-    if (this.header.moment === null || !this.starts.length) return
+    if (!this.starts.length) return
+    if (this.header.mark) {
+      const [first, last] = this.header.mark.map(token => this.starts[Math.max(0, upper(this.tokens, token) - 1)])
+      const top = (first / this.text.length) * height
+      context.fillStyle = `rgba(${COLOURS.mark},0.9)`
+      context.fillRect(0, top, 6 * devicePixelRatio, Math.max(4, ((last - first) / this.text.length) * height))
+    }
+    if (this.header.moment === null) return
     const span = Math.max(0, upper(this.tokens, this.header.moment) - 1)
     context.fillStyle = `rgb(${ink})`
     context.fillRect(0, (this.starts[span] / this.text.length) * height - 1, width, 2)
@@ -586,6 +645,6 @@ export default function ({ data, parentElement, setTriggerValue }: Component): (
   let view = views.get(parentElement)
   if (!view) views.set(parentElement, (view = new TextView(parentElement)))
   view.watch()
-  view.update(data instanceof Uint8Array ? data : new Uint8Array(data), token => setTriggerValue("moment", token))
+  view.update(data instanceof Uint8Array ? data : new Uint8Array(data), setTriggerValue)
   return () => view.stop()
 }
