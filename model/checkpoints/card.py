@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ModelConfig
+from model.mixers import recurrent
 
 
 def home() -> Path:
@@ -39,6 +40,16 @@ class ModelCard:
     def train_length(self) -> int:
         """Tokens of a training sequence."""
         return self.config.train_length
+
+    @property
+    def state_size(self) -> int:
+        """Elements of the recurrent state, without the cache of attention."""
+        return self.config.d_inner * self.config.d_state * len(recurrent(self.config.layers))
+
+    @property
+    def has_cache(self) -> bool:
+        """Whether one of its layers is attention, whose cache grows with what is read."""
+        return recurrent(self.config.layers) != self.config.layers
 
     @property
     def weights(self) -> str:

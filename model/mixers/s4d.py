@@ -54,12 +54,12 @@ class S4D(nn.Module):
         (read,), sums, seqlen = state.rest, state.window.dtype, u.shape[1]
         v = self.in_proj(u).to(sums)
         log_decay, theta, hold = held(self.decay_log, self.frequency, self.step_log)
-        angle = angles(theta, read, seqlen)  # (batch, seqlen, d_inner, d_state / 2)
+        angle = angles(theta, read, seqlen)  # (batch or 1, seqlen, d_inner, d_state / 2)
         read_real, read_imaginary = turned(self.C_real, self.C_imaginary, angle)
         inputs = ScanInputs(
             x=v[..., None],
-            B=torch.cat(turned(*hold, angle, back=True), dim=-1),
-            C=2 * torch.cat([read_real, -read_imaginary], dim=-1),
+            B=torch.cat(turned(*hold, angle, back=True), dim=-1).expand(len(u), -1, -1, -1),
+            C=2 * torch.cat([read_real, -read_imaginary], dim=-1).expand(len(u), -1, -1, -1),
             log_decay=torch.cat([log_decay, log_decay], dim=-1).expand(*u.shape[:2], -1, -1),
         )
         output = scan(inputs, state.memory)

@@ -16,7 +16,12 @@ from torch import Tensor
 
 
 def angles(theta: Tensor, read: Tensor, seqlen: int) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of theta (...) at the ``seqlen`` tokens after ``read`` (batch, 1): (batch, seqlen, ...) each."""
+    """Cosine and sine of theta (...) at the ``seqlen`` tokens after ``read`` (batch, 1): (batch, seqlen, ...) each.
+
+    Rows that have read equally many tokens, as in training, share theirs: (1, seqlen, ...).
+    """
+    if len(read) > 1 and bool((read == read[:1]).all()):
+        read = read[:1]
     positions = (read + torch.arange(1, seqlen + 1, device=read.device)).double()
     turned = (positions.view(*positions.shape, *[1] * theta.ndim) * theta.double()).remainder(2 * math.pi).to(theta)
     return turned.cos(), turned.sin()

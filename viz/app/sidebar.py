@@ -21,7 +21,6 @@ from model.experiment import Strategy
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS, PRESETS, Mitigation
 from model.machine import DEVICES, expected_device
-from model.mixers import recurrent
 from model.published.config import sees_everything
 from model.published.cost import notes
 from model.reading.prepare import MOST_WINDOW, Options, attention_window
@@ -93,10 +92,10 @@ def _model(models: dict[str, ModelCard]) -> ModelCard:
     config = model.config
     st.caption(
         t(
-            "app.sidebar.model_facts" if recurrent(config.layers) == config.layers else "app.sidebar.model_facts_cache",
+            "app.sidebar.model_facts_cache" if model.has_cache else "app.sidebar.model_facts",
             layers=len(config.layers),
             heads=config.nheads,
-            memory=f"{config.d_inner * config.d_state * len(recurrent(config.layers)):,}",
+            memory=f"{model.state_size:,}",
             train_length=f"{config.train_length:,}",
         )
     )
