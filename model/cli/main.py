@@ -12,6 +12,7 @@ from types import FunctionType
 
 import typer
 
+from model.cli.architectures import architectures
 from model.cli.ask import ask
 from model.cli.bench import bench
 from model.cli.convert import convert
