@@ -36,7 +36,7 @@ from model.plugins import rows_of
 
 OURS = (
     *(read, diagnose, ask, text, download, explore, verify, convert),
-    *(train, post_train, parts, passkey, evidence, gradients, cost, bench, serve),
+    *(train, post_train, parts, passkey, architectures, evidence, gradients, cost, bench, serve),
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")
