@@ -1,4 +1,4 @@
-"""The parts of a measurement: a document, passkeys, effective context, gradients, speed. Each returns None if stopped."""
+"""The parts of a measurement: a document, passkeys, effective context, gradients, speed; each is None if stopped."""
 
 from __future__ import annotations
 
@@ -104,9 +104,9 @@ def answer_passkeys(reader: Reader, tokenizer: Tokenizer, passed: Passed) -> Map
     least = max(least_length(tokenizer, language, PasskeyTask.digits) for language in PASSKEYS)
     lengths = doubling_lengths(reader.train_length, LONGEST, least)
     counts = dict.fromkeys(lengths, (0, 0))
+    ended = False
     for place, language in enumerate(PASSKEYS):
         task = PasskeyTask(language=language, lengths=lengths, depths=DEPTHS, trials=TRIALS)
-        ended = False
 
         def report(result: PasskeyResult, done: int, task: PasskeyTask = task, place: int = place) -> None:
             nonlocal ended
