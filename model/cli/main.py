@@ -12,6 +12,7 @@ from types import FunctionType
 
 import typer
 
+from model.cli.architectures import architectures
 from model.cli.ask import ask
 from model.cli.bench import bench
 from model.cli.convert import convert
@@ -36,7 +37,7 @@ from model.plugins import rows_of
 
 OURS = (
     *(read, diagnose, ask, text, download, explore, verify, convert),
-    *(train, post_train, parts, passage, passkey, evidence, gradients, cost, bench, serve),
+    *(train, post_train, parts, passage, passkey, architectures, evidence, gradients, cost, bench, serve),
 )
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="See what the memory of a recurrent model does.")

@@ -43,6 +43,7 @@ PAGES: dict[str, Page] = {
     "passkey": Page(group="test", icon=":material/key:", settings=True),
     "effective_context": Page(group="test", icon=":material/history:", settings=True),
     "capacity": Page(group="test", icon=":material/straighten:"),
+    "architectures": Page(group="test", icon=":material/account_tree:"),
     "lab": Page(group="improve", icon=":material/science:", settings=True),
     "mitigations": Page(group="improve", icon=":material/healing:", settings=True),
     "documents": Page(group="library", icon=":material/description:"),

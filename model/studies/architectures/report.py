@@ -1,0 +1,77 @@
+"""The matrix of architectures: one row a checkpoint, the conclusion, and the table of ``docs/architectures.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from model.messages import message
+from model.studies.architectures.result import Architecture
+from model.studies.cost.report import size
+
+BEGIN, END = (
+    "<!-- matrix: memory-explorer architectures --markdown docs/architectures.md -->\n",
+    "<!-- end of matrix -->",
+)
+COLUMNS = ("within", "excess", "onset", "recall", "context", "state", "grows", "norm", "gradient", "speed", "step")
+
+
+def row(result: Architecture) -> dict[str, Any]:
+    """The numbers of ``result`` by column, None for what is not known or does not apply."""
+    points = result.speed.points if result.speed else ()
+    return {
+        "within": result.mean("within"),
+        "excess": result.excess,
+        "onset": result.onset,
+        "recall": result.recall,
+        "context": result.context.reach if result.context else None,
+        "state": result.state[0][1] if result.state else None,
+        "grows": result.state[-1][1] / result.state[0][1] if result.state else None,
+        "norm": result.growth,
+        "gradient": result.gradients.verdict if result.gradients else None,
+        "speed": points[-1].seconds / points[-1].length * 1e6 if points else None,
+        "step": result.speed.step * 1e3 if result.speed else None,
+    }
+
+
+def written(name: str, value: Any, language: str) -> str:
+    """A cell in words: three digits, tokens with separators, "—" for None."""
+    if value is None:
+        return "—"
+    if name == "gradient":
+        return message(f"architectures.verdict_{value}", language)
+    if name in ("onset", "recall", "context"):
+        return f"{value:,.0f}"
+    if name == "state":
+        return size(value)
+    return f"{value:+.2f}" if name == "excess" else f"{value:.2f}"
+
+
+def conclusion(results: Sequence[Architecture], language: str) -> str:
+    """How many collapse, and which has the lowest loss far beyond its training length, in one sentence."""
+    read = [(beyond, one) for one in results if (beyond := one.mean("beyond")) is not None]
+    if not read:
+        return message("architectures.nothing", language)
+    loss, best = min(read, key=lambda pair: pair[0])
+    count = sum(one.collapses for _, one in read)
+    return message("architectures.conclusion", language, of=len(read), count=count, best=best.name, loss=loss)
+
+
+def markdown(results: Sequence[Architecture], language: str = "en") -> str:
+    """The matrix as a Markdown table, without times, which belong to a machine."""
+    names = [name for name in COLUMNS if name not in ("speed", "step")]
+    heads = [message("architectures.column_name", language), *(head(name, language) for name in names)]
+    lines = [heads, ["---"] * len(heads)]
+    lines += [[one.name, *(written(name, row(one)[name], language) for name in names)] for one in results]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def head(name: str, language: str) -> str:
+    """The title of a column."""
+    return message(f"architectures.column_{name}", language)
+
+
+def with_matrix(page: str, results: Sequence[Architecture]) -> str:
+    """``page`` with the conclusion and the table between its marks."""
+    before, rest = page.split(BEGIN)
+    return f"{before}{BEGIN}{conclusion(results, 'en')}\n\n{markdown(results)}{END}{rest.split(END)[1]}"

@@ -1,0 +1,5 @@
+"""The page "Architectures"."""
+
+from viz.pages.architectures.view import render
+
+render()
