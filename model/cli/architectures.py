@@ -11,9 +11,9 @@ import typer
 
 from model.checkpoints.card import home
 from model.cli.options import set_threads
-from model.studies.architectures import PARTS, begin, measure_architecture, sample_texts, stored_in
-from model.studies.architectures.report import conclusion, markdown, row, with_matrix
-from model.studies.architectures.run import taken_over
+from model.studies.architectures import PARTS, Architecture, begin, measure_architecture, sample_texts, stored_in
+from model.studies.architectures.report import markdown, row, said, with_matrix
+from model.studies.architectures.run import SHIPPED, taken_over
 
 
 def architectures(
@@ -31,22 +31,23 @@ def architectures(
     """Measure loss, collapse, recall, effective context, gradients and speed of models, and print the matrix."""
     set_threads(threads)
     folder = out or home() / "architectures"
-    texts = sample_texts()
+    folders, texts = (folder, SHIPPED), sample_texts()
     for name in model or ():
-        begun = taken_over(begin(name, texts), stored_in([folder]))
+        begun = taken_over(begin(name, texts), stored_in(folders))
         file = folder / f"{begun.name}.json"
 
         def show(part: str, share: float, name: str = begun.name) -> None:
             if not as_json and sys.stderr.isatty():
                 sys.stderr.write(f"\r{name}: {part}, {share:4.0%}   ")
 
-        measure_architecture(
-            begun, name, texts, parts=part or PARTS, report=show, keep=lambda kept, file=file: kept.save(file)
-        )
-    results = stored_in([folder])
+        def keep(kept: Architecture, file: Path = file) -> None:
+            kept.save(file)
+
+        measure_architecture(begun, name, texts, parts=part or PARTS, report=show, keep=keep)
+    results = stored_in(folders)
     if markdown_file is not None:
         markdown_file.write_text(with_matrix(markdown_file.read_text("utf-8"), results), "utf-8")
     if as_json:
         typer.echo(json.dumps([{"name": one.name, **row(one)} for one in results], ensure_ascii=False))
     else:
-        typer.echo(f"{conclusion(results, 'en')}\n\n{markdown(results)}\n{folder}")
+        typer.echo(f"{said(results)}\n\n{markdown(results)}\n{folder}")

@@ -8,6 +8,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 
 from kernels.dispatch import scan
 from kernels.types import Scan
@@ -26,7 +27,6 @@ from model.studies.gradients import GradientReach, reach_on
 from model.studies.passkey import PasskeyResult, PasskeyTask, Reader, doubling_lengths, even_depths, measure
 from model.studies.passkey.prompts import least_length
 from model.studies.recall import PASSKEYS
-from model.tokenizer import Tokenizer
 
 BINS = 64
 """Bins of a loss curve, at most."""

@@ -13,13 +13,27 @@ BEGIN, END = (
     "<!-- matrix: memory-explorer architectures --markdown docs/architectures.md -->\n",
     "<!-- end of matrix -->",
 )
-COLUMNS = ("within", "excess", "onset", "recall", "context", "state", "grows", "norm", "gradient", "speed", "step")
+COLUMNS = (
+    "trained",
+    "within",
+    "excess",
+    "onset",
+    "recall",
+    "context",
+    "state",
+    "grows",
+    "norm",
+    "gradient",
+    "speed",
+    "step",
+)
 
 
 def row(result: Architecture) -> dict[str, Any]:
     """The numbers of ``result`` by column, None for what is not known or does not apply."""
     points = result.speed.points if result.speed else ()
     return {
+        "trained": result.trained,
         "within": result.mean("within"),
         "excess": result.excess,
         "onset": result.onset,
@@ -34,17 +48,27 @@ def row(result: Architecture) -> dict[str, Any]:
     }
 
 
-def written(name: str, value: Any, language: str) -> str:
-    """A cell in words: three digits, tokens with separators, "—" for None."""
+def written(result: Architecture, name: str, language: str) -> str:
+    """A cell in words: three digits, tokens with separators, "≥" for a lower bound, "—" for None."""
+    value = row(result)[name]
     if value is None:
         return "—"
     if name == "gradient":
         return message(f"architectures.verdict_{value}", language)
+    if name == "trained":
+        return millions(value)
+    if name == "context" and result.context is not None and result.context.open_ended:
+        return f"≥ {value:,.0f}"
     if name in ("onset", "recall", "context"):
         return f"{value:,.0f}"
     if name == "state":
         return size(value)
-    return f"{value:+.2f}" if name == "excess" else f"{value:.2f}"
+    return f"{round(value, 2) + 0.0:+.2f}" if name == "excess" else f"{value:.2f}"  # + 0.0: no "-0.00"
+
+
+def millions(tokens: int) -> str:
+    """A number of tokens in millions."""
+    return f"{tokens / 1e6:,.1f} M"
 
 
 def conclusion(results: Sequence[Architecture], language: str) -> str:
@@ -57,12 +81,20 @@ def conclusion(results: Sequence[Architecture], language: str) -> str:
     return message("architectures.conclusion", language, of=len(read), count=count, best=best.name, loss=loss)
 
 
+def unequal(results: Sequence[Architecture], language: str) -> str | None:
+    """That the models were trained on different numbers of tokens, if they were."""
+    known = {one.trained for one in results if one.trained}
+    if len(known) < 2:
+        return None
+    return message("architectures.unequal", language, least=millions(min(known)), most=millions(max(known)))
+
+
 def markdown(results: Sequence[Architecture], language: str = "en") -> str:
     """The matrix as a Markdown table, without times, which belong to a machine."""
     names = [name for name in COLUMNS if name not in ("speed", "step")]
     heads = [message("architectures.column_name", language), *(head(name, language) for name in names)]
     lines = [heads, ["---"] * len(heads)]
-    lines += [[one.name, *(written(name, row(one)[name], language) for name in names)] for one in results]
+    lines += [[one.name, *(written(one, name, language) for name in names)] for one in results]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
@@ -74,4 +106,9 @@ def head(name: str, language: str) -> str:
 def with_matrix(page: str, results: Sequence[Architecture]) -> str:
     """``page`` with the conclusion and the table between its marks."""
     before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}{conclusion(results, 'en')}\n\n{markdown(results)}{END}{rest.split(END)[1]}"
+    return f"{before}{BEGIN}{said(results)}\n\n{markdown(results)}{END}{rest.split(END)[1]}"
+
+
+def said(results: Sequence[Architecture], language: str = "en") -> str:
+    """The conclusion, and whether training differs."""
+    return " ".join(filter(None, (conclusion(results, language), unequal(results, language))))

@@ -13,12 +13,14 @@ from model.errors import UserError
 from model.published.files import tensors_in
 from model.studies.architectures.result import CONTEXT, GRADIENTS, PARTS, PASSKEY, READING, Architecture
 from model.studies.passkey import reader_of
-from sample_data import SAMPLES, sample_text
+from sample_data import SAMPLES, sample_path, sample_text
 
 DOCUMENTS = ("equipment_spec_en", "plant_log_ja")
 """The shipped samples that are read: held out of the training of the shipped checkpoints, English and Japanese."""
 TOKENS, TIMES = 16_384, 16
 """Tokens of each document, or so many training lengths if that is more."""
+SHIPPED = sample_path(DOCUMENTS[0]).parent / "architectures"
+"""The folder of the shipped results."""
 
 Report = Callable[[str, float], None]
 """``report(part, share of all parts that is done)``"""
@@ -33,8 +35,8 @@ def sample_texts() -> dict[str, tuple[str, str]]:
 def begin(model: str, texts: Mapping[str, tuple[str, str]], *, tokens: int = TOKENS) -> Architecture:
     """An empty result for the checkpoint ``model``, a name or a folder; UserError if there is none."""
     card = model_card(model)
-    record = card.training or {}
-    settings = record.get("config") if isinstance(record.get("config"), dict) else {}
+    recorded = (card.training or {}).get("config")
+    settings: dict[str, object] = recorded if isinstance(recorded, dict) else {}
     steps, batch = settings.get("steps"), settings.get("batch_tokens")
     return Architecture(
         name=Path(card.name).name,  # a folder's own name: where it is says nothing about the model
@@ -49,7 +51,10 @@ def begin(model: str, texts: Mapping[str, tuple[str, str]], *, tokens: int = TOK
 
 
 def stored_in(folders: Sequence[Path]) -> list[Architecture]:
-    """The results in ``folders``, one per weights: of two, the one with fewer parts to measure; by name."""
+    """The results in ``folders``, one per weights: of two, the one with fewer parts to measure; by name.
+
+    Where different weights have one name, those of the first folder are returned.
+    """
     found: dict[str, Architecture] = {}
     for file in (file for folder in folders for file in sorted(folder.glob("*.json"))):
         try:
@@ -59,7 +64,8 @@ def stored_in(folders: Sequence[Path]) -> list[Architecture]:
         known = found.get(result.weights)
         if known is None or len(result.lacking) < len(known.lacking):
             found[result.weights] = result
-    return sorted(found.values(), key=lambda result: result.name)
+    named = {result.name: result for result in reversed(found.values())}
+    return [named[name] for name in sorted(named)]
 
 
 def taken_over(begun: Architecture, known: Sequence[Architecture]) -> Architecture:
@@ -84,10 +90,13 @@ def measure_architecture(
 ) -> Architecture:
     """Measure those of ``parts`` that ``begun`` lacks, of the checkpoint ``model``; ``keep`` gets it after each.
 
-    UserError, before any reading, if a document is too short. When ``stop()`` turns true, what is finished is returned.
+    UserError, before any reading, if a document is too short or a part unknown. When ``stop()`` turns true, what is finished is returned.
     """
     from model.studies.architectures import measure
 
+    for part in parts:
+        if part not in PARTS:
+            raise UserError("architectures.part", name=part, known=", ".join(PARTS))
     wanted = [part for part in begun.lacking if part in parts]
     streams = {sha: tokens_of(model, text[: 16 * begun.tokens])[0][: begun.tokens] for sha, (_, text) in texts.items()}
     least = tokens_needed(begun.train_length)

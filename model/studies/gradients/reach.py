@@ -42,8 +42,8 @@ def gradient_reach(
 ) -> GradientReach | None:
     """The norm of d loss_t / d state_{t-k} of ``model`` on ``tokens`` (rows, n) or (n,), for each k of ``lags``.
 
-    t are at most :data:`POSITIONS` places from the longest lag to the last token, evenly spaced; loss_t is that of
-    predicting token t, in nats. Norms are means over rows and positions. None if ``stop()`` turned true between two
+    t are at most :data:`POSITIONS` places from twice the longest lag to the last token, evenly spaced, or the last
+    token alone if there are fewer; loss_t is that of predicting token t, in nats. Norms are means over rows and positions. None if ``stop()`` turned true between two
     lags. UserError if no token is as far from the start as the longest lag, or a lag is below 1.
     """
     import torch
@@ -54,7 +54,8 @@ def gradient_reach(
         raise UserError("gradients.lags")
     if ids.shape[1] <= chosen[-1]:
         raise UserError("gradients.short", tokens=ids.shape[1], lag=chosen[-1])
-    ends = np.unique(np.linspace(chosen[-1], ids.shape[1] - 1, POSITIONS).round().astype(int)).tolist()
+    last = ids.shape[1] - 1
+    ends = np.unique(np.linspace(min(2 * chosen[-1], last), last, POSITIONS).round().astype(int)).tolist()
     # (lags, layers + 1): each layer's own, and last that of the whole state
     found = np.zeros((len(chosen), len(model.config.layers) + 1))
     for end in ends:
@@ -125,12 +126,14 @@ def reach_on(
 ) -> GradientReach | None:
     """:func:`gradient_reach` on windows of a document ``tokens`` (n_tokens,), with lags that double up to ``longest``.
 
-    The windows, of ``longest`` + 1 tokens, are spread over the document. None if ``stop()`` turned true; UserError if
-    the document is shorter than one of them.
+    The windows are spread over the document: 2 ``longest`` + 1 tokens each, or all of a shorter document. So as many
+    tokens are read before the longest lag: an empty cache of attention would have no gradient there. None if
+    ``stop()`` turned true; UserError unless the document has more than ``longest`` tokens.
     """
     if len(tokens) <= longest:
         raise UserError("gradients.short", tokens=len(tokens), lag=longest)
     rows = max(1, min(ROWS, MOST_TOKENS // longest))
-    starts = np.unique(np.linspace(0, len(tokens) - longest - 1, rows).round().astype(int))
-    windows = np.stack([tokens[start : start + longest + 1] for start in starts])
+    width = min(2 * longest + 1, len(tokens))
+    starts = np.unique(np.linspace(0, len(tokens) - width, rows).round().astype(int))
+    windows = np.stack([tokens[start : start + width] for start in starts])
     return gradient_reach(model, windows, lags=doubling_lags(longest), stop=stop)
