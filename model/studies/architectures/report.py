@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 from model.messages import message
 from model.studies.architectures.result import Architecture
+from model.studies.cost.fit import crossing
+from model.studies.cost.report import said as as_known
 from model.studies.cost.report import size
 
 BEGIN, END = (
     "<!-- matrix: memory-explorer architectures --markdown docs/architectures.md -->\n",
     "<!-- end of matrix -->",
 )
-COLUMNS = (
-    "trained",
-    "within",
-    "excess",
-    "onset",
-    "recall",
-    "context",
-    "state",
-    "grows",
-    "norm",
-    "gradient",
-    "speed",
-    "step",
-)
+TIMES = ("speed", "step")
+COLUMNS = ("trained", "within", "excess", "onset", "recall", "context", "state", "grows", "norm", "gradient", *TIMES)
 
 
 def row(result: Architecture) -> dict[str, Any]:
@@ -89,9 +81,41 @@ def unequal(results: Sequence[Architecture], language: str) -> str | None:
     return message("architectures.unequal", language, least=millions(min(known)), most=millions(max(known)))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Crossed:
+    """From ``length`` tokens on, where both need ``seconds``, ``first`` reads faster than ``second``.
+
+    ``kind`` says whether both were timed around that length: see :mod:`model.studies.cost.fit`.
+    """
+
+    first: str
+    second: str
+    length: float
+    seconds: float
+    kind: str
+
+
+def crossings(results: Sequence[Architecture]) -> list[Crossed]:
+    """Where the fits of two cross, shortest length first."""
+    curves = {one.name: curve for one in results if one.speed and (curve := one.speed.curve())}
+    found = []
+    for first, second in permutations(curves, 2):
+        at = crossing(curves[first], curves[second])
+        if at.length:
+            seconds = curves[first].fitted(at.length)
+            found.append(Crossed(first=first, second=second, length=at.length, seconds=seconds, kind=at.kind))
+    return sorted(found, key=lambda one: one.length)
+
+
+def crossing_words(crossed: Crossed, language: str) -> str:
+    """A crossing in one sentence, to two digits."""
+    length = as_known(f"{float(f'{crossed.length:.2g}'):,.0f}", crossed.kind, language)
+    return message("architectures.crossed", language, first=crossed.first, second=crossed.second, length=length)
+
+
 def markdown(results: Sequence[Architecture], language: str = "en") -> str:
     """The matrix as a Markdown table, without times, which belong to a machine."""
-    names = [name for name in COLUMNS if name not in ("speed", "step")]
+    names = [name for name in COLUMNS if name not in TIMES]
     heads = [message("architectures.column_name", language), *(head(name, language) for name in names)]
     lines = [heads, ["---"] * len(heads)]
     lines += [[one.name, *(written(one, name, language) for name in names)] for one in results]

@@ -90,7 +90,8 @@ def measure_architecture(
 ) -> Architecture:
     """Measure those of ``parts`` that ``begun`` lacks, of the checkpoint ``model``; ``keep`` gets it after each.
 
-    UserError, before any reading, if a document is too short or a part unknown. When ``stop()`` turns true, what is finished is returned.
+    UserError, before any reading, if a document is too short or a part unknown. When ``stop()`` turns true,
+    what is finished is returned.
     """
     from model.studies.architectures import measure
 

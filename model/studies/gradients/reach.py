@@ -43,8 +43,9 @@ def gradient_reach(
     """The norm of d loss_t / d state_{t-k} of ``model`` on ``tokens`` (rows, n) or (n,), for each k of ``lags``.
 
     t are at most :data:`POSITIONS` places from twice the longest lag to the last token, evenly spaced, or the last
-    token alone if there are fewer; loss_t is that of predicting token t, in nats. Norms are means over rows and positions. None if ``stop()`` turned true between two
-    lags. UserError if no token is as far from the start as the longest lag, or a lag is below 1.
+    token alone if there are fewer; loss_t is that of predicting token t, in nats. Norms are means over rows and
+    positions. None if ``stop()`` turned true between two lags. UserError if no token is as far from the start as the
+    longest lag, or a lag is below 1.
     """
     import torch
 

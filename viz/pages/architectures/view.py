@@ -5,22 +5,39 @@ The matrix of stored results, the loss of all against position, and what was mea
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from model.errors import UserError
 from model.studies.architectures import Architecture
-from model.studies.architectures.report import COLUMNS, conclusion, head, row
+from model.studies.architectures.report import (
+    COLUMNS,
+    TIMES,
+    conclusion,
+    crossing_words,
+    crossings,
+    head,
+    row,
+    unequal,
+    written,
+)
 from viz.app import links
 from viz.app.language import language, plain, show_error, t
 from viz.app.theme import is_dark
 from viz.pages.architectures import figures
+from viz.pages.architectures.evidence import evidence
 from viz.pages.architectures.job import MEASUREMENT, known_results, start, unmeasured
 from viz.ui.chart import chart
 
 LIVE, MOST, MODEL = 3.0, 8, "ar_model"
+FORMATS = {"trained": "compact", "excess": "%+.2f", "state": "bytes"} | dict.fromkeys(
+    ("onset", "recall", "context"), "%,.0f"
+)
+"""How the numbers of a column are written; else with two decimals."""
 
 
 def render() -> None:
@@ -50,7 +67,8 @@ def _results() -> None:
     with st.container(border=True, key="architectures-finding"):
         st.header(plain(conclusion(results, language())), anchor=False)
     _matrix(results)
-    _one(results, dark)
+    name = links.choice(MODEL, {one.name: one.name for one in results}, t("architectures.which_one"))
+    evidence(next(one for one in results if one.name == name), dark=dark)
     names = [one.name for one in results]
     chosen = links.choices(
         "ar_shown", {name: name for name in names}, names[:MOST], t("architectures.shown"), most=MOST
@@ -64,14 +82,47 @@ def _results() -> None:
             explanation=t("architectures.position_explanation"),
             alt=conclusion(results, language()),
         )
+    _cost(results, dark)
+
+
+def _cost(results: Sequence[Architecture], dark: bool) -> None:
+    """Cost against length of the models timed on one machine, that with most of them; or how to time them."""
+    machines = Counter(one.speed.machine for one in results if one.speed)
+    if not machines:
+        st.info(t("architectures.no_speed"), icon=":material/timer:")
+        return
+    machine = machines.most_common(1)[0][0]
+    timed = [one for one in results if one.speed and one.speed.machine == machine]
+    crossed = [crossing_words(one, language()) for one in crossings(timed)]
+    explanation = t("architectures.cost_explanation", machine=machine)
+    chart(
+        figures.cost_figure(timed, dark=dark),
+        key="architectures_cost",
+        title=t("architectures.cost_title"),
+        explanation=explanation,
+        alt=" ".join(crossed) or explanation,
+    )
+    for words in crossed:
+        st.markdown(f"- {plain(words)}")
 
 
 def _matrix(results: Sequence[Architecture]) -> None:
     """The matrix; a selected row opens what was measured."""
     names = [one.name for one in results]
     frame = pd.DataFrame([row(one) for one in results])[list(COLUMNS)]
-    frame.columns = [head(name, language()) for name in COLUMNS]
-    frame.insert(0, head("name", language()), names)
+    frame["gradient"] = [written(one, "gradient", language()) for one in results]
+    frame["excess"] = frame["excess"].round(2) + 0.0  # + 0.0: no "-0.00"
+    frame.insert(0, "name", names)
+    frame = frame.astype({"trained": "Int64", "onset": "Int64", "recall": "Int64"})
+    # A column that nobody measured would push the others out of sight.
+    frame = frame.drop(columns=[name for name in TIMES if frame[name].isna().all()])
+    columns: dict[str, Any] = {}
+    for name in frame:
+        title, said = head(name, language()), t(f"architectures.help_{name}")
+        if name in ("name", "gradient"):
+            columns[name] = st.column_config.TextColumn(title, help=said, pinned=name == "name")
+        else:
+            columns[name] = st.column_config.NumberColumn(title, help=said, format=FORMATS.get(name, "%.2f"))
 
     def select() -> None:
         rows = st.session_state["ar_matrix"].selection.rows
@@ -79,8 +130,9 @@ def _matrix(results: Sequence[Architecture]) -> None:
             st.session_state[MODEL] = names[rows[0]]
 
     st.dataframe(
-        frame.round(2),
+        frame,
         hide_index=True,
+        column_config=columns,
         placeholder="—",
         key="ar_matrix",
         on_select=select,
@@ -88,31 +140,5 @@ def _matrix(results: Sequence[Architecture]) -> None:
         alt=t("architectures.matrix_alt"),
     )
     st.caption(t("architectures.missing"))
-
-
-def _one(results: Sequence[Architecture], dark: bool) -> None:
-    """Passkeys and gradients of the selected checkpoint."""
-    name = links.choice(MODEL, {one.name: one.name for one in results}, t("architectures.which_one"))
-    one = next(one for one in results if one.name == name)
-    grid = st.grid(2, min_column_width=340)
-    if one.passkeys:
-        share = [right / of for right, of in one.passkeys.values()]
-        titles = t("architectures.axis_length"), t("architectures.axis_accuracy")
-        with grid.cell():
-            chart(
-                figures.line_figure(list(one.passkeys), share, titles, log=False, dark=dark),
-                key="architectures_passkey",
-                title=t("architectures.passkey_title"),
-                explanation=t("architectures.passkey_explanation"),
-                alt=", ".join(f"{at}: {right}/{of}" for at, (right, of) in one.passkeys.items()),
-            )
-    if one.gradients:
-        titles = t("architectures.axis_lag"), t("architectures.axis_gradient")
-        with grid.cell():
-            chart(
-                figures.line_figure(one.gradients.lags, one.gradients.norms, titles, log=True, dark=dark),
-                key="architectures_gradient",
-                title=t("architectures.gradient_title"),
-                explanation=t("architectures.gradient_explanation"),
-                alt=t(f"architectures.verdict_{one.gradients.verdict}"),
-            )
+    if words := unequal(results, language()):
+        st.caption(words)
