@@ -48,7 +48,7 @@ def written(result: Architecture, name: str, language: str) -> str:
     if name == "gradient":
         return message(f"architectures.verdict_{value}", language)
     if name == "trained":
-        return millions(value)
+        return millions(value, language)
     if name == "context" and result.context is not None and result.context.open_ended:
         return f"≥ {value:,.0f}"
     if name in ("onset", "recall", "context"):
@@ -58,8 +58,10 @@ def written(result: Architecture, name: str, language: str) -> str:
     return f"{round(value, 2) + 0.0:+.2f}" if name == "excess" else f"{value:.2f}"  # + 0.0: no "-0.00"
 
 
-def millions(tokens: int) -> str:
-    """A number of tokens in millions."""
+def millions(tokens: int, language: str) -> str:
+    """A number of tokens in millions, in Japanese in units of ten thousand."""
+    if language == "ja":
+        return f"{tokens / 1e4:,.0f} 万"
     return f"{tokens / 1e6:,.1f} M"
 
 
@@ -78,7 +80,13 @@ def unequal(results: Sequence[Architecture], language: str) -> str | None:
     known = {one.trained for one in results if one.trained}
     if len(known) < 2:
         return None
-    return message("architectures.unequal", language, least=millions(min(known)), most=millions(max(known)))
+    return message(
+        "architectures.unequal", language, least=millions(min(known), language), most=millions(max(known), language)
+    )
+
+
+AHEAD = 4
+"""Crossings at more than so many times the longest length that was timed are not worth a word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,21 +104,23 @@ class Crossed:
 
 
 def crossings(results: Sequence[Architecture]) -> list[Crossed]:
-    """Where the fits of two cross, shortest length first."""
+    """Where the fits of two cross, up to :data:`AHEAD` times what was timed, shortest length first."""
     curves = {one.name: curve for one in results if one.speed and (curve := one.speed.curve())}
     found = []
     for first, second in permutations(curves, 2):
         at = crossing(curves[first], curves[second])
-        if at.length:
+        longest = min(curves[name].lengths[-1] for name in (first, second))
+        if at.length and at.length <= AHEAD * longest:
             seconds = curves[first].fitted(at.length)
             found.append(Crossed(first=first, second=second, length=at.length, seconds=seconds, kind=at.kind))
     return sorted(found, key=lambda one: one.length)
 
 
 def crossing_words(crossed: Crossed, language: str) -> str:
-    """A crossing in one sentence, to two digits."""
-    length = as_known(f"{float(f'{crossed.length:.2g}'):,.0f}", crossed.kind, language)
-    return message("architectures.crossed", language, first=crossed.first, second=crossed.second, length=length)
+    """A crossing in words, to two digits."""
+    length = f"{float(f'{crossed.length:.2g}'):,.0f}"
+    words = message("architectures.crossed", language, first=crossed.first, second=crossed.second, length=length)
+    return as_known(words, crossed.kind, language)
 
 
 def markdown(results: Sequence[Architecture], language: str = "en") -> str:

@@ -117,10 +117,14 @@ def measure_architecture(
             return result
         if part == READING:
             state = (begun.train_length, measure.held(network, streams[first][: begun.train_length]))
-            for sha, stream in streams.items():
+            for read, (sha, stream) in enumerate(streams.items()):
                 if sha in (result.readings or {}):
                     continue
-                found = measure.read_document(network, stream, passed)
+
+                def ticked(share: float, read: int = read, passed: Callable[[float], bool] = passed) -> bool:
+                    return passed((read + share) / len(streams))
+
+                found = measure.read_document(network, stream, ticked)
                 if found is None:
                     return result
                 sizes = (state, (len(stream), measure.size_of(found[1])))

@@ -17,6 +17,7 @@ from viz.app.theme import COLOURS, DASHES, GREY, template
 
 LENGTHS: dict[str, Any] = {"type": "log", "dtick": "D2", "tickformat": "~s"}
 """An axis of tokens: labels at 1, 2 and 5 times powers of ten."""
+SYMBOLS = ("circle", "square", "diamond")
 STEPS = 64
 """Points of a drawn fit."""
 
@@ -59,6 +60,8 @@ def reading_figure(result: Architecture, *, dark: bool) -> go.Figure:
                 x=reading.positions,
                 y=values,
                 name=names[sha] if dash == "solid" else f"{names[sha]}: {t('architectures.fresh')}",
+                legendgroup=names[sha],
+                showlegend=dash == "solid",  # what dots mean is in the help of the title
                 mode="lines",
                 line={"color": colour, "width": 2 if dash == "solid" else 1.4, "dash": dash},
                 hovertemplate="%{x:,.0f}: %{y:.2f}<extra>%{fullData.name}</extra>",
@@ -98,7 +101,7 @@ def cost_figure(results: Sequence[Architecture], *, dark: bool) -> go.Figure:
     drawn = go.Figure()
     for place, result in enumerate(results):
         assert result.speed is not None
-        colour, points = COLOURS[place % len(COLOURS)], result.speed.points
+        colour, points, again = COLOURS[place % len(COLOURS)], result.speed.points, place // len(COLOURS)
         curve = result.speed.curve()
         if curve is not None:
             at = np.geomspace(points[0].length, points[-1].length, STEPS)
@@ -106,7 +109,7 @@ def cost_figure(results: Sequence[Architecture], *, dark: bool) -> go.Figure:
                 x=at,
                 y=[curve.fitted(length) for length in at],
                 mode="lines",
-                line={"color": colour, "width": 2},
+                line={"color": colour, "width": 2, "dash": DASHES[again % len(DASHES)]},
                 legendgroup=result.name,
                 showlegend=False,
                 hoverinfo="skip",
@@ -117,7 +120,7 @@ def cost_figure(results: Sequence[Architecture], *, dark: bool) -> go.Figure:
             name=result.name,
             legendgroup=result.name,
             mode="markers",
-            marker={"size": 8, "color": colour},
+            marker={"size": 8, "color": colour, "symbol": SYMBOLS[again % len(SYMBOLS)]},
             text=[duration(point.seconds, language()) for point in points],
             hovertemplate="%{x:,.0f}: %{text}<extra>%{fullData.name}</extra>",
         )

@@ -34,7 +34,7 @@ from viz.pages.architectures.job import MEASUREMENT, known_results, start, unmea
 from viz.ui.chart import chart
 
 LIVE, MOST, MODEL = 3.0, 8, "ar_model"
-FORMATS = {"trained": "compact", "excess": "%+.2f", "state": "bytes"} | dict.fromkeys(
+FORMATS = {"trained": "compact", "excess": "%+.2f", "state": "%,.1f kB"} | dict.fromkeys(
     ("onset", "recall", "context"), "%,.0f"
 )
 """How the numbers of a column are written; else with two decimals."""
@@ -100,7 +100,7 @@ def _cost(results: Sequence[Architecture], dark: bool) -> None:
         key="architectures_cost",
         title=t("architectures.cost_title"),
         explanation=explanation,
-        alt=" ".join(crossed) or explanation,
+        alt="; ".join(crossed) or explanation,
     )
     for words in crossed:
         st.markdown(f"- {plain(words)}")
@@ -112,6 +112,7 @@ def _matrix(results: Sequence[Architecture]) -> None:
     frame = pd.DataFrame([row(one) for one in results])[list(COLUMNS)]
     frame["gradient"] = [written(one, "gradient", language()) for one in results]
     frame["excess"] = frame["excess"].round(2) + 0.0  # + 0.0: no "-0.00"
+    frame["state"] = frame["state"].astype(float) / 1000
     frame.insert(0, "name", names)
     frame = frame.astype({"trained": "Int64", "onset": "Int64", "recall": "Int64"})
     # A column that nobody measured would push the others out of sight.
