@@ -1,4 +1,4 @@
-"""The study of architectures on a tiny model: all parts, a run that stops and resumes, files, the matrix, the command."""
+"""The study of architectures on a tiny model: its parts, a run that stops and resumes, files, matrix and command."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ QUICK = ("reading", "context", "gradients")
 def few_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Less of everything that takes long."""
     monkeypatch.setattr(parts, "TRIALS", 1)
-    monkeypatch.setattr(parts, "LONGEST", 4)
+    monkeypatch.setattr(parts, "LONGEST", 8)
     monkeypatch.setattr(parts, "DEPTHS", (0.5,))
     monkeypatch.setattr(parts, "LAST", 2048)
     monkeypatch.setattr(parts, "LEAST", 0.0)
@@ -53,7 +53,7 @@ def make_transformer(home: Path) -> str:
 
 
 def test_every_part_is_measured_and_kept(home: Path) -> None:
-    make_tiny_checkpoint(home, train_length=T)
+    make_tiny_checkpoint(home)  # its norms are known every 64 tokens, its training length
     shares: list[tuple[str, float]] = []
     kept: list[Architecture] = []
     result = measure_architecture(
@@ -63,7 +63,7 @@ def test_every_part_is_measured_and_kept(home: Path) -> None:
     assert [share for _, share in shares] == sorted(share for _, share in shares) and shares[-1][1] == 1.0
     assert {part for part, _ in shares} == set(PARTS) and len(kept) == len(PARTS) + 1  # two documents
     assert set(result.readings) == set(TEXTS)
-    assert not result.grows and result.state[0] == (T, result.state[1][1]) and result.state[1][0] == TOKENS
+    assert not result.grows and result.state[0] == (64, result.state[1][1]) and result.state[1][0] == 16 * 64
     assert result.growth > 0 and result.gradients.verdict and result.speed.points[0].length == 256
     assert all(0 <= right <= of for right, of in result.passkeys.values())
     result.save(home / "tiny.json")
