@@ -73,11 +73,12 @@ def test_the_norm_of_a_decaying_state_falls_as_its_decay(decay: float) -> None:
 
 def tiny_of(name: str) -> LanguageModel:
     """Two layers of one mixer, in sizes that it takes."""
-    for d_state, headdim in ((6, 6), (2, 6), (1, 6), (2, 1), (1, 1)):
-        sizes = {"d_state": d_state, "headdim": headdim, "vocab_size": 30, "train_length": 16}
+    for d_state, headdim, expand in ((6, 6, 2), (2, 6, 2), (1, 6, 2), (2, 1, 2), (1, 1, 2), (2, 6, 1)):
+        sizes = {"d_state": d_state, "headdim": headdim, "expand": expand, "vocab_size": 30, "train_length": 16}
         try:
             return LanguageModel(ModelConfig(layers=(name, name), d_model=12, **sizes))
-        except AssertionError:  # a cell has as many columns as it carries vectors, a selective channel is one wide
+        except AssertionError:  # a cell has as many columns as it carries vectors, a selective channel is one wide,
+            # and attention has no wider inner dimension
             continue
     raise AssertionError(name)
 
