@@ -243,7 +243,7 @@ class Diagnosis:
 
     @property
     def ties(self) -> tuple[StrategyResult, ...]:
-        """Strategies that cannot be told from the best."""
+        """Strategies that are equally good as the best."""
         return tuple(result for result in self.strategies if result.tie)
 
     def to_json(self) -> dict[str, Any]:
