@@ -38,11 +38,6 @@ VARIABLES = {
 }
 
 
-def shown(page: str) -> str:
-    """What a page answers."""
-    return without_terms(message(f"{page}.page.help"))
-
-
 def commands() -> str:
     """Every command with its arguments and options."""
     group = typer.main.get_command(app)

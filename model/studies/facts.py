@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def facts(name: str, config: ModelConfig, parameters: int, disk: int) -> Facts:
     published = isinstance(config, PublishedConfig)
     return Facts(
         name=name,
-        family=FAMILIES[config.family].title if isinstance(config, PublishedConfig) else "Mamba-2",
+        family=FAMILIES[config.family].title if isinstance(config, PublishedConfig) else _titles(config.layers),
         parameters=parameters,
         disk=disk,
         state_size=config.state_size,
@@ -108,6 +109,11 @@ def facts(name: str, config: ModelConfig, parameters: int, disk: int) -> Facts:
         forget=forget,
         recall=recall,
     )
+
+
+def _titles(layers: Iterable[str]) -> str:
+    """The mixers of a model of ours: their published names, where a family is called as the mixer is."""
+    return " + ".join(FAMILIES[name].title if name in FAMILIES else name for name in dict.fromkeys(layers))
 
 
 def reported_lengths(config: ModelConfig) -> tuple[int | None, int | None]:
