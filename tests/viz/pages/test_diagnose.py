@@ -126,7 +126,7 @@ def test_a_diagnosis_runs_is_cancelled_and_resumes(open_page) -> None:
     app = sound(until(app, lambda app: app.button(key="dg_run").label == done, 120))
     table = app.main.dataframe[0].value
     assert len(table) == len(candidates("tiny"))
-    assert table["reading"].str.startswith("overview?recording=").all()  # each reading opens
+    assert table["reading"].str.startswith("./?recording=").all()  # each reading opens
 
 
 def test_a_document_that_cannot_be_read_gives_its_sentence(open_page, monkeypatch: pytest.MonkeyPatch) -> None:
