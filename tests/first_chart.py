@@ -92,6 +92,9 @@ def switch_all(browser: Browser, address: str) -> dict[str, float]:
     page.goto(address)
     drawn(page, "0")
     page.wait_for_timeout(3000)
+    if page.get_by_role("dialog").count():  # the tour of a first visit
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(2000)
     found = {}
     for name in PAGES:
         link = page.locator(f'a[href$="/{name}"]')
