@@ -47,6 +47,9 @@ def post_train(
     rows: Annotated[int, typer.Option(help="Sequences of a step.")] = 16,
     length: Annotated[int | None, typer.Option(help="Tokens of a sequence; the base's training length.")] = None,
     learning_rate: Annotated[float, typer.Option(help="The highest learning rate.")] = 1e-3,
+    empty_rows: Annotated[
+        float, typer.Option(help="Share of each step's sequences that start empty, beside those of the intervention.")
+    ] = 0.0,
     stretches: Annotated[
         Path | None,
         typer.Option(help="For stretches: a plain recording of BASE with its text; its most novel spans are taken."),
@@ -67,6 +70,7 @@ def post_train(
         rows=rows,
         steps=steps,
         learning_rate=learning_rate,
+        empty_rows=empty_rows,
         seed=seed,
     )
     config.check()

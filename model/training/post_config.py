@@ -16,6 +16,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "learning_rate": (1e-6, 1e-1),
     "longer": (2, 64),
     "segments": (2, 4096),
+    "empty_rows": (0, 0.95),
 }
 """The sensible range of each number that a user may choose."""
 
@@ -25,6 +26,8 @@ class PostTrainConfig:
     """A post-training run. The defaults mitigate the collapse of the shipped base in about a minute and a half.
 
     ``base`` names a model; ``interventions`` are (name, share of the steps), the rest of the steps starts empty.
+    ``empty_rows`` is the share of a step's rows that start empty whatever the step's intervention is: the others
+    alone hand on their memory, so that old memories and empty starts are learnt side by side.
     ``rows`` sequences of ``length`` tokens make a step; "longer" reads sequences ``longer`` times as long and as many
     fewer, "tbtt" follows a text for at most ``segments`` sequences. Facts are rarer than in training from scratch and
     their answers weigh less: recall is to be kept, but every key that must not be forgotten works against it
@@ -43,12 +46,17 @@ class PostTrainConfig:
     clip: float = 1.0
     longer: int = 4
     segments: int = 16
+    empty_rows: float = 0.0
     recall: RecallConfig = field(default_factory=lambda: RecallConfig(share=0.2, weight=5.0))
     seed: int = 0
 
     def rate(self, step: int) -> float:
         """Learning rate at ``step``."""
         return warm_cosine(step, steps=self.steps, warmup=self.warmup, learning_rate=self.learning_rate)
+
+    def starting_empty(self, rows: int) -> int:
+        """How many of ``rows`` rows start empty in every step; one at least does not."""
+        return min(rows - 1, round(self.empty_rows * rows))
 
     @property
     def consecutive(self) -> bool:
