@@ -50,6 +50,9 @@ def post_train(
     empty_rows: Annotated[
         float, typer.Option(help="Share of each step's sequences that start empty, beside those of the intervention.")
     ] = 0.0,
+    decay_rates: Annotated[
+        float, typer.Option(help="Learning rate of the decay rates (A_log), as a multiple of the learning rate.")
+    ] = 1.0,
     stretches: Annotated[
         Path | None,
         typer.Option(help="For stretches: a plain recording of BASE with its text; its most novel spans are taken."),
@@ -71,6 +74,7 @@ def post_train(
         steps=steps,
         learning_rate=learning_rate,
         empty_rows=empty_rows,
+        decay_rates=decay_rates,
         seed=seed,
     )
     config.check()

@@ -17,6 +17,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "longer": (2, 64),
     "segments": (2, 4096),
     "empty_rows": (0, 0.95),
+    "decay_rates": (0.01, 1000),
 }
 """The sensible range of each number that a user may choose."""
 
@@ -28,6 +29,9 @@ class PostTrainConfig:
     ``base`` names a model; ``interventions`` are (name, share of the steps), the rest of the steps starts empty.
     ``empty_rows`` is the share of a step's rows that start empty whatever the step's intervention is: the others
     alone hand on their memory, so that old memories and empty starts are learnt side by side.
+    ``decay_rates`` is the multiple of the learning rate at which the logarithms of decay rates (A_log) learn. Adam moves
+    a parameter by about the learning rate in a step, so in 400 steps at 0.001 a half-life changes by a third, while the
+    slowest of the shipped base have to become a hundred times shorter.
     ``rows`` sequences of ``length`` tokens make a step; "longer" reads sequences ``longer`` times as long and as many
     fewer, "tbtt" follows a text for at most ``segments`` sequences. Facts are rarer than in training from scratch and
     their answers weigh less: recall is to be kept, but every key that must not be forgotten works against it
@@ -44,6 +48,7 @@ class PostTrainConfig:
     warmup: int = 20
     weight_decay: float = 0.1
     clip: float = 1.0
+    decay_rates: float = 1.0
     longer: int = 4
     segments: int = 16
     empty_rows: float = 0.0

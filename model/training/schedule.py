@@ -29,6 +29,11 @@ class Schedule(Protocol):
         """The largest norm of a gradient."""
         ...
 
+    @property
+    def decay_rates(self) -> float:
+        """The learning rate of logarithms of decay rates, as a multiple of that of all else."""
+        ...
+
     def rate(self, step: int) -> float:
         """The learning rate of ``step``."""
         ...

@@ -32,6 +32,7 @@ class TrainConfig:
     warmup: int = 100
     weight_decay: float = 0.1
     clip: float = 1.0
+    decay_rates: float = 1.0
     phases: tuple[tuple[float, float], ...] = ((0.25, 0.25), (0.25, 0.5), (0.5, 1.0))
     recall: RecallConfig = field(default_factory=RecallConfig)
     seed: int = 0

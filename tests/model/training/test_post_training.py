@@ -132,6 +132,19 @@ def test_no_gradient_enters_with_the_initial_state(watched, name) -> None:
         assert not any(tensor.requires_grad or tensor.grad_fn for tensor in (*step.memories, *step.windows))
 
 
+def test_decay_rates_learn_at_their_multiple_of_the_learning_rate(streams, tmp_path) -> None:
+    before = weights(load_model("tiny"))
+    moved = {}
+    for multiple in (1.0, 30.0):
+        chosen = config(("carried", 1.0), steps=1, warmup=1, learning_rate=1e-4, decay_rates=multiple, weight_decay=0.0)
+        after = weights(post_train(chosen, streams, tmp_path / f"{multiple}.safetensors"))
+        moved[multiple] = {name: (after[name] - before[name]).abs().max().item() for name in after}
+    rates = [name for name in before if name.endswith("A_log")]
+    assert len(rates) == 2
+    for name in before:  # Adam's first step is as long as the learning rate
+        assert moved[30.0][name] == pytest.approx(moved[1.0][name] * (30 if name in rates else 1), rel=1e-2), name
+
+
 # -- texts -----------------------------------------------------------------------------------------------------------
 
 
