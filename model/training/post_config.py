@@ -29,9 +29,9 @@ class PostTrainConfig:
     ``base`` names a model; ``interventions`` are (name, share of the steps), the rest of the steps starts empty.
     ``empty_rows`` is the share of a step's rows that start empty whatever the step's intervention is: the others
     alone hand on their memory, so that old memories and empty starts are learnt side by side.
-    ``decay_rates`` is the multiple of the learning rate at which the logarithms of decay rates (A_log) learn. Adam moves
-    a parameter by about the learning rate in a step, so in 400 steps at 0.001 a half-life changes by a third, while the
-    slowest of the shipped base have to become a hundred times shorter.
+    ``decay_rates`` is the multiple of the learning rate at which the logarithms of decay rates (A_log) learn. Adam
+    moves a parameter by about the learning rate in a step, so in 400 steps at 0.001 a half-life changes by a third,
+    while the slowest of the shipped base have to become a hundred times shorter.
     ``rows`` sequences of ``length`` tokens make a step; "longer" reads sequences ``longer`` times as long and as many
     fewer, "tbtt" follows a text for at most ``segments`` sequences. Facts are rarer than in training from scratch and
     their answers weigh less: recall is to be kept, but every key that must not be forgotten works against it
