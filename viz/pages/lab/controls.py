@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from model.training.interventions import INTERVENTIONS
-from model.training.post_config import LIMITS, PostTrainConfig
+from model.training.post_config import DECAY_RATES, EMPTY_ROWS, LIMITS, PostTrainConfig
 from viz.app import links, session
 from viz.app.choices import Choices
 from viz.app.language import t
@@ -113,4 +113,25 @@ def _advanced(chosen: Choices) -> labs.Numbers:
                 help=t("lab.length_help"),
                 bind="query-params",
             )
-    return labs.Numbers(steps=steps, learning_rate=rate, length=length)
+        with grid.cell():
+            empty = st.number_input(
+                t("lab.empty_rows"),
+                *LIMITS["empty_rows"],
+                EMPTY_ROWS,
+                step=0.05,
+                key="lab_empty",
+                help=t("lab.empty_rows_help"),
+                bind="query-params",
+            )
+        with grid.cell():
+            multiple = st.number_input(
+                t("lab.decay_rates"),
+                *LIMITS["decay_rates"],
+                DECAY_RATES,
+                step=1.0,
+                format="%g",
+                key="lab_decay",
+                help=t("lab.decay_rates_help"),
+                bind="query-params",
+            )
+    return labs.Numbers(steps=steps, learning_rate=rate, length=length, empty_rows=empty, decay_rates=multiple)

@@ -29,11 +29,13 @@ _KEPT = STATE_PREFIX + "lab_kept"
 
 
 class Numbers(NamedTuple):
-    """The numbers of a run that can be chosen; ``length`` is in tokens."""
+    """The numbers of a run that can be chosen, as in :class:`PostTrainConfig`; ``length`` is in tokens."""
 
     steps: int
     learning_rate: float
     length: int
+    empty_rows: float
+    decay_rates: float
 
 
 def trial_of(
@@ -53,6 +55,8 @@ def trial_of(
         rows=max(1, min(int(LIMITS["rows"][1]), round(16 * card.train_length / numbers.length))),
         steps=numbers.steps,
         learning_rate=numbers.learning_rate,
+        empty_rows=numbers.empty_rows,
+        decay_rates=numbers.decay_rates,
     )
     return Trial(
         config=config,
