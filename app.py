@@ -19,6 +19,7 @@ from viz.app.language import language_switch, restore_language, show_error, t
 from viz.app.navigation import GROUPS, HOME, PAGES, pages_of
 from viz.app.theme import follow_theme, keep_contrast
 from viz.jobs import reading
+from viz.ui.terms import without_terms
 
 wait_passively()
 ASSETS = Path(__file__).parent / "viz" / "assets"  # a page icon by its name would be fetched from outside
@@ -31,7 +32,7 @@ def menu_entry(name: str) -> st.Page:
         title=t(f"{name}.page.title"),
         icon=PAGES[name].icon,
         url_path=name,
-        help=t(f"{name}.page.help"),
+        help=without_terms(t(f"{name}.page.help")),
         default=name == HOME,
     )
 

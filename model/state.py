@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from kernels.types import Memory
@@ -48,6 +50,12 @@ def map_state(state: State, function) -> State:  # type: ignore[no-untyped-def]
 def expand_rows(state: State, rows: int) -> State:
     """``state`` of one row, seen by each of ``rows``: nothing is copied until it is read on."""
     return map_state(state, lambda tensor: tensor.expand(rows, *tensor.shape[1:]))
+
+
+def joined(states: Sequence[State]) -> State:
+    """The rows of ``states`` as the rows of one state, without their gradients."""
+    named = [flatten_state(state) for state in states]
+    return unflatten_state({name: torch.cat([state[name] for state in named]) for name in named[0]})
 
 
 def flatten_state(state: State) -> dict[str, Tensor]:

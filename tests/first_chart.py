@@ -19,6 +19,9 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from model.messages import message
+from viz.app.navigation import PAGES as MENU
+
 ROOT = Path(__file__).parents[1]
 PAGES = ("state_norms", "state_map", "compare", "passkey")
 DRAWN = ".js-plotly-plot .main-svg .trace, .js-plotly-plot .main-svg .plot path, .js-plotly-plot canvas"
@@ -89,9 +92,15 @@ def switch_all(browser: Browser, address: str) -> dict[str, float]:
     page.goto(address)
     drawn(page, "0")
     page.wait_for_timeout(3000)
+    if page.get_by_role("dialog").count():  # the tour of a first visit
+        page.keyboard.press("Escape")
+        page.wait_for_timeout(2000)
     found = {}
     for name in PAGES:
-        page.evaluate("() => { window.clicked = null; }")
+        link = page.locator(f'a[href$="/{name}"]')
+        if not link.count():  # the groups of the menu are folded, and a link is drawn when its group is opened
+            page.get_by_test_id("stTopNavSection").filter(has_text=message(f"app.groups.{MENU[name].group}")).click()
+            link.wait_for()
         page.evaluate(
             """name => {
                 window.before = new Set(document.querySelectorAll('.js-plotly-plot'));

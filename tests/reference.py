@@ -19,6 +19,7 @@ from model.published import FAMILIES
 from model.recording.schema import ARRAYS
 from model.studies.passkey.questions import QUESTIONS
 from viz.app.navigation import PAGES
+from viz.ui.terms import without_terms
 
 ROOT = Path(__file__).parent.parent
 REFERENCE, RECORDINGS = ROOT / "docs" / "reference.md", ROOT / "docs" / "recordings.md"
@@ -77,7 +78,10 @@ def reference() -> str:
         "## Environment variables\n\n"
         + table(("variable", "meaning"), [(f"`{name}`", text) for name, text in VARIABLES.items()]),
         "## Pages\n\n"
-        + table(("page", "shows"), [(message(f"{name}.page.title"), message(f"{name}.page.help")) for name in PAGES]),
+        + table(
+            ("page", "shows"),
+            [(message(f"{name}.page.title"), without_terms(message(f"{name}.page.help"))) for name in PAGES],
+        ),
     ]
     for topic, rows in titled:
         heading = topic.replace("_", " ").capitalize()

@@ -100,7 +100,7 @@ def lines(outcome: Outcome) -> list[str]:
 
 
 def row(result: StrategyResult, found: Diagnosis) -> str:
-    """One strategy: ``>`` marks the recommended one, ``=`` those that cannot be told from the best."""
+    """One strategy: ``>`` marks the recommended one, ``=`` those that are equally good."""
     mark = ">" if result.recording == found.recommended else "=" if result.tie else " "
     if result.failure is not None:
         return f"{mark} {result.text:34s}{result.failure.words(ENGLISH)}"

@@ -53,6 +53,12 @@ def post_train(
     truncation: Annotated[
         int, typer.Option(help="Tokens of a sequence that gradients reach back; 0: all of them.")
     ] = 0,
+    empty_rows: Annotated[
+        float, typer.Option(help="Share of each step's sequences that start empty, beside those of the intervention.")
+    ] = 0.0,
+    decay_rates: Annotated[
+        float, typer.Option(help="Learning rate of the decay rates (A_log), as a multiple of the learning rate.")
+    ] = 1.0,
     stretches: Annotated[
         Path | None,
         typer.Option(help="For stretches: a plain recording of BASE with its text; its most novel spans are taken."),
@@ -76,6 +82,8 @@ def post_train(
         clipping=clipping,
         clip=CLIPPINGS[clipping].usual if clip is None and clipping in CLIPPINGS else clip or 0.0,
         truncation=truncation,
+        empty_rows=empty_rows,
+        decay_rates=decay_rates,
         seed=seed,
     )
     config.check()

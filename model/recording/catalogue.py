@@ -147,9 +147,10 @@ class Catalogue:
                 return
             try:
                 self._take_in()
-            except sqlite3.DatabaseError:
-                self._build_anew()
-                self._take_in()
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:  # it is only written to: the next look takes in more
+                    self._build_anew()
+                    self._take_in()
             self._rest = time.monotonic() + SHARE * (time.monotonic() - began)
 
     def find(self, query: Query) -> list[Entry]:
@@ -272,6 +273,7 @@ class Catalogue:
 def _table(file: Path | None) -> sqlite3.Connection:
     """A connection to the table in ``file``, None for memory; empty if it was not there, or of another version."""
     database = sqlite3.connect(file or ":memory:", check_same_thread=False)
+    database.execute("PRAGMA synchronous = OFF")  # pages must not wait for the disk, and the table can be built anew
     with database:
         if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             database.execute("DROP TABLE IF EXISTS recordings")

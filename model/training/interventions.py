@@ -53,7 +53,8 @@ class Intervention:
 
     ``share`` of the steps is what it takes by default. A memory that is passed on is passed on for
     1 / (1 - share) sequences before one starts empty: at 0.9, ten sequences, the shipped base still drifts on texts of
-    a hundred training lengths; at 0.98 it does not, and pays more for an empty start. ``consecutive`` says that the
+    a hundred training lengths; at 0.98 it does not, and pays more for an empty start, unless rows start empty beside it
+    (``empty_rows`` of the configuration). ``consecutive`` says that the
     sequences continue where those of the previous step ended, ``longer`` that they are several times as long,
     ``needs_explored`` that the base must have recorded its states, ``needs_spans`` that spans of a document must have
     been picked.

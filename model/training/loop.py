@@ -35,6 +35,10 @@ COURSE = "course."
 """What the names of a course's own tensors begin with in a save."""
 
 
+DECAY_RATES = "A_log"
+"""How the names of parameters end that hold logarithms of decay rates."""
+
+
 class Batch(NamedTuple):
     """What a step reads: ``tokens`` (rows, seqlen + 1) int64, ``weights`` (rows, seqlen) of their predictions.
 
@@ -107,7 +111,7 @@ def run_steps(
     started = time.monotonic()
     while step < schedule.steps and not stop():
         for group in optimizer.param_groups:
-            group["lr"] = schedule.rate(step)
+            group["lr"] = schedule.rate(step) * group["multiple"]
         tokens, weights, state = course.draw(step)
         tokens, weights = tokens.to(device), weights.to(device)
         with torch.autocast(device.type, torch.bfloat16):
@@ -161,10 +165,20 @@ def read_truncated(
 
 
 def parameter_groups(model: LanguageModel, schedule: Schedule) -> list[dict[str, Any]]:
-    """Matrices, which decay, and the rest (decay rates, step biases, norms), which do not, as in Mamba-2's training."""
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    rest = [parameter for parameter in model.parameters() if parameter.ndim == 1]
-    return [{"params": matrices, "weight_decay": schedule.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    """Matrices, which decay, and the rest (decay rates, step biases, norms), which do not, as in Mamba-2's training.
+
+    ``multiple`` is that of the learning rate: ``schedule.decay_rates`` for logarithms of decay rates, 1 for all else.
+    """
+    rates = [parameter for name, parameter in model.named_parameters() if name.endswith(DECAY_RATES)]
+    known = {id(parameter) for parameter in rates}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    matrices = [parameter for parameter in others if parameter.ndim > 1]
+    rest = [parameter for parameter in others if parameter.ndim == 1]
+    return [
+        {"params": matrices, "weight_decay": schedule.weight_decay, "multiple": 1.0},
+        {"params": rest, "weight_decay": 0.0, "multiple": 1.0},
+        *([{"params": rates, "weight_decay": 0.0, "multiple": schedule.decay_rates}] if rates else []),
+    ]
 
 
 def token_losses(logits: Tensor, targets: Tensor) -> Tensor:

@@ -19,8 +19,14 @@ LIMITS: dict[str, tuple[float, float]] = {
     "segments": (2, 4096),
     "clip": (1e-6, 1e6),
     "truncation": (0, 65_536),
+    "empty_rows": (0.0, 0.95),
+    "decay_rates": (0.01, 1000.0),
 }
 """The sensible range of each number that a user may choose."""
+
+EMPTY_ROWS, DECAY_RATES = 0.5, 100.0
+"""What the shipped state passing was trained with, which costs nearly nothing within the training length; neither is a
+default of a configuration, so that a run is compared with one that differs in the intervention alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +34,11 @@ class PostTrainConfig:
     """A post-training run. The defaults mitigate the collapse of the shipped base in about a minute and a half.
 
     ``base`` names a model; ``interventions`` are (name, share of the steps), the rest of the steps starts empty.
+    ``empty_rows`` is the share of a step's rows that start empty whatever the step's intervention is: the others
+    alone hand on their memory, so that old memories and empty starts are learnt side by side.
+    ``decay_rates`` is the multiple of the learning rate at which the logarithms of decay rates (A_log) learn. Adam
+    moves a parameter by about the learning rate in a step, so in 400 steps at 0.001 a half-life changes by a third,
+    while the slowest of the shipped base have to become a hundred times shorter.
     ``rows`` sequences of ``length`` tokens make a step; "longer" reads sequences ``longer`` times as long and as many
     fewer, "tbtt" follows a text for at most ``segments`` sequences. Facts are rarer than in training from scratch and
     their answers weigh less: recall is to be kept, but every key that must not be forgotten works against it
@@ -47,14 +58,20 @@ class PostTrainConfig:
     clipping: str = "norm"
     clip: float = 1.0
     truncation: int = 0
+    decay_rates: float = 1.0
     longer: int = 4
     segments: int = 16
+    empty_rows: float = 0.0
     recall: RecallConfig = field(default_factory=lambda: RecallConfig(share=0.2, weight=5.0))
     seed: int = 0
 
     def rate(self, step: int) -> float:
         """Learning rate at ``step``."""
         return warm_cosine(step, steps=self.steps, warmup=self.warmup, learning_rate=self.learning_rate)
+
+    def starting_empty(self, rows: int) -> int:
+        """How many of ``rows`` rows start empty in every step; one at least does not."""
+        return min(rows - 1, round(self.empty_rows * rows))
 
     @property
     def consecutive(self) -> bool:

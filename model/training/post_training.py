@@ -30,7 +30,7 @@ from model.checkpoints.catalogue import load_model, load_tokenizer_of, model_car
 from model.diagnostics.explored import Explored
 from model.errors import UserError
 from model.interventions.initial_states import Statistics
-from model.state import State, flatten_state, map_state, unflatten_state
+from model.state import State, flatten_state, joined, map_state, unflatten_state
 from model.training.data import Groups, Sampler
 from model.training.interventions import Past, drawn, row_of
 from model.training.loop import Batch, StepReport, read_about, run_steps
@@ -113,7 +113,9 @@ class PostCourse:
             tokens, weights = self.sampler.batch(config.rows, config.length, (config.seed, step))
         state = self.empty(len(tokens))
         if goes_on or not row.consecutive:
-            state = row.start(state, self.past(int(lots.integers(2**62))))
+            fresh = config.starting_empty(len(tokens))
+            taken = row.start(self.empty(len(tokens) - fresh), self.past(int(lots.integers(2**62))))
+            state = joined([self.empty(fresh), taken]) if fresh else taken
         return Batch(torch.from_numpy(tokens), torch.from_numpy(weights), state)
 
     def past(self, seed: int) -> Past:
@@ -126,8 +128,12 @@ class PostCourse:
         return Past(final=self.final, base=self.base, running=running, spans=self.spans, seed=seed)
 
     def keep(self, step: int, after: State) -> None:
-        """Cut ``after`` off the graph and hold it for the next step; count it into the running statistics."""
-        self.final = map_state(after, lambda tensor: tensor.detach().clone())
+        """Cut ``after`` off the graph and hold it for the next step; count it into the running statistics.
+
+        Rows that start empty in every step are left out: only so does a memory grow as old as the mixture lets it.
+        """
+        fresh = self.config.starting_empty(len(after[0].window))
+        self.final = map_state(after, lambda tensor: tensor[fresh:].detach().clone())
         if self.moments is not None:
             states = torch.stack([layer.memory.state for layer in self.final]).double()
             found = torch.stack([states.mean((1, 3, 4)), states.square().mean((1, 3, 4))])

@@ -39,6 +39,11 @@ class Schedule(Protocol):
         """Tokens after which a sequence is cut off its own past in the backward pass; 0 never cuts."""
         ...
 
+    @property
+    def decay_rates(self) -> float:
+        """The learning rate of logarithms of decay rates, as a multiple of that of all else."""
+        ...
+
     def rate(self, step: int) -> float:
         """The learning rate of ``step``."""
         ...

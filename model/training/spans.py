@@ -18,7 +18,7 @@ from model.errors import UserError
 from model.reading.stream import read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
 from model.recording.reader import Recording
-from model.state import State, flatten_state, unflatten_state
+from model.state import State, joined
 from model.training.post_training import Starts
 from model.training.trial import Figures, Pick
 
@@ -47,12 +47,6 @@ def states_at(
                 found[position] = segment.state
         before = segment.state
     return joined([found[position] for position in wanted])
-
-
-def joined(states: list[State]) -> State:
-    """``states`` of one row each as the rows of one state, cut off from reading."""
-    named = [flatten_state(state) for state in states]
-    return unflatten_state({name: torch.cat([state[name] for state in named]) for name in named[0]})
 
 
 def starts_of(recording: Recording, base: str, most: int = PICKED) -> Starts:

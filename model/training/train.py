@@ -34,6 +34,7 @@ class TrainConfig:
     clipping: str = "norm"
     clip: float = 1.0
     truncation: int = 0
+    decay_rates: float = 1.0
     phases: tuple[tuple[float, float], ...] = ((0.25, 0.25), (0.25, 0.5), (0.5, 1.0))
     recall: RecallConfig = field(default_factory=RecallConfig)
     seed: int = 0

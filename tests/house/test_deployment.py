@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from tests.reference import ROOT, VARIABLES
+from viz.report.chromium import NAMES
 
 FOLDER = ROOT / "docs" / "deployment"
 CONFIG = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text("utf-8"))
@@ -24,6 +25,13 @@ def test_the_image_has_all_that_runs() -> None:
     kept = {line[1:] for line in (FOLDER / "Dockerfile.dockerignore").read_text().splitlines() if line.startswith("!")}
     assert kept == copied
     assert re.search(r"^USER \d+$", text, re.M) and "/_stcore/health" in text
+
+
+def test_the_image_can_print_reports() -> None:
+    text = (FOLDER / "Dockerfile").read_text("utf-8")
+    installed = re.search(r"apt-get install ((?:--?\S+ |[\w-]+ )+)&&", text)
+    assert installed is not None and "fonts-noto-cjk" in installed[1]
+    assert set(NAMES) & set(installed[1].split())  # under a name that the program looks for
 
 
 def test_compose_says_what_the_program_knows() -> None:

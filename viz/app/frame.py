@@ -12,6 +12,7 @@ from viz.app.language import t
 from viz.app.navigation import PAGES
 from viz.app.sidebar import sidebar
 from viz.jobs import reading
+from viz.ui.terms import with_terms
 
 
 def draw(name: str, run: Callable[[], None]) -> None:
@@ -23,7 +24,7 @@ def draw(name: str, run: Callable[[], None]) -> None:
     left, right = st.columns([3, 2], vertical_alignment="center") if page.recording else (st.container(), st.empty())
     with left:
         st.title(t(f"{name}.page.title"), anchor=False)
-        st.caption(t(f"{name}.page.help"))
+        with_terms(t(f"{name}.page.help"), key="question", small=True)
     with right:
         entry = shown.choose(draw=page.recording)
     with st.sidebar:

@@ -20,7 +20,6 @@ html { font-size: clamp(16px, 1.4vw, 26px) !important; }
 [data-testid="stHeader"], [data-testid="stSidebar"], [data-testid="stExpandSidebarButton"] { display: none !important; }
 [data-testid="stMainBlockContainer"] { max-width: 92rem; padding: 1.5rem 3rem 3.5rem; }
 .st-key-slide_keys { position: fixed; right: 1.5rem; bottom: 0.5rem; width: auto; z-index: 10; }
-@media (min-width: 1600px) { [data-testid="stPlotlyChart"] { zoom: 1.4; } }
 @media (max-width: 900px) {
   [data-testid="stMainBlockContainer"] { padding: 1rem 1rem 4rem; }
   .st-key-slide_keys { left: 0; right: 0; bottom: 0; gap: 0.2rem; justify-content: center; }

@@ -146,7 +146,7 @@ class Workspace:
         """Cancel the jobs of this session alone and delete its folder as soon as they have stopped writing there."""
         self.uploads.clear()
         self.forgotten.clear()
-        working = [job for job in jobs.jobs_of(self.session) if job.active and not job.keep]
+        working = [job for job in jobs.jobs_of(self.session) if job.active]
         jobs.end_session(self.session)
 
         def clean() -> None:

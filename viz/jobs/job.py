@@ -90,12 +90,11 @@ class Job:
         work: Work,
         *,
         title: str = "",
-        keep: bool = False,
         receive: Callable[[Any], None] = lambda value: None,
     ) -> None:
         """Describe the work; :func:`viz.jobs.registry.submit` makes one and queues it."""
         self.id = next(_numbers)
-        self.session, self.kind, self.title, self.keep = session, kind, title, keep
+        self.session, self.kind, self.title = session, kind, title
         self.status = QUEUED
         self.result: Any = None
         self.asked: Any = None

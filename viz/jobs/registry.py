@@ -91,11 +91,10 @@ def submit(
     work: Work,
     *,
     title: str = "",
-    keep: bool = False,
     device: str = "cpu",
     receive: Callable[[Any], None] = lambda value: None,
 ) -> Job:
-    """Queue ``work(context)`` for ``session``; with ``keep`` it continues when the session ends.
+    """Queue ``work(context)`` for ``session``.
 
     ``receive`` gets, in this process, what the work sends before it ends. A session has one job of a ``kind`` at a
     time: an older one is cancelled and forgotten.
@@ -103,7 +102,7 @@ def submit(
     for job in jobs_of(session, kind):
         job.session = ""
         job.cancel()
-    job = Job(session, kind, work, title=title, keep=keep, receive=receive)
+    job = Job(session, kind, work, title=title, receive=receive)
     registry().submit(job, device)
     return job
 
@@ -138,8 +137,7 @@ def waiting_before(job: Job) -> int:
 
 
 def end_session(session: str) -> None:
-    """Cancel the session's jobs, except those with ``keep``."""
+    """Cancel the session's jobs."""
     for job in jobs_of(session):
         job.session = ""  # no session collects it; it still counts in the queue
-        if not job.keep:
-            job.cancel()
+        job.cancel()

@@ -17,6 +17,7 @@ _TERM = re.compile(r"\[([^\]]+)\]\(term:(\w+)\)")
 
 _STYLE = """
 .with-terms { position: relative; margin: 0; }
+.with-terms.small { font-size: 0.875rem; color: color-mix(in srgb, currentColor 75%, transparent); }
 .with-terms .term {
   text-decoration: underline dotted; text-underline-offset: 0.2em; cursor: help; border-radius: 2px;
 }
@@ -30,8 +31,11 @@ _STYLE = """
 """
 
 
-def with_terms(text: str, *, key: str) -> None:
-    """Draw a paragraph of ``text``, plain but for its terms; ``key`` tells its definitions from others of the page."""
+def with_terms(text: str, *, key: str, small: bool = False) -> None:
+    """Draw a paragraph of ``text``, plain but for its terms; ``key`` tells its definitions from others of the page.
+
+    ``small`` draws it like a caption.
+    """
     dark = is_dark()
     colours = f"background: {BACKGROUND[dark]}; color: {TEXT[dark]}; border: 1px solid {GREY}"
     pieces, end = [], 0
@@ -45,7 +49,7 @@ def with_terms(text: str, *, key: str) -> None:
         ]
         end = found.end()
     body = "".join([*pieces, html.escape(text[end:])])
-    st.html(f'<style>{_STYLE}</style><p class="with-terms">{body}</p>')
+    st.html(f'<style>{_STYLE}</style><p class="with-terms{" small" if small else ""}">{body}</p>')
 
 
 def without_terms(text: str) -> str:

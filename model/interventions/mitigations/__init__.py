@@ -158,11 +158,11 @@ MITIGATIONS: dict[str, Mitigation] = {  # from the kernel outwards
     "decay": Mitigation(
         transform=decay.decayed,
         neutral=1.0,
-        suggested=4.0,
+        suggested=256.0,
         low=0.25,
-        high=16.0,
+        high=1024.0,
         step=0.25,
-        others=(2.0, 8.0),
+        others=(4.0, 1024.0),
         retains=True,
     ),
 }
@@ -171,7 +171,7 @@ MITIGATIONS |= rows_of("mitigations", Mitigation, MITIGATIONS)
 PRESETS: dict[str, dict[str, float]] = {
     # Reduced memory retention and insertion, with the published values (Stuffed Mamba, arXiv 2410.07145, 3.2.2).
     "forget_more_write_less": {"retention": 0.9999, "insertion": 0.75},
-    "decay_times_four": {"decay": 4.0},
+    "faster_decay": {"decay": 256.0},
     "sliding_window": {"window": 256},
     "clip_norm": {"state_norm": 1.0},
 }

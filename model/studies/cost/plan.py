@@ -1,6 +1,6 @@
 """Which length is measured next: lengths double, reader by reader, until the next would exceed the budget.
 
-Nothing here knows a model: ``measure(reader, length)`` gives a point, or None if it was told to stop.
+Nothing here knows a model: ``measure(reader, length)`` gives a point, or None if it was stopped.
 """
 
 from __future__ import annotations

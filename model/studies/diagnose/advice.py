@@ -101,8 +101,8 @@ def _steps(diagnosis: Diagnosis, trainable: bool) -> list[Sentence]:
     steps += [_split(diagnosis)] if diagnosis.split is not None else []
     if trainable and not any(result.post_trained for result in diagnosis.strategies):
         command = (
-            f"memory-explorer post-train {diagnosis.model} --intervention carried --text text=FILE "
-            f"--out {diagnosis.model}-state-passing"
+            f"memory-explorer post-train {diagnosis.model} --intervention carried --empty-rows 0.5 "
+            f"--decay-rates 100 --text text=FILE --out {diagnosis.model}-state-passing"
         )
         steps.append(_step("post_train", command=command))
     return steps

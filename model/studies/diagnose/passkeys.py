@@ -28,7 +28,7 @@ Passed = Callable[[int], bool]
 
 
 def language_of(text: str) -> str:
-    """The language in which keys are told beside ``text``: "ja" if it has kana, else "en"."""
+    """The language of the needles that are inserted into ``text``: "ja" if it has kana, else "en"."""
     start = text[:20_000]
     kana = sum("ぁ" <= character <= "ヿ" for character in start)
     return "ja" if kana > len(start) / 20 else "en"

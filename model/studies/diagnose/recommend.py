@@ -1,4 +1,4 @@
-"""Compare strategies that were measured, and decide: which is best, which cannot be told from it, what to do.
+"""Compare strategies that were measured, and decide: which is best, which are equally good, what to do.
 
     gain = (excess of the plain reading - excess) - (loss within T - that of the plain reading)      nats per token
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import sqlite3
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,20 @@ def test_a_catalogue_that_is_lost_is_built_anew(folder, harm):
         catalogue = Catalogue(folder, judge)
     assert listed(catalogue) == before
     assert before[0].key == entry.key and before[0].notes.tags == ("pumps",)  # what is pinned comes first
+
+
+def test_one_that_another_process_writes_to_is_not_replaced(folder):
+    catalogue = Catalogue(folder)
+    catalogue.refresh(now=True)
+    known = [entry.key for entry in catalogue.find(Query())]
+    catalogue._database.execute("PRAGMA busy_timeout = 20")
+    identity = (folder / FILE).stat().st_ino
+    with closing(sqlite3.connect(folder / FILE)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        catalogue.refresh(now=True)
+        other.rollback()
+    assert (folder / FILE).stat().st_ino == identity
+    assert [entry.key for entry in catalogue.find(Query())] == known
 
 
 def test_search_looks_everywhere_and_ignores_case_and_width(folder):

@@ -87,6 +87,23 @@ def test_state_passing_starts_from_the_shuffled_rows_of_the_previous_step_window
     assert len({tuple(order) for order in orders}) > 1
 
 
+@pytest.mark.parametrize("name", ["carried", "tbtt"])
+def test_empty_rows_start_empty_beside_rows_that_hand_on_their_own_memory(watched, name) -> None:
+    steps = watched(config((name, 1.0), rows=4, empty_rows=0.5, segments=8, steps=6))
+    for before, step in itertools.pairwise(steps):
+        for layer in range(2):
+            left = before.left[layer]
+            for entered, states in ((step.memories[layer], left.memory.state), (step.windows[layer], left.window)):
+                assert not entered[:2].any()
+                handed = [int((states == row).flatten(1).all(1).nonzero()) for row in entered[2:]]
+                assert handed == [2, 3] if name == "tbtt" else sorted(handed) == [2, 3]
+
+
+def test_one_row_of_a_step_is_never_among_the_empty_ones() -> None:
+    counts = [config(("carried", 1.0), empty_rows=share).starting_empty(4) for share in (0.0, 0.25, 0.5, 0.95)]
+    assert counts == [0, 1, 2, 3] and config(("carried", 1.0), empty_rows=0.9).starting_empty(1) == 0
+
+
 def test_truncated_backpropagation_goes_on_with_each_rows_own_text_and_memory(watched) -> None:
     steps = watched(config(("tbtt", 1.0), segments=3, steps=7))
     for index, step in enumerate(steps):
@@ -113,6 +130,19 @@ def test_no_gradient_enters_with_the_initial_state(watched, name) -> None:
     for step in watched(config((name, 1.0), steps=3), starts):
         assert all(layer.memory.state.requires_grad and layer.window.requires_grad for layer in step.left)
         assert not any(tensor.requires_grad or tensor.grad_fn for tensor in (*step.memories, *step.windows))
+
+
+def test_decay_rates_learn_at_their_multiple_of_the_learning_rate(streams, tmp_path) -> None:
+    before = weights(load_model("tiny"))
+    moved = {}
+    for multiple in (1.0, 30.0):
+        chosen = config(("carried", 1.0), steps=1, warmup=1, learning_rate=1e-4, decay_rates=multiple, weight_decay=0.0)
+        after = weights(post_train(chosen, streams, tmp_path / f"{multiple}.safetensors"))
+        moved[multiple] = {name: (after[name] - before[name]).abs().max().item() for name in after}
+    rates = [name for name in before if name.endswith("A_log")]
+    assert len(rates) == 2
+    for name in before:  # Adam's first step is as long as the learning rate
+        assert moved[30.0][name] == pytest.approx(moved[1.0][name] * (30 if name in rates else 1), rel=1e-2), name
 
 
 # -- texts -----------------------------------------------------------------------------------------------------------
@@ -181,11 +211,15 @@ def test_two_runs_of_one_seed_are_identical_and_the_base_stays_as_it_is(streams,
     assert not any(parameter.requires_grad for parameter in base.parameters())
 
 
-@pytest.mark.parametrize("mixture", [EVERYTHING, (("tbtt", 1.0),), (("carried", 0.5), ("fitted", 0.5))])
-def test_a_run_that_was_cancelled_and_killed_ends_like_an_unbroken_one(monkeypatch, streams, tmp_path, mixture) -> None:
+@pytest.mark.parametrize(
+    ("mixture", "empty_rows"), [(EVERYTHING, 0.0), ((("tbtt", 1.0),), 0.0), ((("carried", 0.5), ("fitted", 0.5)), 0.5)]
+)
+def test_a_run_that_was_cancelled_and_killed_ends_like_an_unbroken_one(
+    monkeypatch, streams, tmp_path, mixture, empty_rows
+) -> None:
     monkeypatch.setattr(post_training, "REPORT_EVERY", 1)
     monkeypatch.setattr(post_training, "SAVE_EVERY", 4)
-    chosen = config(*mixture, steps=16)
+    chosen = config(*mixture, steps=16, empty_rows=empty_rows)
     whole = post_train(chosen, streams, tmp_path / "whole.safetensors")
     save = tmp_path / "broken.safetensors"
     seen: list[int] = []
@@ -235,6 +269,7 @@ def test_choices_that_cannot_work_are_said_in_a_sentence(monkeypatch, streams, t
         (config(("zeros", 1.0), steps=0), streams),
         (config(("zeros", 1.0), length=8), streams),
         (config(("zeros", 1.0), learning_rate=5.0), streams),
+        (config(("carried", 1.0), empty_rows=1.0), streams),
         (config(("zeros", 1.0), base="nothing"), streams),
         (config(("magic", 1.0)), streams),
         (config(("carried", 0.9), ("tbtt", 0.9)), streams),

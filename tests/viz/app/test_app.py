@@ -88,14 +88,14 @@ def upload(app: AppTest, text: str, name: str) -> AppTest:
 
 def test_upload_run_and_see_the_result(open_app: Callable[..., AppTest]) -> None:
     app = upload(open_app(), tiny_text(1500), "mine.txt")
-    sound(app.selectbox(key="preset").set_value("decay_times_four").run())
+    sound(app.selectbox(key="preset").set_value("faster_decay").run())
     app.button(key="run").click().run()
     sound(until(app, lambda app: reading(app) is None))
     shown = app.selectbox(key="recording")
     assert "mine.txt" in shown.format_func(shown.value)
     recording = session.opened(app.session_state["_explorer_workspace"].recordings / shown.value)
     assert recording.complete
-    assert recording.experiment.strategy.mitigations == (("decay", 4.0),)
+    assert recording.experiment.strategy.mitigations == (("decay", 256.0),)
     assert recording.text is None
     for page in PAGES:
         sound(app.switch_page(f"viz/pages/{page}/page.py").run())

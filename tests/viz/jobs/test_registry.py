@@ -111,14 +111,12 @@ def test_a_new_job_of_a_kind_replaces_the_old_one() -> None:
     assert jobs.jobs_of("a", "map") == [new]
 
 
-def test_the_end_of_a_session_cancels_its_jobs_but_not_those_to_keep() -> None:
+def test_the_end_of_a_session_cancels_its_jobs_alone() -> None:
     mine, other = jobs.submit("a", "map", until_stopped, device="x"), jobs.submit("b", "map", until_stopped, device="y")
-    kept = jobs.submit("a", "read", until_stopped, keep=True, device="z")
     jobs.end_session("a")
     assert mine.wait(5)
     assert mine.status == CANCELLED
     assert other.active
-    assert kept.active
     assert not jobs.jobs_of("a")
 
 

@@ -112,6 +112,7 @@ def _table(found: Mapping[str, Diagnosis], titles: Mapping[str, str], usual: str
     event = st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
+        placeholder="–",
         column_config={
             name: st.column_config.NumberColumn(label, format=formats[name]) if name in formats else label
             for name, label in labels.items()

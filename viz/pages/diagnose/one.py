@@ -16,6 +16,7 @@ from viz.pages.diagnose.figures import figure, has_shares
 from viz.pages.diagnose.job import Question, file_in_libraries
 from viz.pages.diagnose.tables import UNKNOWN, columns, downloads, name_of, names_of, share, spoken, strategies
 from viz.ui.chart import chart
+from viz.ui.fold import fold
 
 LOOKS = {  # how a verdict starts: colour and icon
     "holds": ("green", ":material/check_circle:"),
@@ -102,7 +103,7 @@ def _card(name: str, value: str, note: str, *, long: bool = False) -> None:
 
 def _key_figures(found: Diagnosis) -> None:
     best, plain_one = found.best, found.plain
-    with st.grid(5, min_column_width=160):
+    with st.grid(4, min_column_width=160):
         if best is None:
             _card("recommended", t("diagnose.none"), t("diagnose.none_note", count=len(found.strategies)), long=True)
         else:
@@ -111,7 +112,6 @@ def _key_figures(found: Diagnosis) -> None:
         _card("removed", *_removed(found, best))
         _card("cost", *_cost(best, plain_one))
         _card("recall", *_recall(found, best, plain_one))
-        _card("sure", t(f"diagnose.level_{found.confidence.level}"), t("diagnose.sure_note"))
 
 
 def _removed(found: Diagnosis, best: StrategyResult | None) -> tuple[str, str]:
@@ -174,7 +174,7 @@ def _next(found: Diagnosis) -> None:
                 st.code(command_of(best), language=None, wrap_lines=True)
         with st.container(border=True, height="stretch"):
             level = t(f"diagnose.level_{found.confidence.level}")
-            st.markdown(f"**{t('diagnose.sure_title', level=level)}**")
+            st.markdown(f"**{t('diagnose.sure_title', level=level)}**", help=t("diagnose.sure_help"))
             for reason in found.confidence.reasons:
                 st.markdown(f":material/chevron_right: {plain(reason.words(language()))}")
 
@@ -204,11 +204,18 @@ def _chart(found: Diagnosis) -> None:
 
 
 def _table(found: Diagnosis, active: bool) -> None:
-    st.markdown(f"**{t('diagnose.table_title')}**", help=t("diagnose.table_help"))
+    with fold(t("diagnose.table_title"), key="dg_table", icon=":material/table:") as opened:
+        if opened:
+            _rows(found, active)
+
+
+def _rows(found: Diagnosis, active: bool) -> None:
+    st.caption(t("diagnose.table_help"))
     options: dict[str, Any] = {} if active else {"on_select": "rerun", "selection_mode": "single-row"}
     event = st.dataframe(
-        strategies(found),
+        strategies(found).dropna(axis="columns", how="all"),
         hide_index=True,
+        placeholder=UNKNOWN,
         column_config=columns(),
         key=f"diagnose-table-{found.key}",
         alt=t("diagnose.table_alt", count=len(found.strategies)),

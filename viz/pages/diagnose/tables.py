@@ -46,7 +46,7 @@ def spoken(value: float, low: float, high: float) -> str:
 
 def link_to(recording: str) -> str | None:
     """The address of the reading, where this session has it."""
-    return None if session.find(recording) is None else f"overview?recording={recording}&lang={language()}"
+    return None if session.find(recording) is None else f"./?recording={recording}&lang={language()}"
 
 
 def strategies(found: Diagnosis) -> pd.DataFrame:

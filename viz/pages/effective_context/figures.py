@@ -44,7 +44,12 @@ def figure(
             customdata=np.stack([curve.low, curve.high], axis=1).round(5),
             hovertemplate=t("effective_context.hover"),
         )
-    drawn.add_hline(y=NOTICEABLE, line={"color": GREY, "width": 1, "dash": "dot"})
+    drawn.add_hline(
+        y=NOTICEABLE,
+        line={"color": GREY, "width": 1, "dash": "dot"},
+        annotation={"text": f"{NOTICEABLE:.0%}", "font": {"size": 11}},
+        annotation_position="top left",
+    )
     drawn.add_vline(x=train_length, line={"color": GREY, "width": 1.6, "dash": "dash"})
     drawn.add_annotation(
         x=np.log10(train_length),

@@ -85,6 +85,7 @@ def _table(kept: Sequence[Finding]) -> None:
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
+        placeholder="–",
         height=HEIGHT if len(rows) > 10 else "auto",
         column_config=widths,
         key="evidence_table",

@@ -6,7 +6,7 @@ import streamlit as st
 
 from model.training.clipping import CLIPPINGS
 from model.training.interventions import INTERVENTIONS
-from model.training.post_config import LIMITS, PostTrainConfig
+from model.training.post_config import DECAY_RATES, EMPTY_ROWS, LIMITS, PostTrainConfig
 from viz.app import links, session
 from viz.app.choices import Choices
 from viz.app.language import t
@@ -117,9 +117,37 @@ def _advanced(chosen: Choices) -> labs.Numbers:
                 help=t("lab.length_help"),
                 bind="query-params",
             )
+        with grid.cell():
+            empty = st.number_input(
+                t("lab.empty_rows"),
+                *LIMITS["empty_rows"],
+                EMPTY_ROWS,
+                step=0.05,
+                key="lab_empty",
+                help=t("lab.empty_rows_help"),
+                bind="query-params",
+            )
+        with grid.cell():
+            multiple = st.number_input(
+                t("lab.decay_rates"),
+                *LIMITS["decay_rates"],
+                DECAY_RATES,
+                step=1.0,
+                format="%g",
+                key="lab_decay",
+                help=t("lab.decay_rates_help"),
+                bind="query-params",
+            )
         clipping, clip, truncation = _gradient(int(length), chosen.model)
     return labs.Numbers(
-        steps=steps, learning_rate=rate, length=length, clipping=clipping, clip=clip, truncation=truncation
+        steps=steps,
+        learning_rate=rate,
+        length=length,
+        clipping=clipping,
+        clip=clip,
+        truncation=truncation,
+        empty_rows=empty,
+        decay_rates=multiple,
     )
 
 

@@ -29,14 +29,16 @@ _KEPT = STATE_PREFIX + "lab_kept"
 
 
 class Numbers(NamedTuple):
-    """The numbers of a run that can be chosen; ``length`` and ``truncation`` are in tokens, 0 of the latter is never.
+    """The numbers of a run that can be chosen, as in :class:`PostTrainConfig`.
 
-    ``clipping`` names a row of the table of clippings, ``clip`` is its limit.
+    ``length`` and ``truncation`` are in tokens, 0 of the latter is never.
     """
 
     steps: int
     learning_rate: float
     length: int
+    empty_rows: float
+    decay_rates: float
     clipping: str = "norm"
     clip: float = 1.0
     truncation: int = 0
@@ -62,6 +64,8 @@ def trial_of(
         clipping=numbers.clipping,
         clip=numbers.clip,
         truncation=numbers.truncation,
+        empty_rows=numbers.empty_rows,
+        decay_rates=numbers.decay_rates,
     )
     return Trial(
         config=config,

@@ -100,12 +100,12 @@ def _table(cards: dict[str, tuple[ModelCard, Facts]]) -> None:
     columns: dict[str, Any] = {}
     for name in rows[0]:
         label = t(f"models.column_{name}")
-        shape = "%,.1f" if name in ("disk", "state_mb") else "%,.0f"
+        shape = {"disk": "%,.1f", "state_mb": "%,.2f"}.get(name, "%,.0f")
         columns[name] = st.column_config.NumberColumn(label, format=shape) if name in NUMBERS else label
     # The fits cover published models; without one, two empty columns would push the others out of sight.
     table = pd.DataFrame(rows).astype({"forget": "Int64", "recall": "Int64"}).dropna(axis="columns", how="all")
     alt = t("models.table_alt", count=len(rows))
-    st.dataframe(table, hide_index=True, column_config=columns, key="models_table", alt=alt)
+    st.dataframe(table, hide_index=True, placeholder="–", column_config=columns, key="models_table", alt=alt)
     if any(known.forget for _, known in cards.values()):
         st.caption(t("models.lengths_note"))
 

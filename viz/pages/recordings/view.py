@@ -80,6 +80,7 @@ def _table(found: Sequence[Pair], count: int) -> None:
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
+        placeholder="–",
         height=HEIGHT if len(found) > 10 else "auto",
         column_config={name: _column(name, label) for name, label in columns.items()},
         key="recordings_table",

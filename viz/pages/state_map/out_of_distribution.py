@@ -40,6 +40,7 @@ def render(states: States) -> None:
         event = st.dataframe(
             table(found, passages, places_of(recording, [span.at for span in found])),
             hide_index=True,
+            placeholder="–",
             column_config={
                 t("ui.spans.column_novelty"): st.column_config.NumberColumn(format="%.2f"),
                 t("ui.spans.column_loss"): st.column_config.NumberColumn(format="%.2f"),

@@ -14,6 +14,7 @@ from model.errors import UserError
 from model.messages import LANGUAGES
 from model.studies.diagnose import Diagnosis, Recall, Sentence, load
 from model.studies.diagnose.advice import concluded, few_to_test, pages_of
+from model.training.post_config import DECAY_RATES, EMPTY_ROWS
 from tests.support.diagnose import diagnosis, made_up
 
 PLAIN = made_up("plain", onset=320)
@@ -58,6 +59,7 @@ def test_post_training_is_offered_where_it_was_not_measured_and_can_be_done() ->
     assert "post_train" not in names(concluded(diagnosis("collapses"), [PLAIN, measured], trainable=True))
     command = concluded(diagnosis("collapses"), [PLAIN, WORSE], trainable=True).steps[-1].values["command"]
     assert command.startswith("memory-explorer post-train tiny --intervention carried ")
+    assert f" --empty-rows {EMPTY_ROWS:g} --decay-rates {DECAY_RATES:g} " in command
 
 
 def test_documents_with_pages_are_split_into_pages() -> None:

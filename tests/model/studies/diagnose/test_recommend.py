@@ -56,11 +56,11 @@ def test_of_ties_the_cheapest_then_the_simplest_is_recommended() -> None:
     windows = np.array(PLAIN.windows)
     best = made_up("window", near(-0.1, 0.05), windows + 0.05, value=64.0)
     cheap = made_up("insertion", near(0.0, -0.15), windows + 0.005, value=0.5)
-    simple = made_up("decay", near(0.0, -0.15), windows + 0.01, value=4.0)  # 0.25% dearer: about the same
+    simple = made_up("decay", near(0.0, -0.15), windows + 0.01, value=256.0)  # 0.25% dearer: about the same
     found = compared([PLAIN, best, cheap, simple])
     assert found[0].text == "window=64"
     assert all(result.tie for result in found[1:] if not result.plain)
-    assert recommended(found, "collapses").text == "decay=4"
+    assert recommended(found, "collapses").text == "decay=256"
     assert recommended(compared([PLAIN, best, cheap]), "collapses").text == "insertion=0.5"
     answer = diagnosis("collapses", *found, recommended=recommended(found, "collapses").recording)
     assert [result.text for result in answer.ties] == ["window=64", "insertion=0.5"]  # equally good, and not itself

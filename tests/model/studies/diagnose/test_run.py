@@ -154,7 +154,7 @@ def test_a_strategy_that_fails_says_so_and_the_rest_go_on(
 ) -> None:
     out = tmp_path / "out"
     shutil.copytree(whole[1], out)
-    shutil.rmtree(out / next(result.recording for result in whole[0].strategies if result.text == "decay=8"))
+    shutil.rmtree(out / next(result.recording for result in whole[0].strategies if result.text == "decay=1024"))
 
     def broken(prepared, *asked, **how):
         raise UserError("reading.not_finite", token=9, place="x", cause="y", kept="z")
@@ -162,7 +162,7 @@ def test_a_strategy_that_fails_says_so_and_the_rest_go_on(
     monkeypatch.setattr(readings, "run", broken)
     found = diagnose(DOCUMENT, "tiny", out, recall=False)
     failed = [result for result in found.strategies if result.failure is not None]
-    assert [result.text for result in failed] == ["decay=8"] and failed[0].excess is None
+    assert [result.text for result in failed] == ["decay=1024"] and failed[0].excess is None
     assert found.complete and found.strategies[-1] is failed[0] and found.recommended != failed[0].recording
 
 
