@@ -22,6 +22,7 @@ SEEN = {
     "effective_context": "effective_context.which_length",
     "lab": "lab.nothing_yet",
     "evidence": "evidence.remaining_title",
+    "architectures": "architectures.settings",
     "cost": "cost.nothing_yet",
     "capacity": "capacity.recall_title",
     "mitigations": "mitigations.intro",

@@ -19,6 +19,7 @@ from viz.app.navigation import GROUPS, PAGES, SLIDES
 
 WIDGETS = {"selectbox", "multiselect", "toggle", "slider", "select_slider", "number_input", "text_input", "text_area"}
 UNBOUND = {
+    "'ar_measure'",  # what is still unmeasured, which another visit may find measured
     "'lab_share_zeros'",  # shows a value that cannot be changed
     "key",  # names, titles, tags and notes are written once and stored
     "f'title-{entry.key}'",

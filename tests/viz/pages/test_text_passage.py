@@ -43,7 +43,7 @@ def opened(recording, language: str, **parameters: str) -> AppTest:
 def test_a_passage_in_the_link_is_followed_and_its_heads_are_shown(recording, language):
     page = opened(recording, language, mark="101-120", at="200")
     assert [page.number_input(key=f"text_passage_{name}").value for name in ("first", "last")] == [101, 120]
-    page.multiselect(key="text_strategies").set_value(["plain", "decay=4"]).run()
+    page.multiselect(key="text_strategies").set_value(["plain", "decay=256"]).run()
     page.button(key="text_follow").click().run()
     measured = message("text.follow_done", language)
     until(page, lambda page: page.button(key="text_follow").label == measured)

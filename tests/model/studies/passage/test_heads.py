@@ -12,7 +12,6 @@ from model.arch.lm import LanguageModel
 from model.config import ModelConfig
 from model.errors import UserError
 from model.interventions.mitigations import MITIGATIONS
-from model.mixers import MIXERS
 from model.reading.again import Moment
 from model.state import map_state
 from model.studies.passage.follow import begun, followed, follower, separated
@@ -20,7 +19,7 @@ from model.studies.passage.heads import heads_of, removal, shares_of
 from model.studies.passage.probe import Prober, losses_from, walk
 from model.studies.passage.result import HeadTable, Passage
 from model.studies.shares.run import Backwards, capture, remembered
-from tests.model.studies.test_shares import SIZES
+from tests.model.studies.test_shares import LINEAR, SIZES
 from tests.support.tiny import make_tiny_checkpoint, prepared, tiny_text
 
 TEXT = tiny_text(300)
@@ -44,7 +43,7 @@ def random_model(name: str) -> LanguageModel:
     return model
 
 
-@pytest.mark.parametrize("name", MIXERS)
+@pytest.mark.parametrize("name", LINEAR)
 def test_a_passage_that_is_followed_has_the_share_of_its_tokens(name):
     """Forward and backward: the part that a scan of the passage alone leaves, and the derivative of every token."""
     tokens, passage = np.random.default_rng(1).integers(0, 50, 150), Passage(start=21, stop=34)
