@@ -50,7 +50,7 @@ def test_a_passage_in_the_link_is_followed_and_its_heads_are_shown(recording, la
     sound(page)
     table = next(frame.value for frame in page.dataframe if message("text.column_strategy", language) in frame.value)
     assert len(table) == 2 and (table[message("text.column_share_end", language)] > 0).all()
-    assert page.query_params["text_strategies"] == "plain,decay=4"
+    assert page.query_params["text_strategies"] == "plain,decay=256"
     page.button(key="text_heads").click().run()
     of_state = message("text.column_of_state", language)
     until(page, lambda page: any(of_state in frame.value for frame in page.dataframe))
