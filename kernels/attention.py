@@ -99,7 +99,7 @@ class AttentionInputs(NamedTuple):
         squared = within(cache.square().sum((-1, -2)))
         mean = within(cache.sum((-1, -2))) / (shaped(held) * elements)
         std = (squared / (shaped(held) * elements) - mean.square()).clamp_min(0).sqrt()
-        largest = self._largest(cache.detach().abs().amax((-1, -2)), ends)
+        largest = self._largest(cache.abs().amax((-1, -2)), ends)
         chunks = torch.zeros_like(squared[:, 1:])
         return means, Telemetry(squared.sqrt(), mean, std, largest, chunks, torch.ones_like(chunks))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ModelConfig
-from model.mixers import recurrent
+from model.mixers import recurrent, state_size
 
 
 def home() -> Path:
@@ -44,7 +44,7 @@ class ModelCard:
     @property
     def state_size(self) -> int:
         """Elements of the recurrent state, without the cache of attention."""
-        return self.config.d_inner * self.config.d_state * len(recurrent(self.config.layers))
+        return state_size(self.config)
 
     @property
     def has_cache(self) -> bool:

@@ -11,9 +11,9 @@ import typer
 
 from model.checkpoints.card import home
 from model.cli.options import set_threads
-from model.studies.architectures import PARTS, Architecture, begin, measure_architecture, sample_texts, stored_in
+from model.studies.architectures import PARTS, measure_into, sample_texts, stored_in
 from model.studies.architectures.report import markdown, row, said, with_matrix
-from model.studies.architectures.run import SHIPPED, taken_over
+from model.studies.architectures.run import SHIPPED
 
 
 def architectures(
@@ -33,17 +33,12 @@ def architectures(
     folder = out or home() / "architectures"
     folders, texts = (folder, SHIPPED), sample_texts()
     for name in model or ():
-        begun = taken_over(begin(name, texts), stored_in(folders))
-        file = folder / f"{begun.name}.json"
 
-        def show(part: str, share: float, name: str = begun.name) -> None:
+        def show(part: str, share: float, name: str = Path(name).name) -> None:
             if not as_json and sys.stderr.isatty():
                 sys.stderr.write(f"\r{name}: {part}, {share:4.0%}   ")
 
-        def keep(kept: Architecture, file: Path = file) -> None:
-            kept.save(file)
-
-        measure_architecture(begun, name, texts, parts=part or PARTS, report=show, keep=keep)
+        measure_into(folders, name, texts, parts=part or PARTS, report=show)
     results = stored_in(folders)
     if markdown_file is not None:
         markdown_file.write_text(with_matrix(markdown_file.read_text("utf-8"), results), "utf-8")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 class Mixer:
     """One row: ``path`` is "module:class"; ``decay_per_head`` says that a head forgets at one rate.
 
+    ``title`` is its name in the literature; without one it goes by its name in the table.
     Other mixers have a rate for every channel. ``erases``: the transition is not diagonal, as with a delta rule.
     ``cache``: its memory is the keys and values of attention, which grow with what is read.
     ``cell``: it goes through the second door (:mod:`kernels.cells`), for its state is no linear function of the last.
@@ -29,6 +30,7 @@ class Mixer:
     """
 
     path: str
+    title: str = ""
     decay_per_head: bool
     erases: bool = False
     cache: bool = False
@@ -42,75 +44,52 @@ class Mixer:
 
 
 MIXERS: dict[str, Mixer] = {
-    "mamba2": Mixer(path="model.mixers.mamba2:Mamba2", decay_per_head=True),
-    "lightning": Mixer(path="model.mixers.lightning:Lightning", decay_per_head=True),
-    "retention": Mixer(path="model.mixers.retention:Retention", decay_per_head=True),
-    "mlstm": Mixer(path="model.mixers.mlstm:MLSTM", decay_per_head=True),
-    "linear_attention": Mixer(path="model.mixers.linear_attention:LinearAttention", decay_per_head=True),
-    "mamba": Mixer(path="model.mixers.mamba:Mamba", decay_per_head=False),
-    "lru": Mixer(path="model.mixers.lru:LRU", decay_per_head=False),
-    "s4d": Mixer(path="model.mixers.s4d:S4D", decay_per_head=False),
-    "s5": Mixer(path="model.mixers.s5:S5", decay_per_head=False),
-    "rg_lru": Mixer(path="model.mixers.rg_lru:RGLRU", decay_per_head=False),
-    "rwkv4": Mixer(path="model.mixers.rwkv4:RWKV4", decay_per_head=False),
-    "gla": Mixer(path="model.mixers.gla:GLA", decay_per_head=False),
-    "hgrn2": Mixer(path="model.mixers.hgrn2:HGRN2", decay_per_head=False),
-    "rwkv6": Mixer(path="model.mixers.rwkv6:RWKV6", decay_per_head=False),
-    "deltanet": Mixer(path="model.mixers.deltanet:DeltaNet", decay_per_head=True, erases=True),
-    "gated_deltanet": Mixer(path="model.mixers.gated_deltanet:GatedDeltaNet", decay_per_head=True, erases=True),
-    "kda": Mixer(path="model.mixers.kda:KDA", decay_per_head=False, erases=True),
-    "rwkv7": Mixer(path="model.mixers.rwkv7:RWKV7", decay_per_head=False, erases=True),
-    "attention_rope": Mixer(path="model.mixers.attention:RotaryAttention", decay_per_head=False, cache=True),
-    "attention_alibi": Mixer(path="model.mixers.attention:AlibiAttention", decay_per_head=False, cache=True),
-    "attention_window": Mixer(path="model.mixers.attention:WindowAttention", decay_per_head=False, cache=True),
-    "rnn": Mixer(path="model.mixers.rnn:RNN", decay_per_head=False, cell=True, retains=False),
-    "lstm": Mixer(path="model.mixers.lstm:LSTM", decay_per_head=False, cell=True),
-    "gru": Mixer(path="model.mixers.gru:GRU", decay_per_head=False, cell=True),
-    "scrn": Mixer(path="model.mixers.scrn:SCRN", decay_per_head=False, cell=True),
-    "ascrn": Mixer(path="model.mixers.scrn:AdaptiveSCRN", decay_per_head=False, cell=True),
-    "ctrnn": Mixer(path="model.mixers.ct_rnn:CTRNN", decay_per_head=False, cell=True),
-    "ltc": Mixer(path="model.mixers.ltc:LTC", decay_per_head=False, cell=True),
-    "cfc": Mixer(path="model.mixers.cfc:CfC", decay_per_head=False, cell=True, retains=False),
+    "mamba2": Mixer(title="Mamba-2", path="model.mixers.mamba2:Mamba2", decay_per_head=True),
+    "lightning": Mixer(title="Lightning attention", path="model.mixers.lightning:Lightning", decay_per_head=True),
+    "retention": Mixer(title="RetNet", path="model.mixers.retention:Retention", decay_per_head=True),
+    "mlstm": Mixer(title="mLSTM", path="model.mixers.mlstm:MLSTM", decay_per_head=True),
+    "linear_attention": Mixer(
+        title="Linear attention", path="model.mixers.linear_attention:LinearAttention", decay_per_head=True
+    ),
+    "mamba": Mixer(title="Mamba", path="model.mixers.mamba:Mamba", decay_per_head=False),
+    "lru": Mixer(title="LRU", path="model.mixers.lru:LRU", decay_per_head=False),
+    "s4d": Mixer(title="S4D", path="model.mixers.s4d:S4D", decay_per_head=False),
+    "s5": Mixer(title="S5", path="model.mixers.s5:S5", decay_per_head=False),
+    "rg_lru": Mixer(title="RG-LRU", path="model.mixers.rg_lru:RGLRU", decay_per_head=False),
+    "rwkv4": Mixer(title="RWKV-4", path="model.mixers.rwkv4:RWKV4", decay_per_head=False),
+    "gla": Mixer(title="GLA", path="model.mixers.gla:GLA", decay_per_head=False),
+    "hgrn2": Mixer(title="HGRN-2", path="model.mixers.hgrn2:HGRN2", decay_per_head=False),
+    "rwkv6": Mixer(title="RWKV-6", path="model.mixers.rwkv6:RWKV6", decay_per_head=False),
+    "deltanet": Mixer(title="DeltaNet", path="model.mixers.deltanet:DeltaNet", decay_per_head=True, erases=True),
+    "gated_deltanet": Mixer(
+        title="Gated DeltaNet", path="model.mixers.gated_deltanet:GatedDeltaNet", decay_per_head=True, erases=True
+    ),
+    "kda": Mixer(title="Kimi delta attention", path="model.mixers.kda:KDA", decay_per_head=False, erases=True),
+    "rwkv7": Mixer(title="RWKV-7", path="model.mixers.rwkv7:RWKV7", decay_per_head=False, erases=True),
+    "attention_rope": Mixer(
+        title="Transformer (RoPE)", path="model.mixers.attention:RotaryAttention", decay_per_head=False, cache=True
+    ),
+    "attention_alibi": Mixer(
+        title="Transformer (ALiBi)", path="model.mixers.attention:AlibiAttention", decay_per_head=False, cache=True
+    ),
+    "attention_window": Mixer(
+        title="Transformer (window)", path="model.mixers.attention:WindowAttention", decay_per_head=False, cache=True
+    ),
+    "rnn": Mixer(title="RNN", path="model.mixers.rnn:RNN", decay_per_head=False, cell=True, retains=False),
+    "lstm": Mixer(title="LSTM", path="model.mixers.lstm:LSTM", decay_per_head=False, cell=True),
+    "gru": Mixer(title="GRU", path="model.mixers.gru:GRU", decay_per_head=False, cell=True),
+    "scrn": Mixer(title="SCRN", path="model.mixers.scrn:SCRN", decay_per_head=False, cell=True),
+    "ascrn": Mixer(title="SCRN (adaptive)", path="model.mixers.scrn:AdaptiveSCRN", decay_per_head=False, cell=True),
+    "ctrnn": Mixer(title="CT-RNN", path="model.mixers.ct_rnn:CTRNN", decay_per_head=False, cell=True),
+    "ltc": Mixer(title="LTC", path="model.mixers.ltc:LTC", decay_per_head=False, cell=True),
+    "cfc": Mixer(title="CfC", path="model.mixers.cfc:CfC", decay_per_head=False, cell=True, retains=False),
 }
-TITLES = {
-    "mamba2": "Mamba-2",
-    "lightning": "Lightning attention",
-    "retention": "RetNet",
-    "mlstm": "mLSTM",
-    "linear_attention": "Linear attention",
-    "mamba": "Mamba",
-    "lru": "LRU",
-    "s4d": "S4D",
-    "s5": "S5",
-    "rg_lru": "RG-LRU",
-    "rwkv4": "RWKV-4",
-    "gla": "GLA",
-    "hgrn2": "HGRN-2",
-    "rwkv6": "RWKV-6",
-    "deltanet": "DeltaNet",
-    "gated_deltanet": "Gated DeltaNet",
-    "kda": "Kimi delta attention",
-    "rwkv7": "RWKV-7",
-    "attention_rope": "Transformer (RoPE)",
-    "attention_alibi": "Transformer (ALiBi)",
-    "attention_window": "Transformer (window)",
-    "rnn": "RNN",
-    "lstm": "LSTM",
-    "gru": "GRU",
-    "scrn": "SCRN",
-    "ascrn": "SCRN (adaptive)",
-    "ctrnn": "CT-RNN",
-    "ltc": "LTC",
-    "cfc": "CfC",
-}
-"""Names of the mixers in the literature; a mixer of another package goes by its name in the table."""
-
 MIXERS |= rows_of("mixers", Mixer, MIXERS)
 
 
 def title(layers: Iterable[str]) -> str:
     """What a model of ``layers``, names of mixers, is called: each family once."""
-    return " + ".join(TITLES.get(name, name) for name in dict.fromkeys(layers))
+    return " + ".join(MIXERS[name].title or name for name in dict.fromkeys(layers))
 
 
 def erases(layers: Iterable[str]) -> bool:
@@ -134,6 +113,16 @@ def nonlinear(layers: Iterable[str]) -> bool:
 def recurrent(layers: Iterable[str]) -> tuple[str, ...]:
     """Those of ``layers``, names of mixers, whose memory is a state of fixed size and no cache."""
     return tuple(name for name in layers if not MIXERS[name].cache)
+
+
+def additive(layers: Iterable[str]) -> bool:
+    """Whether every one of ``layers``, names of mixers, has a state that is a sum of what tokens wrote."""
+    return not any(MIXERS[name].cell or MIXERS[name].cache for name in layers)
+
+
+def state_size(config: ModelConfig) -> int:
+    """Elements of the recurrent states of a model of ``config``, which caches are none of."""
+    return config.d_inner * config.d_state * len(recurrent(config.layers))
 
 
 def all_cells(layers: Iterable[str]) -> bool:

@@ -15,50 +15,28 @@ import math
 import torch
 from torch import Tensor, nn
 
-from kernels.types import Scan
-from model.arch.layers import Linear
 from model.config import ModelConfig
-from model.mixers.lru import GatedOutput, empty_channels, scanned_complex
-from model.state import LayerState
+from model.mixers.turning import ComplexMixer
 
 STEPS = 1e-3, 1e-1
 """delta at the start, log-uniform between these."""
 
 
-class S5(nn.Module):
+class S5(ComplexMixer):
     """One mixer of d_inner / 2 complex channels."""
 
+    scale = 2
+
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        assert config.headdim == config.d_state == 1, "a complex channel is two heads of one number"
-        self.config = config
+        super().__init__(config)
         channels = config.d_inner // 2
-        self.B, self.C = Linear(config.d_model, config.d_inner), Linear(config.d_inner, config.d_model)
-        self.D = nn.Parameter(torch.ones(config.d_model))
-        self.output = GatedOutput(config.d_model)
         self.decay_log = nn.Parameter(torch.full((channels,), math.log(0.5)))  # of minus the real part of Lambda
         self.frequency = nn.Parameter(frequencies(channels))
         self.step_log = nn.Parameter(torch.empty(channels).uniform_(*map(math.log, STEPS)))
 
-    def zero_state(self, batch: int) -> LayerState:
-        """An empty memory for ``batch`` sequences; its ``rest`` is how many tokens have been read, (batch, 1)."""
-        return empty_channels(self.config, self.step_log, batch)
-
-    def forward(self, u: Tensor, state: LayerState, scan: Scan) -> tuple[Tensor, LayerState]:
-        """(batch, seqlen, d_model) from ``state`` -> (batch, seqlen, d_model) and the state after the last token."""
-        sums = state.window.dtype
-        log_decay, theta, (hold_real, hold_imaginary) = held(self.decay_log, self.frequency, self.step_log)
-        real, imaginary = self.B(u).to(sums).chunk(2, dim=-1)
-        h, after = scanned_complex(
-            hold_real * real - hold_imaginary * imaginary,
-            hold_real * imaginary + hold_imaginary * real,
-            log_decay,
-            theta,
-            state,
-            scan,
-        )
-        y = 2 * self.C(h).to(sums) + self.D * u.to(sums)
-        return self.output(y).to(u.dtype), after
+    def transition(self) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """Of Lambda, held for a step."""
+        return held(self.decay_log, self.frequency, self.step_log)
 
 
 def frequencies(channels: int) -> Tensor:

@@ -9,7 +9,7 @@ from model.checkpoints.card import ModelCard
 from model.checkpoints.catalogue import model_card
 from model.config import ModelConfig
 from model.errors import UserError
-from model.mixers import MIXERS, recurrent, title
+from model.mixers import MIXERS, recurrent, state_size, title
 from model.published import FAMILIES, hub
 from model.published.config import PublishedConfig, read_published
 from model.published.files import tensors_in
@@ -101,7 +101,7 @@ def facts(name: str, config: ModelConfig, parameters: int, disk: int) -> Facts:
         family=FAMILIES[config.family].title if isinstance(config, PublishedConfig) else title(config.layers),
         parameters=parameters,
         disk=disk,
-        state_size=config.d_inner * config.d_state * len(recurrent(config.layers)),
+        state_size=state_size(config),
         layers=len(recurrent(config.layers)),
         attention_layers=config.attention_layers if isinstance(config, PublishedConfig) else len(caches),
         train_length=config.train_length,

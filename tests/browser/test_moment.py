@@ -34,7 +34,7 @@ def settle(page: Page) -> None:
 
 
 def turn(page: Page, name: str) -> None:
-    """Open another page by the menu, so that the session goes on."""
+    """Open another page by the menu, so that the session continues."""
     page.get_by_role("button", name=message(f"app.groups.{PAGES[name].group}", "en"), exact=True).click()
     page.locator(f"a[data-testid='stTopNavDropdownLink'][href$='/{name}']").click()
     page.get_by_role("heading", level=1, name=message(f"{name}.page.title", "en")).wait_for()

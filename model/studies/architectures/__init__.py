@@ -14,7 +14,7 @@ be. Each part is stored as soon as it is measured, one file a checkpoint, so an 
 """
 
 from model.studies.architectures.result import PARTS, Architecture, Context, Reading, Speed, Timing
-from model.studies.architectures.run import begin, measure_architecture, sample_texts, stored_in
+from model.studies.architectures.run import begin, measure_architecture, measure_into, sample_texts, stored_in
 
 __all__ = [
     "PARTS",
@@ -25,6 +25,7 @@ __all__ = [
     "Timing",
     "begin",
     "measure_architecture",
+    "measure_into",
     "sample_texts",
     "stored_in",
 ]

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import cast
 
 import numpy as np
-import torch
 from tokenizers import Tokenizer
 
 from kernels.dispatch import scan
@@ -179,8 +177,3 @@ def measure_speed(model: LanguageModel, passed: Passed) -> Speed | None:
         memory = subject.step(int(token), memory)
         steps.append(time.perf_counter() - start)
     return Speed(machine=processor_name("cpu"), points=tuple(points), step=min(steps))
-
-
-def parameters_of(model: LanguageModel) -> int:
-    """All numbers of ``model``, each once."""
-    return sum(cast("torch.Tensor", weight).numel() for weight in model.parameters())

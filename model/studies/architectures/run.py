@@ -146,3 +146,18 @@ def measure_architecture(
         keep(result)
     report(wanted[-1] if wanted else READING, 1.0)
     return result
+
+
+def measure_into(
+    folders: Sequence[Path],
+    name: str,
+    texts: Mapping[str, tuple[str, str]],
+    *,
+    parts: Sequence[str] = PARTS,
+    report: Report = lambda part, share: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Measure what is unknown of the checkpoint ``name`` in ``folders``; each part is stored in the first of them."""
+    begun = taken_over(begin(name, texts), stored_in(folders))
+    file = folders[0] / f"{begun.name}.json"
+    measure_architecture(begun, name, texts, parts=parts, report=report, keep=lambda kept: kept.save(file), stop=stop)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from kernels.types import Memory, Scan, ScanInputs, ScanOutput
 from model.interventions.mitigations import MITIGATIONS, active
-from model.mixers import nonlinear, recurrent
+from model.mixers import additive
 from model.state import State
 
 FAINT = 1e-4
@@ -34,7 +34,7 @@ def follower(settings: Mapping[str, float], layers: tuple[str, ...]) -> Callable
 
     What a cell or a cache holds is no sum of what tokens wrote.
     """
-    if nonlinear(layers) or recurrent(layers) != layers:
+    if not additive(layers):
         return None
     operators = [row for name in active(settings) if (row := MITIGATIONS[name]).operator is not None]
     if all(row.additive for row in operators):

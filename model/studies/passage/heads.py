@@ -1,6 +1,6 @@
 """Which head holds a passage: its part of every head's state, and what is lost where a head's state is removed.
 
-Removed is the state: it is set to zero one token before the moment, and the head goes on from there, reading and
+Removed is the state: it is set to zero one token before the moment, and the head continues from there, reading and
 writing what comes. So what is lost is what the head had kept, and not what it does with new text, which would go as
 well if its output y were set to zero (:mod:`model.interventions.parts`). One token before, so that the next token is
 already predicted without it. Beside the heads the passage's own part M_T (:mod:`.follow`) is taken out of all of them.

@@ -8,7 +8,7 @@ from kernels.types import Memory
 from model.arch.lm import LanguageModel
 from model.config import ModelConfig
 from model.errors import UserError
-from model.mixers import MIXERS
+from model.mixers import MIXERS, additive
 from model.studies.shares import run as module
 from model.studies.shares.result import Shares, shares_file, stored_moments
 from model.studies.shares.run import Backwards, StoppedError, capture, remembered
@@ -25,7 +25,7 @@ SIZES = {
 }
 """Of mixers whose heads are channels, or as wide as their keys."""
 
-LINEAR = [name for name, row in MIXERS.items() if not (row.cell or row.cache)]
+LINEAR = [name for name in MIXERS if additive([name])]
 """Mixers whose state is a sum of what tokens wrote."""
 
 

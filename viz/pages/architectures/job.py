@@ -8,8 +8,7 @@ from pathlib import Path
 
 from model.checkpoints.card import home
 from model.checkpoints.catalogue import available
-from model.studies.architectures import Architecture, begin, measure_architecture, sample_texts, stored_in
-from model.studies.architectures.run import taken_over
+from model.studies.architectures import Architecture, measure_into, sample_texts, stored_in
 from viz.app.language import t
 from viz.app.workspace import workspace
 from viz.jobs.job import Job, JobContext
@@ -46,15 +45,10 @@ def measure(job: JobContext, names: Sequence[str], folders: Sequence[Path]) -> N
     """Measure ``names`` one after the other, from what is known in ``folders``, into the first of them."""
     texts = sample_texts()
     for place, name in enumerate(names):
-        begun = taken_over(begin(name, texts), stored_in(folders))
-        file = folders[0] / f"{begun.name}.json"
 
         def report(part: str, share: float, place: int = place) -> None:
             job.progress(place + share, len(names), f"architectures.part_{part}")
 
-        def keep(kept: Architecture, file: Path = file) -> None:
-            kept.save(file)
-
-        measure_architecture(begun, name, texts, report=report, keep=keep, stop=job.stopped)
+        measure_into(folders, name, texts, report=report, stop=job.stopped)
         if job.stopped():
             return

@@ -115,7 +115,7 @@ def _matrix(results: Sequence[Architecture]) -> None:
     frame["state"] = frame["state"].astype(float) / 1000
     frame.insert(0, "name", names)
     frame = frame.astype({"trained": "Int64", "onset": "Int64", "recall": "Int64"})
-    # A column that nobody measured would push the others out of sight.
+    # An unmeasured column would push the others out of sight.
     frame = frame.drop(columns=[name for name in TIMES if frame[name].isna().all()])
     columns: dict[str, Any] = {}
     for name in frame:

@@ -14,9 +14,9 @@ from model.studies.extension import MULTIPLES, Toy, toy
 from model.studies.extension.toy import DEGREE, LONGEST, TRAINED
 from viz.app.language import t
 from viz.app.theme import BLUE, COLOURS, GREY, VERMILLION, is_dark, template
-from viz.pages.evidence.figures import SYMBOLS, estimates_table
+from viz.pages.evidence.figures import estimates_table, interval_line
 from viz.ui.chart import chart
-from viz.ui.curves import ink, translucent
+from viz.ui.curves import ink
 from viz.ui.fold import fold
 
 FROM_ZERO = ("base", "zeros", "delta")
@@ -74,25 +74,8 @@ def figure(found: Curves, *, dark: bool) -> go.Figure:
     for place, (role, name, curve) in enumerate(found):
         colour = COLOURS[place] if place < len(COLOURS) else ink(dark)
         x = [multiple for multiple, _ in curve]
-        edge = {"x": x, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-        drawn.add_scatter(y=[round(value.low, 4) for _, value in curve], legendgroup=name, **edge)
-        drawn.add_scatter(
-            y=[round(value.high, 4) for _, value in curve],
-            legendgroup=name,
-            fill="tonexty",
-            fillcolor=translucent(colour, 0.13),
-            **edge,
-        )
-        drawn.add_scatter(
-            x=x,
-            y=[round(value.mean, 4) for _, value in curve],
-            name=name,
-            legendgroup=name,
-            mode="lines+markers",
-            line={"color": colour, "dash": "dash" if role in FROM_ZERO else "solid", "width": 2.5},
-            marker={"size": 8, "symbol": SYMBOLS[place % len(SYMBOLS)]},
-            hovertemplate="%{x:g} ×: %{y:+.3f}<extra>%{fullData.name}</extra>",
-        )
+        dash = "dash" if role in FROM_ZERO else "solid"
+        interval_line(drawn, x, [value for _, value in curve], name, place, colour=colour, dash=dash, digits="+.3f")
     drawn.add_hline(y=0, line={"color": GREY, "width": 1.2})
     drawn.update_xaxes(type="log", tickvals=MULTIPLES, ticktext=[f"{multiple:g}" for multiple in MULTIPLES])
     drawn.update_xaxes(title_text=t("evidence.extension_axis_x"))

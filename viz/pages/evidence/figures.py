@@ -115,30 +115,46 @@ def state_curves(result: EvidenceResult) -> list[tuple[str, list[tuple[float, Es
     return [(name, curve) for name, curve in curves if curve]
 
 
+def interval_line(
+    drawn: go.Figure,
+    x: Sequence[float],
+    values: Sequence[Estimate],
+    name: str,
+    place: int,
+    *,
+    colour: str,
+    dash: str,
+    digits: str,
+) -> None:
+    """Draw ``values`` at ``x`` as a line with marks, its interval behind it; ``place`` chooses the mark."""
+    edge = {"x": x, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
+    drawn.add_scatter(y=[round(value.low, 4) for value in values], legendgroup=name, **edge)
+    drawn.add_scatter(
+        y=[round(value.high, 4) for value in values],
+        legendgroup=name,
+        fill="tonexty",
+        fillcolor=translucent(colour, 0.13),
+        **edge,
+    )
+    drawn.add_scatter(
+        x=x,
+        y=[round(value.mean, 4) for value in values],
+        name=name,
+        legendgroup=name,
+        mode="lines+markers",
+        line={"color": colour, "dash": dash, "width": 2.5},
+        marker={"size": 8, "symbol": SYMBOLS[place % len(SYMBOLS)]},
+        hovertemplate=f"%{{x:g}} ×: %{{y:{digits}}}<extra>%{{fullData.name}}</extra>",
+    )
+
+
 def states_figure(result: EvidenceResult, *, dark: bool) -> go.Figure:
     """The norm of the states over that at the training length, a line for each model."""
     drawn = go.Figure()
     for place, (name, curve) in enumerate(state_curves(result)):
         colour, spots = COLOURS[place % len(COLOURS)], [spot for spot, _ in curve]
-        edge = {"x": spots, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
-        drawn.add_scatter(y=[round(value.low, 4) for _, value in curve], legendgroup=name, **edge)
-        drawn.add_scatter(
-            y=[round(value.high, 4) for _, value in curve],
-            legendgroup=name,
-            fill="tonexty",
-            fillcolor=translucent(colour, 0.13),
-            **edge,
-        )
-        drawn.add_scatter(
-            x=spots,
-            y=[round(value.mean, 4) for _, value in curve],
-            name=name,
-            legendgroup=name,
-            mode="lines+markers",
-            line={"color": colour, "dash": DASHES[place // len(COLOURS) % len(DASHES)], "width": 2.5},
-            marker={"size": 8, "symbol": SYMBOLS[place % len(SYMBOLS)]},
-            hovertemplate="%{x:g} ×: %{y:.2f}<extra>%{fullData.name}</extra>",
-        )
+        dash = DASHES[place // len(COLOURS) % len(DASHES)]
+        interval_line(drawn, spots, [value for _, value in curve], name, place, colour=colour, dash=dash, digits=".2f")
     drawn.add_hline(y=1, line={"color": GREY, "dash": "dash", "width": 1.2})
     ticks = [0.5, 1, 2, 4, 8, 16, 32, 64]
     drawn.update_xaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])

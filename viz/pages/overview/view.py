@@ -145,8 +145,8 @@ def _meaning(summary: dict[str, Any]) -> None:
             width="stretch",
         ):
             st.switch_page(f"viz/pages/{name}/page.py")
-    told = summary.get("collapse_onset") is not None and "play" in PAGES
-    if told and st.button(
+    collapses = summary.get("collapse_onset") is not None and "play" in PAGES
+    if collapses and st.button(
         t("overview.story"), key="story", type="tertiary", icon=":material/play_circle:", width="stretch"
     ):
         st.session_state["play_mode"], st.session_state[AT_ONCE] = "story", True

@@ -1,4 +1,4 @@
-// Built from src/player.ts by npm run build. sha256: 9b6315a7b3de78e13add2e266bf15d980f206fc587408f8bc28f1a38ef4a8828
+// Built from src/player.ts by npm run build. sha256: bbc21a5ecceec9fb34384d8484ecda64bdf12b7b210914e0b8004e77c54105f7
 /**
  * A reading replayed along its document: the path of the state on a map, curves over the position with a cursor, and the
  * text. Everything is drawn here from data that came once, so that playing needs no server.
@@ -92,7 +92,7 @@ class Player {
         this.observer.observe(this.stage);
     }
     unwatch() {
-        this.observer.disconnect(); // a run of the page calls this too, and playing goes on
+        this.observer.disconnect(); // a run of the page calls this too, and playing continues
     }
     update(data, report) {
         this.report = report;

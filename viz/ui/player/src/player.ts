@@ -152,7 +152,7 @@ class Player {
   }
 
   unwatch(): void {
-    this.observer.disconnect() // a run of the page calls this too, and playing goes on
+    this.observer.disconnect() // a run of the page calls this too, and playing continues
   }
 
   update(data: Data, report: (token: number) => void): void {
