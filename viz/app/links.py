@@ -53,10 +53,13 @@ def choices(
     label: str,
     *,
     most: int,
+    placeholder: str,
     help: str | None = None,
-    placeholder: str | None = None,
 ) -> list[str]:
-    """Several keys of ``labels``, at most ``most``; the URL holds them, separated by commas."""
+    """Several keys of ``labels``, at most ``most``; the URL holds them, separated by commas.
+
+    ``placeholder`` stands where none is chosen, in place of Streamlit's own, which is English.
+    """
     if name not in st.session_state:
         st.session_state[name] = st.query_params[name].split(",") if name in st.query_params else list(default)
     st.session_state[name] = [key for key in st.session_state[name] if key in labels][:most]

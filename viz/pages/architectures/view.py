@@ -46,7 +46,7 @@ def render() -> None:
     active = MEASUREMENT.active
     left = unmeasured(known_results())
     with st.expander(t("architectures.settings"), icon=":material/tune:"):
-        names = st.multiselect(t("architectures.which"), left, key="ar_measure")
+        names = st.multiselect(t("architectures.which"), left, key="ar_measure", placeholder=t("app.choose"))
         if st.button(t("architectures.run"), key="ar_run", icon=":material/play_arrow:", disabled=active or not names):
             try:
                 start(names)
@@ -71,7 +71,12 @@ def _results() -> None:
     evidence(next(one for one in results if one.name == name), dark=dark)
     names = [one.name for one in results]
     chosen = links.choices(
-        "ar_shown", {name: name for name in names}, names[:MOST], t("architectures.shown"), most=MOST
+        "ar_shown",
+        {name: name for name in names},
+        names[:MOST],
+        t("architectures.shown"),
+        most=MOST,
+        placeholder=t("app.choose"),
     )
     for excess in (False, True):
         kind = "excess" if excess else "loss"

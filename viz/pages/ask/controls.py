@@ -100,7 +100,13 @@ def _others(recording: Recording) -> list[Recording]:
         st.session_state.pop("ask_others", None)
         st.session_state["ask_others_of"] = recording.key
     picked = links.choices(
-        "ask_others", titles, _default(recording, found), t("ask.others"), most=MOST_OTHERS, help=t("ask.others_help")
+        "ask_others",
+        titles,
+        _default(recording, found),
+        t("ask.others"),
+        most=MOST_OTHERS,
+        placeholder=t("app.choose"),
+        help=t("ask.others_help"),
     )
     return [session.opened(found[key].path) for key in picked]
 

@@ -126,6 +126,7 @@ def _chosen(points: Sequence[Point]) -> list[Point]:
         list(names)[:MOST],
         t("capacity.models"),
         most=MOST,
+        placeholder=t("app.choose"),
         help=t("capacity.models_help"),
     )
     return [point for point in points if point.name in wanted]

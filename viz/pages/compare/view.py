@@ -76,7 +76,12 @@ def _choose(found: dict[str, Entry], current: Recording | None) -> list[Recordin
         others = [key for key in found if key != baseline]
         similar = [key for key in others if alike(found[key], found[baseline])]
         picked = links.choices(
-            "compare_others", {key: titles[key] for key in others}, similar[:3], t("compare.others"), most=MOST - 1
+            "compare_others",
+            {key: titles[key] for key in others},
+            similar[:3],
+            t("compare.others"),
+            most=MOST - 1,
+            placeholder=t("app.choose"),
         )
     unlike = [key for key in picked if key not in similar]
     if unlike:

@@ -48,7 +48,15 @@ def render(chosen: Choices) -> None:
 def _documents(chosen: Choices) -> list[str]:
     """The document of the sidebar, and those that are diagnosed with it."""
     others = {key: session.document_title(key) for key in session.document_keys() if key != chosen.document}
-    picked = links.choices("dg_more", others, [], t("diagnose.more"), most=MOST - 1, help=t("diagnose.more_help"))
+    picked = links.choices(
+        "dg_more",
+        others,
+        [],
+        t("diagnose.more"),
+        most=MOST - 1,
+        placeholder=t("app.choose"),
+        help=t("diagnose.more_help"),
+    )
     return [chosen.document, *picked]
 
 

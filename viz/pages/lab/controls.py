@@ -77,7 +77,9 @@ def _text(source: str, chosen: Choices) -> lab_texts.TrainingText | None:
         st.info(t("lab.no_uploads"), icon=":material/upload_file:")
         return None
     titles = {key: session.document_title(key) for key in uploads}
-    keys = links.choices("lab_own", titles, uploads, t("lab.own_documents"), most=len(uploads))
+    keys = links.choices(
+        "lab_own", titles, uploads, t("lab.own_documents"), most=len(uploads), placeholder=t("app.choose")
+    )
     if not keys:
         return None
     text = lab_texts.own_text(keys, document)

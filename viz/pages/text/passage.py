@@ -105,7 +105,13 @@ def _forgetting(recording: Recording, text: str, passage: Passage) -> None:
     best = "" if advised is None else advised.text
     default = list(dict.fromkeys([next(iter(offered)), "plain", *([best] if best in offered else [])]))
     picked = links.choices(
-        "text_strategies", labels, default, t("text.strategies"), most=MOST_STRATEGIES, help=t("text.strategies_help")
+        "text_strategies",
+        labels,
+        default,
+        t("text.strategies"),
+        most=MOST_STRATEGIES,
+        placeholder=t("app.choose"),
+        help=t("text.strategies_help"),
     )
     chosen = {name: offered[name] for name in picked}
     known = passage_job.known(recording, passage, chosen)
