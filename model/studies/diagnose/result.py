@@ -250,8 +250,8 @@ class Diagnosis:
     def ties(self) -> tuple[StrategyResult, ...]:
         """Strategies as good as the recommended one, which is not among them.
 
-        They are those with the best gain and those that cannot be distinguished from it; none where the recommended strategy is
-        no such one, and all of them where nothing is recommended.
+        They are those with the best gain and those that cannot be distinguished from it; none where the recommended
+        strategy is no such one, and all of them where nothing is recommended.
         """
         equal = [result for place, result in enumerate(self.strategies) if result.tie or (place == 0 and result.blocks)]
         if self.recommended is not None and self.recommended not in [result.recording for result in equal]:
