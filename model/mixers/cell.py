@@ -16,11 +16,16 @@ from model.state import LayerState, empty_layer
 
 
 class CellMixer(nn.Module):
-    """A mixer whose recurrence is a cell; ``vectors`` is how many vectors of units it carries."""
+    """A mixer whose recurrence is a cell; ``vectors`` is how many vectors of units it carries.
+
+    ``fused`` and ``compiled`` name what runs it in place of its own step: a kernel of PyTorch, or a loop of
+    :mod:`kernels.cells.compiled`, which then takes ``constants(retention)``.
+    """
 
     empty: Tensor
     vectors = 1
     fused: str | None = None
+    compiled: str | None = None
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

@@ -27,6 +27,8 @@ SCALE, SLOPE = 1.7159, 0.666
 class CfC(CellMixer):
     """One mixer."""
 
+    compiled = "cfc"
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         units = config.d_inner
@@ -39,12 +41,17 @@ class CfC(CellMixer):
         """(batch, seqlen, d_model) -> (batch, seqlen, units of the backbone)."""
         return self.in_proj(x)
 
+    def constants(self, retention: Retention) -> tuple[float, float, Tensor, Tensor, Tensor]:
+        """Scale and slope of the backbone's tanh, R, the weights of g, k and s, and their biases."""
+        return SCALE, SLOPE, self.recurrent, self.heads, self.heads_bias
+
     def stepping(self, retention: Retention) -> Step:
         """The step of one token; see :class:`kernels.cells.types.Cell`."""
+        scale, slope, R, heads, bias = self.constants(retention)
 
         def step(given: Tensor, vectors: Vectors) -> tuple[Vectors, Tensor | None]:
-            backbone = SCALE * torch.tanh(SLOPE * (given + F.linear(vectors[0], self.recurrent)))
-            g, k, s = F.linear(backbone, self.heads, self.heads_bias).chunk(3, -1)
+            backbone = scale * torch.tanh(slope * (given + F.linear(vectors[0], R)))
+            g, k, s = F.linear(backbone, heads, bias).chunk(3, -1)
             return (torch.lerp(torch.tanh(g), torch.tanh(k), torch.sigmoid(s)),), None
 
         return step

@@ -22,6 +22,8 @@ from model.mixers.cell import CellMixer, lasting
 class CTRNN(CellMixer):
     """One mixer."""
 
+    compiled = "ctrnn"
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.in_proj = Linear(config.d_model, config.d_inner, bias=True)
@@ -32,13 +34,17 @@ class CTRNN(CellMixer):
         """(batch, seqlen, d_model) -> (batch, seqlen, units)."""
         return self.in_proj(x)
 
+    def constants(self, retention: Retention) -> tuple[Tensor, Tensor, Tensor]:
+        """Shares that are kept and written, (units,) each, and R."""
+        return retention(torch.sigmoid(-self.rate)), torch.sigmoid(self.rate), self.recurrent
+
     def stepping(self, retention: Retention) -> Step:
         """The step of one token; see :class:`kernels.cells.types.Cell`."""
-        kept, written = retention(torch.sigmoid(-self.rate)), torch.sigmoid(self.rate)
+        kept, written, R = self.constants(retention)
 
         def step(given: Tensor, vectors: Vectors) -> tuple[Vectors, Tensor | None]:
             (h,) = vectors
-            drive = torch.tanh(given + F.linear(h, self.recurrent))
+            drive = torch.tanh(given + F.linear(h, R))
             return (kept * h + written * drive,), kept.expand_as(h)
 
         return step

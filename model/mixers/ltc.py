@@ -43,12 +43,16 @@ class Synapses(nn.Module):
         self.strength = between(-4, -2)
         self.reversal = nn.Parameter(torch.randint(2, (sources, units)) * 2.0 - 1)
 
+    def constants(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Steepness and offset, (units, sources), and the weights with E and without it, (units, sources, 2)."""
+        steepness, strength = self.steepness.T.contiguous(), F.softplus(self.strength)
+        weights = torch.stack([strength * self.reversal, strength], -1).transpose(0, 1).contiguous()
+        return steepness, -steepness * self.middle.T, weights
+
     def sums(self) -> Callable[[Tensor], Tensor]:
         """A function (rows, sources) -> (2, rows, units): the sums with E, and the sums without."""
-        steepness = self.steepness.T[:, None].contiguous()  # (units, 1, sources)
-        offset = -steepness * self.middle.T[:, None]
-        strength = F.softplus(self.strength)
-        weights = torch.stack([strength * self.reversal, strength], -1).transpose(0, 1).contiguous()
+        steepness, offset, weights = self.constants()
+        steepness, offset = steepness[:, None], offset[:, None]
 
         def sums(values: Tensor) -> Tensor:
             active = torch.sigmoid(torch.addcmul(offset, steepness, values))  # (units, rows, sources)
@@ -59,6 +63,8 @@ class Synapses(nn.Module):
 
 class LTC(CellMixer):
     """One mixer."""
+
+    compiled = "ltc"
 
     def __init__(self, config: ModelConfig, *, unfolds: int = UNFOLDS) -> None:
         super().__init__(config)
@@ -75,11 +81,19 @@ class LTC(CellMixer):
         values = self.in_proj(x).to(self.leak.dtype).flatten(0, 1)
         return torch.cat(self.sensory.sums()(values).unbind(0), -1).unflatten(0, x.shape[:2])
 
+    def neurons(self) -> tuple[Tensor, Tensor, Tensor]:
+        """c UNFOLDS, and what is added to the denominator and to the numerator of every unfold: (units,) each."""
+        inertia, leak = F.softplus(self.capacitance) * self.unfolds, F.softplus(self.leak)
+        return inertia, inertia + leak + EPSILON, leak * self.rest
+
+    def constants(self, retention: Retention) -> tuple[int | float | Tensor, ...]:
+        """Unfolds, the retention of one as power and factor, the three of the neurons, the three of the synapses."""
+        return self.unfolds, *retention.share(self.unfolds), *self.neurons(), *self.synapses.constants()
+
     def stepping(self, retention: Retention) -> Step:
         """The step of one token; see :class:`kernels.cells.types.Cell`."""
-        inertia, leak = F.softplus(self.capacitance) * self.unfolds, F.softplus(self.leak)
+        inertia, denominator, numerator = self.neurons()
         part, synapses = retention.share(self.unfolds), self.synapses.sums()
-        denominator, numerator = inertia + leak + EPSILON, leak * self.rest
 
         def step(given: Tensor, vectors: Vectors) -> tuple[Vectors, Tensor | None]:
             (v,) = vectors

@@ -32,6 +32,8 @@ ALPHA = 0.95
 class SCRN(CellMixer):
     """One mixer with a fixed alpha."""
 
+    compiled = "scrn"
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         assert config.nheads > 1, "SCRN has heads of slow and of fast units"
@@ -49,17 +51,21 @@ class SCRN(CellMixer):
         """B u and A u: (batch, seqlen, d_model) -> (batch, seqlen, units)."""
         return self.in_proj(x)
 
+    def constants(self, retention: Retention) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Shares of slow units that are kept and written, (slow units,) each, P and R."""
+        alpha = self.alpha()
+        return retention(alpha), 1 - alpha, self.slow_to_fast, self.recurrent
+
     def stepping(self, retention: Retention) -> Step:
         """The step of one token; see :class:`kernels.cells.types.Cell`."""
-        alpha, slow = self.alpha(), self.slow
-        kept = retention(alpha)
+        (kept, written, P, R), slow = self.constants(retention), self.slow
         shares = torch.cat([kept, kept.new_full((self.config.d_inner - slow,), torch.nan)])
 
         def step(given: Tensor, vectors: Vectors) -> tuple[Vectors, Tensor | None]:
             (carried,) = vectors
             s, h, to_slow, to_fast = (part for both in (carried, given) for part in both.tensor_split([slow], -1))
-            s = (1 - alpha) * to_slow + kept * s
-            h = torch.sigmoid(to_fast + F.linear(s, self.slow_to_fast) + F.linear(h, self.recurrent))
+            s = written * to_slow + kept * s
+            h = torch.sigmoid(to_fast + F.linear(s, P) + F.linear(h, R))
             return (torch.cat([s, h], -1),), shares.expand_as(carried)
 
         return step
