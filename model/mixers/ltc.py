@@ -88,7 +88,9 @@ class LTC(CellMixer):
 
     def constants(self, retention: Retention) -> tuple[int | float | Tensor, ...]:
         """Unfolds, the retention of one as power and factor, the three of the neurons, the three of the synapses."""
-        return self.unfolds, *retention.share(self.unfolds), *self.neurons(), *self.synapses.constants()
+        steepness, offset, weights = self.synapses.constants()
+        share = retention.share(self.unfolds)
+        return self.unfolds, *share, *self.neurons(), steepness, offset, weights.movedim(-1, 0)
 
     def stepping(self, retention: Retention) -> Step:
         """The step of one token; see :class:`kernels.cells.types.Cell`."""

@@ -1,8 +1,9 @@
 """The way back through cells, compiled: importing this file imports numba.
 
-Of every loop: ``errors`` (rows, seqlen, units) comes as the gradient of what was read and leaves as that of every state,
+Of every loop: ``errors`` (rows, 1 + seqlen, units) comes as the gradient of the state before the first token and of the
+states that were read, and leaves as that of what they led to as well:
 
-    e_{t-1} += (d h_t / d h_{t-1})^T e_t        from the last token to the second
+    e_{t-1} += (d h_t / d h_{t-1})^T e_t        from the last token to the first
 
 Gradients of inputs and weights follow from these for all tokens at once; see :mod:`kernels.cells.compiled.loop`. The
 other arguments are those of :mod:`kernels.cells.compiled.forward`.
@@ -10,23 +11,10 @@ other arguments are those of :mod:`kernels.cells.compiled.forward`.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from kernels.cells.compiled.forward import add_products, sigmoid
 from kernels.cpu.jit import jit
-
-
-@jit
-def add_transposed(weight: np.ndarray, errors: np.ndarray, sums: np.ndarray) -> None:
-    """Add the products of ``weight`` (out, in), transposed, with ``errors`` (rows, out) to ``sums`` (rows, in)."""
-    rows, width = sums.shape
-    for place in range(len(weight)):
-        weights = weight[place]
-        for row in range(rows):
-            error, total = errors[row, place], sums[row]
-            for index in range(width):
-                total[index] += weights[index] * error
 
 
 @jit
@@ -44,24 +32,24 @@ def scrn(
     """SCRN: the error of a sum is e h (1 - h)."""
     rows, seqlen, units = y.shape
     slow = len(keep)
+    one = y.dtype.type(1)
     of_sums = np.empty((rows, units - slow), y.dtype)
     of_s, of_h = np.empty((rows, slow), y.dtype), np.empty_like(of_sums)
     for t in range(seqlen - 1, -1, -1):
         for row in range(rows):
-            for unit in range(slow, units):
-                h = y[row, t, unit]
-                of_sums[row, unit - slow] = errors[row, t, unit] * h * (1 - h)
-        # Fast units read the slow ones of the same token, so their error is part of that of the state before.
-        of_s[:] = 0
+            h, error = y[row, t, slow:], errors[row, t + 1, slow:]
+            for unit in range(units - slow):
+                of_sums[row, unit] = error[unit] * h[unit] * (one - h[unit])
+            of_s[row] = errors[row, t + 1, :slow]
         of_h[:] = 0
-        add_transposed(slow_to_fast, of_sums, of_s)
-        add_transposed(recurrent, of_sums, of_h)
-        if t > 0:
-            for row in range(rows):
-                for unit in range(slow):
-                    errors[row, t - 1, unit] += keep[unit] * (errors[row, t, unit] + of_s[row, unit])
-                for unit in range(slow, units):
-                    errors[row, t - 1, unit] += of_h[row, unit - slow]
+        add_products(of_sums, slow_to_fast, of_s)  # fast units read the slow ones of the same token
+        add_products(of_sums, recurrent, of_h)
+        for row in range(rows):
+            before = errors[row, t]
+            for unit in range(slow):
+                before[unit] += keep[unit] * of_s[row, unit]
+            for unit in range(units - slow):
+                before[slow + unit] += of_h[row, unit]
 
 
 @jit
@@ -77,17 +65,17 @@ def ctrnn(
 ) -> None:
     """CT-RNN: the error of a sum is e write (1 - drive^2)."""
     rows, seqlen, units = y.shape
+    one = y.dtype.type(1)
     of_sums, of_h = np.empty((rows, units), y.dtype), np.empty((rows, units), y.dtype)
-    for t in range(seqlen - 1, 0, -1):
+    for t in range(seqlen - 1, -1, -1):
         for row in range(rows):
+            drive, error = trace[row, t], errors[row, t + 1]
             for unit in range(units):
-                drive, error = trace[row, t, unit], errors[row, t, unit]
-                of_sums[row, unit] = error * write[unit] * (1 - drive * drive)
-                of_h[row, unit] = error * keep[unit]
-        add_transposed(recurrent, of_sums, of_h)
+                of_sums[row, unit] = error[unit] * write[unit] * (one - drive[unit] * drive[unit])
+                of_h[row, unit] = error[unit] * keep[unit]
+        add_products(of_sums, recurrent, of_h)
         for row in range(rows):
-            for unit in range(units):
-                errors[row, t - 1, unit] += of_h[row, unit]
+            errors[row, t] += of_h[row]
 
 
 @jit
@@ -105,27 +93,28 @@ def cfc(
 ) -> None:
     """CfC: errors of the three heads, of the backbone, of the state."""
     rows, seqlen, units = y.shape
+    one = y.dtype.type(1)
     of_heads = np.empty((rows, 3 * units), y.dtype)
     of_backbone, of_h = np.empty((rows, units), y.dtype), np.empty((rows, units), y.dtype)
-    for t in range(seqlen - 1, 0, -1):
-        for row in range(rows):
-            for unit in range(units):
-                g, k = trace[row, t, units + unit], trace[row, t, 2 * units + unit]
-                s, error = trace[row, t, 3 * units + unit], errors[row, t, unit]
-                of_heads[row, unit] = error * (1 - s) * (1 - g * g)
-                of_heads[row, units + unit] = error * s * (1 - k * k)
-                of_heads[row, 2 * units + unit] = error * (k - g) * s * (1 - s)
+    for t in range(seqlen - 1, -1, -1):
         of_backbone[:] = 0
-        add_transposed(heads, of_heads, of_backbone)
-        for row in range(rows):
-            for unit in range(units):
-                bent = trace[row, t, unit]
-                of_backbone[row, unit] *= scale * slope * (1 - bent * bent)
         of_h[:] = 0
-        add_transposed(recurrent, of_backbone, of_h)
         for row in range(rows):
+            g, k, s = trace[row, t, units : 2 * units], trace[row, t, 2 * units : 3 * units], trace[row, t, 3 * units :]
+            of_g, of_k, of_s = of_heads[row, :units], of_heads[row, units : 2 * units], of_heads[row, 2 * units :]
+            error = errors[row, t + 1]
             for unit in range(units):
-                errors[row, t - 1, unit] += of_h[row, unit]
+                of_g[unit] = error[unit] * (one - s[unit]) * (one - g[unit] * g[unit])
+                of_k[unit] = error[unit] * s[unit] * (one - k[unit] * k[unit])
+                of_s[unit] = error[unit] * (k[unit] - g[unit]) * s[unit] * (one - s[unit])
+        add_products(of_heads, heads, of_backbone)
+        for row in range(rows):
+            bent = trace[row, t, :units]
+            for unit in range(units):
+                of_backbone[row, unit] *= scale * slope * (one - bent[unit] * bent[unit])
+        add_products(of_backbone, recurrent, of_h)
+        for row in range(rows):
+            errors[row, t] += of_h[row]
 
 
 @jit
@@ -151,41 +140,36 @@ def ltc(
     """
     rows, seqlen, units = y.shape
     active = np.empty((unfolds, units, units), y.dtype)
-    states = np.empty((unfolds + 1, units), y.dtype)
-    totals, parts = np.empty((unfolds, units), y.dtype), np.empty((unfolds, units), y.dtype)
-    shares = np.empty((unfolds, units), y.dtype)
-    error, before = np.empty(units, y.dtype), np.empty(units, y.dtype)
-    nothing = y.dtype.type(0)
+    states, shares = np.empty((unfolds + 1, units), y.dtype), np.empty((unfolds, units), y.dtype)
+    totals, parts = np.empty_like(shares), np.empty_like(shares)
+    before, nothing, one = np.empty(units, y.dtype), y.dtype.type(0), y.dtype.type(1)
     for row in range(rows):
-        for t in range(seqlen - 1, 0, -1):
-            states[0] = y[row, t - 1]
+        for t in range(seqlen - 1, -1, -1):
+            drive, load = given[row, t, :units], given[row, t, units:]
+            states[0] = y[row, t - 1] if t > 0 else state[row]
             for unfold in range(unfolds):
                 v = states[unfold]
                 for unit in range(units):
-                    driven, loaded = nothing, nothing
+                    driven, loaded, values = nothing, nothing, active[unfold, unit]
                     for source in range(units):
-                        value = 1 / (1 + math.exp(-(offset[unit, source] + steepness[unit, source] * v[source])))
-                        active[unfold, unit, source] = value
-                        driven += value * weights[unit, source, 0]
-                        loaded += value * weights[unit, source, 1]
-                    part = given[row, t, unit] + numerator[unit] + driven
-                    total = given[row, t, units + unit] + denominator[unit] + loaded
+                        values[source] = sigmoid(offset[unit, source] + steepness[unit, source] * v[source])
+                        driven += values[source] * weights[0, unit, source]
+                        loaded += values[source] * weights[1, unit, source]
+                    part = drive[unit] + numerator[unit] + driven
+                    total = load[unit] + denominator[unit] + loaded
                     share = factor * (inertia[unit] / total) ** power
                     totals[unfold, unit], parts[unfold, unit], shares[unfold, unit] = total, part, share
                     states[unfold + 1, unit] = share * v[unit] + part / total
-            error[:] = errors[row, t]
+            error = errors[row, t + 1].copy()
             for unfold in range(unfolds - 1, -1, -1):
+                before[:] = error * shares[unfold]
                 for unit in range(units):
-                    before[unit] = error[unit] * shares[unfold, unit]
-                for unit in range(units):
-                    total = totals[unfold, unit]
+                    total, values = totals[unfold, unit], active[unfold, unit]
                     of_part = error[unit] / total
                     kept = power * shares[unfold, unit] * states[unfold, unit]
-                    of_total = -(of_part * parts[unfold, unit] + error[unit] * kept) / total
+                    of_total = y.dtype.type(-(of_part * parts[unfold, unit] + error[unit] * kept) / total)
                     for source in range(units):
-                        value = active[unfold, unit, source]
-                        of_active = of_part * weights[unit, source, 0] + of_total * weights[unit, source, 1]
-                        before[source] += of_active * value * (1 - value) * steepness[unit, source]
+                        of_active = of_part * weights[0, unit, source] + of_total * weights[1, unit, source]
+                        before[source] += of_active * values[source] * (one - values[source]) * steepness[unit, source]
                 error[:] = before
-            for unit in range(units):
-                errors[row, t - 1, unit] += error[unit]
+            errors[row, t] += error

@@ -1,4 +1,4 @@
-"""The compiled loops at the second door, for float32 and float64 on a CPU, with a gradient where one is wanted.
+"""The compiled loops at the second door, for float32 on a CPU, with a gradient where one is wanted.
 
 Only what goes from token to token is compiled. All else is the cell's own: its step, run for all tokens at once from
 the states that are known by then, gives the gradients of inputs and weights, so that no loop needs a second copy of
@@ -7,9 +7,11 @@ every derivative.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -41,6 +43,10 @@ LOOPS = {
 }
 
 
+ROWS, UNITS = 64, 512
+"""Rows and units up to which a loop is run: beyond them the products of a step outweigh its calls."""
+
+
 class CompiledCell(Protocol):
     """What a cell of one vector has that a compiled loop runs; ``compiled`` names the loop."""
 
@@ -62,20 +68,18 @@ class CompiledCell(Protocol):
 def supports(inputs: CellInputs, memory: Memory) -> bool:
     """Whether a compiled loop runs the cell of ``inputs`` where its memory is."""
     state = memory.state
-    known = getattr(inputs.cell, "compiled", None) in LOOPS
-    return known and state.device.type == "cpu" and state.dtype in (torch.float32, torch.float64)
+    known = getattr(inputs.cell, "compiled", None) in LOOPS and state.device.type == "cpu"
+    return known and state.dtype == torch.float32 and len(state) <= ROWS and state[0].numel() <= UNITS
 
 
-def compiled_loop(
-    inputs: CellInputs, memory: Memory, token_norms: bool = False, *, chunk: int = CHUNK
-) -> ScanOutput:
+def compiled_loop(inputs: CellInputs, memory: Memory, token_norms: bool = False, *, chunk: int = CHUNK) -> ScanOutput:
     """Run ``inputs`` from ``memory``; ValueError if :func:`supports` says no."""
     if not supports(inputs, memory):
         raise ValueError("no compiled loop runs these inputs")
     cell: CompiledCell = inputs.cell  # type: ignore[assignment]
-    shape, dtype = memory.state.shape, memory.state.dtype
+    shape = memory.state.shape
     with torch.autocast("cpu", enabled=False):
-        given = inputs.cell.project(inputs.x).to(dtype)
+        given = inputs.cell.project(inputs.x).float()
         before = memory.state.flatten(1)  # one vector
         kept = None
         if torch.is_grad_enabled():
@@ -101,8 +105,7 @@ def there(
     loops, (rows, seqlen, _), units = LOOPS[cell.compiled], given.shape, before.shape[1]
     y, kept = before.new_empty(rows, seqlen, units), before.new_empty(rows, seqlen, units if loops.keeps else 0)
     trace = before.new_empty(rows, seqlen, loops.trace * units)
-    arrays = (_numpy(tensor) for tensor in (given, before, y, kept, trace))
-    loops.there(*arrays, *_constants(cell, retention, y.dtype))
+    in_rows(loops.there, (given, before, y, kept, trace), cell.constants(retention))
     return y, kept if loops.keeps else None, trace
 
 
@@ -124,29 +127,43 @@ class Run(Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of what is given, of the state before, and of every weight."""
         given, before, y, trace, *weights = ctx.saved_tensors
-        errors = gradient.contiguous().clone()
-        arrays = (_numpy(tensor) for tensor in (errors, given, before, y, trace))
-        LOOPS[ctx.cell.compiled].back(*arrays, *_constants(ctx.cell, ctx.retention, y.dtype))
-        # One step from every state: each depends on its own errors alone, so all tokens are rows of one batch.
-        previous = torch.cat([before[:, None], y[:, :-1]], 1)
-        leaves = [tensor.flatten(0, 1).detach().requires_grad_() for tensor in (given, previous)]
-        wanted = [weight for weight in weights if weight.requires_grad]
+        errors = torch.cat([torch.zeros_like(before)[:, None], gradient], 1)
+        tensors = (errors, given, before, y, trace)
+        in_rows(LOOPS[ctx.cell.compiled].back, tensors, ctx.cell.constants(ctx.retention))
+        # From states that are known, every token is a row of one batch, whose step depends on its own errors alone.
+        rows = [given.flatten(0, 1).detach().requires_grad_(), torch.cat([before[:, None], y[:, :-1]], 1).flatten(0, 1)]
+        wanted = [rows[0], *(weight for weight in weights if weight.requires_grad)]
         with torch.enable_grad(), torch.autocast("cpu", enabled=False):
-            (following,), _ = ctx.cell.stepping(ctx.retention)(leaves[0], (leaves[1],))
-            of_given, of_previous, *of_wanted = torch.autograd.grad(
-                following, leaves + wanted, errors.flatten(0, 1), allow_unused=True
-            )
-        of_weights = iter(of_wanted)
+            (following,), _ = ctx.cell.stepping(ctx.retention)(rows[0], (rows[1],))
+            found = torch.autograd.grad(following, wanted, errors[:, 1:].flatten(0, 1), allow_unused=True)
+        of_weights = iter(found[1:])
         return (
-            *(None, None, of_given.view_as(given), of_previous.view_as(previous)[:, 0]),
+            *(None, None, found[0].view_as(given), errors[:, 0]),
             *(next(of_weights) if weight.requires_grad else None for weight in weights),
         )
 
 
-def _constants(cell: CompiledCell, retention: Retention, dtype: torch.dtype) -> list[Any]:
-    constants = cell.constants(retention)
-    return [_numpy(part.to(dtype)) if isinstance(part, Tensor) else part for part in constants]
+def in_rows(loop: Callable[..., None], tensors: Sequence[Tensor], constants: Sequence[Tensor | float]) -> None:
+    """Run ``loop`` over the rows of ``tensors``, which depend on no other, in as many threads as PyTorch has.
 
+    Constants become float32, so that no sum of a loop is wider; a count stays one.
+    """
+    fixed: list[Any] = []
+    for part in constants:
+        if isinstance(part, Tensor):
+            fixed.append(part.detach().float().contiguous().numpy())
+        else:
+            fixed.append(np.float32(part) if isinstance(part, float) else part)
+    arrays = [tensor.detach().contiguous().numpy() for tensor in tensors]
+    rows = len(arrays[0])
+    threads = min(rows, torch.get_num_threads())
+    places = [rows * part // threads for part in range(threads + 1)]
 
-def _numpy(tensor: Tensor) -> Any:
-    return tensor.detach().contiguous().numpy()
+    def run(first: int, stop: int) -> None:
+        loop(*(array[first:stop] for array in arrays), *fixed)
+
+    if threads == 1:
+        run(0, rows)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(run, places[:-1], places[1:]))
