@@ -266,6 +266,21 @@ def bench_passkey(_: float) -> list[Row]:
     ]  # fmt: skip
 
 
+def bench_cells(seconds: float) -> list[Row]:
+    """Cells against the plain loop over time, one layer, reading and training."""
+    from model.cli.bench_cells import tasks
+
+    return [speed(t.name, t.tokens, *take_turns([t.ours, t.plain], seconds / 4), 1.0) for t in tasks()]
+
+
+def bench_torch_compile(seconds: float) -> list[Row]:
+    """What torch.compile makes of the cells without a fused kernel, after minutes of compiling, in the same way."""
+    from model.cli.bench_cells import torch_compile_tasks
+
+    found = torch_compile_tasks()
+    return [speed(t.name, t.tokens, *take_turns([t.ours, t.plain], seconds / 4), 1.0) for t in found]
+
+
 def bench_busy(seconds: float) -> list[Row]:
     """A reading beside busy processes, its threads waiting passively, as they do in the app and here, or spinning."""
     found = speeds(seconds)
@@ -292,9 +307,11 @@ SUITES: dict[str, Callable[[float], list[Row]]] = {
     "passkey": bench_passkey,
     "peers": bench_peers,
     "busy": bench_busy,
+    "cells": bench_cells,
+    "torch_compile": bench_torch_compile,
 }
-ASKED = ("peers",)
-"""Suites that need more than is installed, and run only when they are asked for."""
+ASKED = ("peers", "torch_compile")
+"""Suites that need more than is installed, or minutes of a compiler, and run only when they are asked for."""
 
 
 def speed(name: str, tokens: int, ours: float, theirs: float, bar: float) -> Row:
@@ -373,7 +390,10 @@ def long_text(tokens: int) -> str:
 
 def bench(
     what: Annotated[
-        str, typer.Argument(help="all, read, telemetry, mitigations, map, memory, passkey, busy or peers.")
+        str,
+        typer.Argument(
+            help="all, read, telemetry, mitigations, map, memory, passkey, busy, cells, peers or torch_compile."
+        ),
     ] = "all",
     seconds: Annotated[float, typer.Option(help="Time given to each comparison.")] = 20.0,
     threads: Annotated[int | None, typer.Option(help="CPU threads.")] = None,
