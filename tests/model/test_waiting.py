@@ -36,8 +36,8 @@ def test_the_command_line_says_so_before_it_loads_torch() -> None:
         "import os, sys, threading\n"
         "from model.cli import main\n"
         "assert 'torch' not in sys.modules\n"
-        "main.app = lambda: print(*map(os.environ.get, ['OMP_WAIT_POLICY', 'GOMP_SPINCOUNT']), 'torch' in sys.modules,\n"
-        "    [thread.name for thread in threading.enumerate()].count('waiting'))\n"
+        "main.app = lambda: print(*map(os.environ.get, ['OMP_WAIT_POLICY', 'GOMP_SPINCOUNT']),\n"
+        "    'torch' in sys.modules, [thread.name for thread in threading.enumerate()].count('waiting'))\n"
         "main.wait_by_load()\n"
         "main.main()\n"
     )
