@@ -83,15 +83,14 @@ class Mamba3(nn.Module):
         B = self._of_heads(B.unflatten(-1, groups), self.B_bias)
         C = self._of_heads(self.C_norm(C.unflatten(-1, groups)), self.C_bias)
         angle = self._angles(state.rest[0], turn, step)
-        frame = angle.to(sums)
-        frame = frame.cos(), frame.sin()
+        cos, sin = angle.to(sums).cos(), angle.to(sums).sin()
 
         # 2. What the token before wrote, all of it, enters and decays with every token.
         entering = log_decay.exp() * (weight[:, :-1] + step - own)
         inputs = ScanInputs(
             x=(x[:, :-1] * entering[..., None]).to(compute),
-            B=in_frame(B[:, :-1], frame[0][:, :-1], frame[1][:, :-1]).to(compute),
-            C=in_frame(C, frame[0][:, 1:], frame[1][:, 1:]).to(compute),
+            B=in_frame(B[:, :-1], cos[:, :-1], sin[:, :-1]).to(compute),
+            C=in_frame(C, cos[:, 1:], sin[:, 1:]).to(compute),
             log_decay=log_decay[..., None],
         )
         output = scan(inputs, state.memory)
@@ -118,7 +117,7 @@ def heavy_tailed(rate: Tensor) -> Tensor:
 
 
 def in_frame(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """``vectors`` (..., d_state), whose first pairs of channels are turned: those of ``cos`` and ``sin`` (..., pairs)."""
+    """``vectors`` (..., d_state) with their first pairs of channels turned by ``cos`` and ``sin`` (..., pairs)."""
     pairs, rest = vectors.split([2 * cos.shape[-1], vectors.shape[-1] - 2 * cos.shape[-1]], dim=-1)
     real, imaginary = pairs.unflatten(-1, (-1, 2)).unbind(-1)
     return torch.cat([torch.stack(turned(real, imaginary, (cos, sin)), dim=-1).flatten(-2), rest], dim=-1)
