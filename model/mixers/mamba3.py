@@ -34,7 +34,6 @@ from kernels.types import Scan, ScanInputs
 from model.arch.layers import Linear, RMSNorm
 from model.config import ModelConfig
 from model.mixers.steps import slow_start
-from model.mixers.turning import turned
 from model.state import LayerState, empty_layer
 
 SLOWEST = 1e-4
@@ -83,14 +82,16 @@ class Mamba3(nn.Module):
         B = self._of_heads(B.unflatten(-1, groups), self.B_bias)
         C = self._of_heads(self.C_norm(C.unflatten(-1, groups)), self.C_bias)
         angle = self._angles(state.rest[0], turn, step)
-        cos, sin = angle.to(sums).cos(), angle.to(sums).sin()
+        still = (0, config.d_state // 2 - self.angles)
+        phase = torch.polar(torch.ones_like(angle, dtype=sums), angle.to(sums))
+        phase = F.pad(phase, still, value=1)
 
         # 2. What the token before wrote, all of it, enters and decays with every token.
         entering = log_decay.exp() * (weight[:, :-1] + step - own)
         inputs = ScanInputs(
             x=(x[:, :-1] * entering[..., None]).to(compute),
-            B=in_frame(B[:, :-1], cos[:, :-1], sin[:, :-1]).to(compute),
-            C=in_frame(C, cos[:, 1:], sin[:, 1:]).to(compute),
+            B=turned_pairs(B[:, :-1], phase[:, :-1]).to(compute),
+            C=turned_pairs(C, phase[:, 1:]).to(compute),
             log_decay=log_decay[..., None],
         )
         output = scan(inputs, state.memory)
@@ -116,8 +117,7 @@ def heavy_tailed(rate: Tensor) -> Tensor:
     return rate.clamp_min(0) + 1 / (1 - rate.clamp_max(0))
 
 
-def in_frame(vectors: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """``vectors`` (..., d_state) with their first pairs of channels turned by ``cos`` and ``sin`` (..., pairs)."""
-    pairs, rest = vectors.split([2 * cos.shape[-1], vectors.shape[-1] - 2 * cos.shape[-1]], dim=-1)
-    real, imaginary = pairs.unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.cat([torch.stack(turned(real, imaginary, (cos, sin)), dim=-1).flatten(-2), rest], dim=-1)
+def turned_pairs(vectors: Tensor, phase: Tensor) -> Tensor:
+    """``vectors`` (..., d_state), whose pairs of channels are complex numbers, times ``phase`` (..., d_state / 2)."""
+    pairs = torch.view_as_complex(vectors.unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * phase).flatten(-2)
