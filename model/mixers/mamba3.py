@@ -99,7 +99,7 @@ class Mamba3(nn.Module):
         # 3. What a token reads of itself.
         direct = own * (B[:, 1:] * C).sum(-1) + self.D
         y = torch.addcmul(output.y, x[:, 1:], direct[..., None]).flatten(-2)
-        after = LayerState(output.memory, seen[:, -1:], (angle[:, -1],))
+        after = LayerState(output.memory, seen[:, -1:].clone(), (angle[:, -1].clone(),))
         return self.out_proj(y * F.silu(z)).to(u.dtype), after
 
     def _of_heads(self, keys: Tensor, bias: Tensor) -> Tensor:
