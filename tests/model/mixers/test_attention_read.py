@@ -1,4 +1,4 @@
-"""Transformers, hybrids and states that turn through everything that reads: recordings, resuming, what refuses a cache."""
+"""Transformers, hybrids and states that turn through everything that reads: recordings, resuming, what is refused."""
 
 from __future__ import annotations
 
