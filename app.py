@@ -12,7 +12,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from model.errors import UserError
-from model.machine import wait_passively
+from model.waiting import wait_by_load
 from viz.app import frame, presentation, shown, sign_in, uploads
 from viz.app.browser import BrowserCookie
 from viz.app.language import language_switch, restore_language, show_error, t
@@ -21,7 +21,7 @@ from viz.app.theme import follow_theme, keep_contrast
 from viz.jobs import reading
 from viz.ui.terms import without_terms
 
-wait_passively()
+wait_by_load()
 ASSETS = Path(__file__).parent / "viz" / "assets"  # a page icon by its name would be fetched from outside
 
 

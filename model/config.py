@@ -84,6 +84,7 @@ PRESETS: dict[str, ModelConfig] = {
     "retnet-base": small("retention", expand=1, headdim=32, d_state=64),
     "linear-attention-base": small("linear_attention", expand=1, headdim=32, d_state=80),
     "gla-base": small("gla", expand=1, headdim=32, d_state=64),
+    "mamba3-base": small("mamba3", headdim=32, d_state=64),
     "mamba-base": small("mamba", headdim=1, d_state=16),
     "lru-base": small("lru", headdim=1, d_state=1),
     "s4d-base": small("s4d", headdim=1, d_state=16),

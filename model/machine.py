@@ -1,4 +1,4 @@
-"""What this machine has for a model: devices, free memory, speed, and how threads wait. No torch for the CPU."""
+"""What this machine has for a model: devices, free memory, speed. No torch for the CPU."""
 
 from __future__ import annotations
 
@@ -19,16 +19,6 @@ from model.errors import UserError
 DEVICES = ("auto", "cpu", "cuda")
 DEVICE = "MEMORY_EXPLORER_DEVICE"
 """The variable that says what "auto" means."""
-
-
-def wait_passively() -> None:
-    """Let the threads of OpenMP sleep while they wait for each other; to be called before torch is imported.
-
-    By default they spin at every barrier. Where other programs want the cores too, a thread then spends its time on
-    waiting for one that cannot run because of it, and a reading takes up to ten times as long. A variable that is set
-    already stays as it is.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def chosen_device(choice: str) -> str:

@@ -43,10 +43,16 @@ class Blocks(NamedTuple):
 def low_rank_scan(inputs: ScanInputs, memory: Memory, token_norms: bool = False, *, chunk: int = CHUNK) -> ScanOutput:
     """Run ``inputs`` with their pair from ``memory``; see :mod:`kernels.types` for every shape.
 
-    Raises ValueError for inputs without a pair.
+    Also under autocast in the dtype of the state: the triangular system multiplies rounding by rounding. Raises
+    ValueError for inputs without a pair.
     """
     if inputs.low_rank is None:
         raise ValueError("low_rank_scan takes inputs with a low-rank pair")
+    with torch.autocast(inputs.x.device.type, enabled=False):
+        return _scan(inputs, memory, token_norms, chunk)
+
+
+def _scan(inputs: ScanInputs, memory: Memory, token_norms: bool, chunk: int) -> ScanOutput:
     seqlen, per_head = inputs.x.shape[1], inputs.log_decay.shape[3] == 1
     block = min(chunk, max(seqlen, 1)) if per_head or chunk % BLOCK else BLOCK
     blocks = cut(inputs, block, memory.state.dtype)

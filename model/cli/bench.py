@@ -282,13 +282,15 @@ def bench_torch_compile(seconds: float) -> list[Row]:
 
 
 def bench_busy(seconds: float) -> list[Row]:
-    """A reading beside busy processes, its threads waiting passively, as they do in the app and here, or spinning."""
-    found = speeds(seconds)
+    """A reading beside busy processes, its threads waiting as app and command line choose, asleep, or spinning."""
+    alone, beside_others = speeds(seconds)
     beside = f"beside {processes()} busy processes"
     return [
-        _share("passive waiting vs spinning", found.passive, found.spinning, 0.97),
-        _share(f"passive waiting, {beside} vs without", found.passive_busy, found.passive, 0.35),
-        _share(f"spinning, {beside} vs without", found.spinning_busy, found.spinning, 0.0),
+        _share("waiting by load vs spinning", alone.by_load, alone.spinning, 0.97),
+        _share(f"waiting by load, {beside} vs without", beside_others.by_load, alone.by_load, 0.35),
+        _share("asleep vs spinning", alone.asleep, alone.spinning, 0.0),
+        _share(f"asleep, {beside} vs without", beside_others.asleep, alone.asleep, 0.0),
+        _share(f"spinning, {beside} vs without", beside_others.spinning, alone.spinning, 0.0),
     ]
 
 

@@ -1,7 +1,8 @@
-"""What a reading keeps of its speed while other programs want the cores, with threads that sleep or spin at barriers.
+"""What a reading keeps of its speed while other programs want the cores, by the way in which its threads wait.
 
-How OpenMP waits is fixed when torch is loaded, so each way has a process of its own, which reads when it is told to.
-The two take turns, first on the machine as it is and then beside as many busy processes as there are cores, and one.
+Three ways: as app and command line choose it (:mod:`model.waiting`), always asleep, always spinning. Each has a process
+of its own, which reads when it is told to. They take turns, first on the machine as it is and then beside as many busy
+processes as there are cores, and one.
 """
 
 from __future__ import annotations
@@ -21,18 +22,22 @@ import numpy as np
 from model.checkpoints.catalogue import DEFAULT, load_model
 
 TOKENS = 16_384
+PAUSE = 1.5
+"""Seconds before a turn, after which the reading of the turn before no longer counts as another program's load."""
+READINGS = 5
+"""Of a turn."""
 SPIN = "while True: pass"
 VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 """What says how the threads of OpenMP wait."""
+BY_LOAD = "from model.waiting import wait_by_load; wait_by_load()"
 
 
 class Speeds(NamedTuple):
-    """Tokens per second: of passive waiting and of spinning, on the machine as it is and beside busy processes."""
+    """Tokens per second of the three ways."""
 
-    passive: float
+    by_load: float
+    asleep: float
     spinning: float
-    passive_busy: float
-    spinning_busy: float
 
 
 @dataclass(frozen=True)
@@ -48,14 +53,14 @@ class Reader:
         return float(self.process.stdout.readline())
 
 
-def speeds(seconds: float) -> Speeds:
-    """Measure all four, each pair for ``seconds``."""
-    passive = {"OMP_WAIT_POLICY": "passive"}
-    with started(passive) as sleeping, started({}) as spinning:
-        as_it_is = in_turns([sleeping, spinning], seconds)
+def speeds(seconds: float) -> tuple[Speeds, Speeds]:
+    """On the machine as it is and beside busy processes, each for ``seconds``."""
+    with started(first=BY_LOAD) as by_load, started(OMP_WAIT_POLICY="passive") as asleep, started() as spinning:
+        readers = [by_load, asleep, spinning]
+        as_it_is = in_turns(readers, seconds)
         with busy(processes()):
-            beside_others = in_turns([sleeping, spinning], seconds)
-    return Speeds(*as_it_is, *beside_others)
+            beside_others = in_turns(readers, seconds)
+    return Speeds(*as_it_is), Speeds(*beside_others)
 
 
 def processes() -> int:
@@ -69,17 +74,18 @@ def in_turns(readers: list[Reader], seconds: float) -> list[float]:
         reader.seconds()
     times: list[list[float]] = [[] for _ in readers]
     begin = time.perf_counter()
-    while len(times[0]) < 3 or time.perf_counter() - begin < seconds:
+    while not times[0] or time.perf_counter() - begin < seconds:
         for reader, found in zip(readers, times, strict=True):
-            found.append(reader.seconds())
+            time.sleep(PAUSE)
+            found += [reader.seconds() for _ in range(READINGS)]
     return [TOKENS / median(found) for found in times]
 
 
 @contextmanager
-def started(setting: dict[str, str]) -> Iterator[Reader]:
-    """A reader whose threads wait as ``setting`` says."""
+def started(first: str = "", **setting: str) -> Iterator[Reader]:
+    """A reader whose threads wait as ``setting`` of VARIABLES says; ``first`` is run before torch is loaded."""
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES} | setting
-    script = "from model.cli.bench_busy import answer; answer()"
+    script = f"{first}\nfrom model.cli.bench_busy import answer; answer()"
     process = subprocess.Popen(
         [sys.executable, "-c", script], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -32,8 +32,8 @@ from model.cli.train import post_train, train
 from model.cli.verify import verify
 from model.disk import disk_error
 from model.errors import UserError
-from model.machine import wait_passively
 from model.plugins import rows_of
+from model.waiting import wait_by_load
 
 OURS = (
     *(read, diagnose, ask, text, download, explore, verify, convert),
@@ -52,7 +52,7 @@ for name, added in rows_of("commands", FunctionType, TAKEN, titled=False).items(
 
 def main() -> None:
     """The console command: a mistake of the user's ends with one sentence and exit code 2."""
-    wait_passively()
+    wait_by_load()
     try:
         app()
     except (UserError, OSError) as error:

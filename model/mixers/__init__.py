@@ -26,7 +26,8 @@ class Mixer:
     Other mixers have a rate for every channel. ``erases``: the transition is not diagonal, as with a delta rule.
     ``cache``: its memory is the keys and values of attention, which grow with what is read.
     ``cell``: it goes through the second door (:mod:`kernels.cells`), for its state is no linear function of the last.
-    ``retains``: a gate or a rate keeps a share of the old state.
+    ``retains``: a gate or a rate keeps a share of the old state. ``delay``: how many tokens later the scan gets what a
+    token writes.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Mixer:
     cache: bool = False
     cell: bool = False
     retains: bool = True
+    delay: int = 0
 
     def make(self, config: ModelConfig) -> nn.Module:
         """A mixer of the sizes of ``config``."""
@@ -45,6 +47,7 @@ class Mixer:
 
 MIXERS: dict[str, Mixer] = {
     "mamba2": Mixer(title="Mamba-2", path="model.mixers.mamba2:Mamba2", decay_per_head=True),
+    "mamba3": Mixer(title="Mamba-3", path="model.mixers.mamba3:Mamba3", decay_per_head=True, delay=1),
     "lightning": Mixer(title="Lightning attention", path="model.mixers.lightning:Lightning", decay_per_head=True),
     "retention": Mixer(title="RetNet", path="model.mixers.retention:Retention", decay_per_head=True),
     "mlstm": Mixer(title="mLSTM", path="model.mixers.mlstm:MLSTM", decay_per_head=True),

@@ -16,7 +16,19 @@ from tests.tree import PAGE, with_tree
 ROOT = Path(__file__).parents[2]
 STAIRS = ["kernels", "model", "viz", "app"]
 FLOORS = (
-    ("errors", "messages", "plugins", "machine", "disk", "json_file", "config", "state", "experiment", "tokenizer"),
+    (
+        "errors",
+        "messages",
+        "plugins",
+        "machine",
+        "waiting",
+        "disk",
+        "json_file",
+        "config",
+        "state",
+        "experiment",
+        "tokenizer",
+    ),
     ("arch", "mixers"),
     ("published", "checkpoints"),
     ("interventions",),

@@ -52,3 +52,15 @@ def prepared(text: str, model: str = "tiny", *, source: Path | None = None, **ch
     options = {name: choices.pop(name) for name in Options.__dataclass_fields__ if name in choices}
     strategy = Strategy.of(**choices)
     return prepare(Document.of(text, "notes.txt"), model, strategy, Options(**options), source=source)
+
+
+def tiny_of(name: str) -> LanguageModel:
+    """Two layers of one mixer, in sizes that it takes."""
+    for d_state, headdim, expand in ((6, 6, 2), (2, 6, 2), (1, 6, 2), (2, 1, 2), (1, 1, 2), (2, 6, 1)):
+        sizes = {"d_state": d_state, "headdim": headdim, "expand": expand, "vocab_size": 30, "train_length": 16}
+        try:
+            return LanguageModel(ModelConfig(layers=(name, name), d_model=12, **sizes))
+        except AssertionError:  # a cell has as many columns as it carries vectors, a selective channel is one wide,
+            # and attention has no wider inner dimension
+            continue
+    raise AssertionError(name)

@@ -18,7 +18,7 @@ from typing import IO, Any
 from model.checkpoints.card import home
 from model.disk import disk_error
 from model.errors import UserError
-from model.machine import wait_passively
+from model.waiting import wait_by_load
 from viz.jobs.job import Work
 
 
@@ -97,7 +97,7 @@ def private(descriptor: int, instead: int) -> int:
 
 def main() -> None:
     """Work until the server is gone."""
-    wait_passively()
+    wait_by_load()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is the server's, which ends and closes the pipe
     source = os.fdopen(private(0, os.open(os.devnull, os.O_RDONLY)), "rb")
     server = Server(os.fdopen(private(1, sys.stderr.fileno()), "wb"))

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from kernels.types import Memory, Scan, ScanInputs, ScanOutput
 from model.interventions.mitigations import MITIGATIONS, active
-from model.mixers import additive
+from model.mixers import MIXERS, additive
 from model.state import State
 
 FAINT = 1e-4
@@ -42,13 +42,14 @@ def follower(settings: Mapping[str, float], layers: tuple[str, ...]) -> Callable
     return _under if len(operators) == 1 and operators[0].rescales else None
 
 
-def begun(state: State) -> State:
-    """``state`` before the passage: what scans of :func:`followed` start from."""
+def begun(state: State, mixers: Sequence[str]) -> State:
+    """``state`` before the passage, of layers of ``mixers``: what scans of :func:`followed` start from."""
     layers = []
-    for layer in state:
+    for layer, mixer in zip(state, mixers, strict=True):
         memory = layer.memory
         rows = len(memory.state)
-        marks = torch.tensor([[0, len(memory.past)]]).repeat(rows, 1)  # tokens read since, tensors of the scan itself
+        # Writes of the passage that the scan has been given (below zero, those before it), tensors of the scan itself.
+        marks = torch.tensor([[-MIXERS[mixer].delay, len(memory.past)]]).repeat(rows, 1)
         past = (*memory.past, torch.zeros_like(memory.state), marks)
         layers.append(layer._replace(memory=Memory(memory.state, past)))
     return tuple(layers)
@@ -68,8 +69,7 @@ def _beside(scan: Scan, length: int) -> Scan:
     def scan_followed(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
         whole, part, read = _taken_apart(memory)
         output = scan(inputs, whole, token_norms)
-        alone = inputs.x.clone()
-        alone[:, max(0, length - read) :] = 0
+        alone = of_passage(inputs.x, read, length)
         left = scan(inputs._replace(x=alone), part).memory
         marks = torch.tensor([[read + inputs.x.shape[1], len(output.memory.past)]]).repeat(len(left.state), 1)
         past = (*output.memory.past, *left.past, left.state, marks)
@@ -83,8 +83,7 @@ def _under(scan: Scan, length: int) -> Scan:
 
     def scan_stacked(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> ScanOutput:
         whole, part, read = _taken_apart(memory)
-        alone = FAINT * inputs.x
-        alone[:, max(0, length - read) :] = 0
+        alone = FAINT * of_passage(inputs.x, read, length)
         stacked = Memory(torch.cat([whole.state, FAINT * part.state], dim=2))
         output = scan(inputs._replace(x=torch.cat([inputs.x, alone], dim=3)), stacked, token_norms)
         rows = whole.state.shape[2]
@@ -100,8 +99,16 @@ def _under(scan: Scan, length: int) -> Scan:
     return scan_stacked
 
 
+def of_passage(x: Tensor, read: int, length: int) -> Tensor:
+    """``x``, whose first token is number ``read`` of a passage, and zero outside its ``length`` tokens."""
+    alone = x.clone()
+    alone[:, : max(0, -read)] = 0
+    alone[:, max(0, length - read) :] = 0
+    return alone
+
+
 def _taken_apart(memory: Memory) -> tuple[Memory, Memory, int]:
-    """The memory of the scan itself, that of the passage alone, and the tokens read since the passage began."""
+    """The memory of the scan itself, that of the passage alone, and what :func:`begun` counts."""
     *carried, part, marks = memory.past
     read, count = (int(number) for number in marks[0])
     return Memory(memory.state, tuple(carried[:count])), Memory(part, tuple(carried[count:])), read

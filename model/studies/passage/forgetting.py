@@ -113,7 +113,7 @@ def _along(
     before = next(walk(model, scans, first, tokens, [passage.start], tick))
     how = follower(dict(prepared.experiment.strategy.mitigations), model.config.layers)
     reading = scans if how is None else followed(scans, passage.length, how)
-    began = before if how is None else before._replace(state=begun(before.state))
+    began = before if how is None else before._replace(state=begun(before.state, model.config.layers))
     at = sorted({*wanted, *(distances_after(len(tokens) - passage.stop, SHARES) if how is not None else ())})
     moments = [passage.stop + distance for distance in at]
     without = Moment(passage.stop, before.state, before.hidden)  # as if the passage were not there

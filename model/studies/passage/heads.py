@@ -100,7 +100,10 @@ def heads_of(
     try:
         first = Moment(0, first_state(prepared, model), None)
         before = next(walk(model, scans, first, tokens, [passage.start], passed))
-        reading, began = followed(scans, passage.length, how), before._replace(state=begun(before.state))
+        reading, began = (
+            followed(scans, passage.length, how),
+            before._replace(state=begun(before.state, model.config.layers)),
+        )
         eve, there = walk(model, reading, began, tokens, [moment - 1, moment], passed)
         found = shares_of(*separated(there.state), model.config.recorded_heads)
         table = HeadTable(passage=passage, moment=moment, ahead=len(following), **found._asdict())

@@ -14,7 +14,8 @@ points against the state: later tokens took back what it wrote. No term is ever 
 x_t . dL/dx_t / |h_T|^2, the derivative through the scan alone, which kernels have. The text is read forward once more
 for every level of checkpoints, then backwards piece by piece, so memory is bounded whatever the length.
 
-The convolution before a scan mixes a token with the few before it; what it writes counts as the token's own.
+The convolution before a scan mixes a token with the few before it; what it writes counts as the token's own. Where the
+scan gets a write one token later (Mamba-3), the last token has no share yet.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from kernels.dispatch import scan
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
 from model.errors import UserError
 from model.interventions.mitigations import MITIGATIONS, active
-from model.mixers import nonlinear, recurrent
+from model.mixers import MIXERS, nonlinear, recurrent
 from model.reading.again import first_state, reader_of
 from model.studies.shares.result import Shares
 
@@ -110,6 +111,7 @@ class Backwards:
     def __post_init__(self) -> None:
         """Room for the products x_t . dL/dx_t: (layers, moment), and by head (layers, heads, nchunks)."""
         layers, moment, heads = len(self.scans), len(self.tokens), self.model.config.recorded_heads
+        self.delays = [MIXERS[name].delay for name in self.model.config.layers]
         self.by_token = np.zeros((layers, moment))
         self.by_chunk = np.zeros((layers, heads, -(-moment // CHUNK)))
 
@@ -183,8 +185,9 @@ class Backwards:
             after = scan(exact._replace(x=x), memory).memory.state
             along_x, along_state = torch.autograd.grad(after, (x, memory.state), gradient)
             parts = grouped_sum((x.detach() * along_x).sum(-1)[0], len(self.by_chunk[layer])).numpy()  # (seqlen, heads)
-            self.by_token[layer, start:end] = parts.sum(1)
-            np.add.at(self.by_chunk[layer].T, np.arange(start, end) // CHUNK, parts)
+            tokens = np.maximum(np.arange(start, end) - self.delays[layer], 0)  # an empty window has nothing to write
+            np.add.at(self.by_token[layer], tokens, parts.sum(1))
+            np.add.at(self.by_chunk[layer].T, tokens // CHUNK, parts)
             before.append(along_state)
         self.done += end - start
         self.on_progress(self.done, len(self.tokens))

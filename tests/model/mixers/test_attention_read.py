@@ -1,4 +1,4 @@
-"""Transformers and hybrids through everything that reads: recordings, resuming, studies, and what refuses a cache."""
+"""Transformers, hybrids and states that turn through everything that reads: recordings, resuming, what is refused."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from model.errors import UserError
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS, check_fits
 from model.reading import runner
+from model.reading.again import first_state
 from model.reading.explore import explore
 from model.reading.runner import run
 from model.studies.diagnose.strategies import candidates
@@ -30,6 +31,7 @@ MODELS = {
     "alibi": ModelConfig(layers=("attention_alibi",) * 2, d_state=2, headdim=16, expand=1, **SIZES),
     "hybrid": ModelConfig(layers=("mamba2", "attention_window"), d_state=16, headdim=16, **SIZES),
     "lru": ModelConfig(layers=("lru",) * 2, d_state=1, headdim=1, **SIZES),
+    "mamba3": ModelConfig(layers=("mamba3",) * 2, d_state=16, headdim=16, **SIZES),
 }
 
 
@@ -65,7 +67,7 @@ def test_a_cache_grows_with_the_document_and_a_window_ends_it(home: Path) -> Non
     assert windowed.array("norm")[-1].max() < 1.3 * windowed.array("norm")[1].max()
 
 
-@pytest.mark.parametrize("name", ["alibi", "hybrid", "lru"])
+@pytest.mark.parametrize("name", ["alibi", "hybrid", "lru", "mamba3"])
 def test_a_reading_that_was_stopped_resumes_with_its_cache(
     home: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +122,16 @@ def test_a_carried_complex_state_turns_on_from_where_it_was(home: Path) -> None:
     there = run(prepared(TEXT, "lru", control=False, initial_state="carried", source=source.path), home / "r")
     read = there.state()["0.rest.0"].item()
     assert read == 2 * source.read_tokens
+
+
+def test_a_carried_state_keeps_the_angles_of_its_frame(home: Path) -> None:
+    make_model(home, "mamba3")
+    source = run(prepared(TEXT, "mamba3", control=False), home / "recordings")
+    there = prepared(TEXT, "mamba3", control=False, initial_state="carried", source=source.path)
+    first = first_state(there, LanguageModel(MODELS["mamba3"]))
+    for index, layer in enumerate(first):
+        assert not layer.window.any() and layer.memory.state.any() and layer.rest[0].dtype == torch.float64
+        np.testing.assert_array_equal(layer.rest[0].numpy(), source.state()[f"{index}.rest.0"])
 
 
 def test_presets_of_transformers_have_no_other_state_size() -> None:

@@ -11,7 +11,7 @@ import torch
 from typer.testing import CliRunner
 
 from model.arch.lm import LanguageModel
-from model.checkpoints.catalogue import save_checkpoint
+from model.checkpoints.catalogue import model_card, save_checkpoint
 from model.cli.main import app
 from model.config import ModelConfig
 from model.errors import UserError
@@ -19,8 +19,9 @@ from model.messages import LANGUAGES
 from model.studies.architectures import PARTS, Architecture, Speed, Timing, begin, measure_architecture, stored_in
 from model.studies.architectures import measure as parts
 from model.studies.architectures.report import COLUMNS, conclusion, crossing_words, crossings, row, unequal, written
-from model.studies.architectures.run import taken_over
+from model.studies.architectures.run import SHIPPED, taken_over
 from model.tokenizer import train_tokenizer
+from tests.cards import cards
 from tests.support.tiny import make_tiny_checkpoint, tiny_text
 
 TEXTS = {"ab" * 32: ("notes.txt", tiny_text(5000, seed=2)), "cd" * 32: ("log.txt", tiny_text(5000, seed=3))}
@@ -146,3 +147,12 @@ def test_the_command_prints_the_matrix_with_shipped_results(home: Path, monkeypa
     page.write_text(Path("docs/architectures.md").read_text("utf-8"), "utf-8")
     CliRunner().invoke(app, ["architectures", "--markdown", str(page)], catch_exceptions=False)
     assert "| tiny |" in page.read_text("utf-8")
+
+
+def test_cards_show_what_is_stored() -> None:
+    found = cards()
+    assert found
+    for card, wanted in found.items():
+        assert card.read_text("utf-8") == wanted, "python -m tests.cards"
+        result = Architecture.load(SHIPPED / f"{card.parent.name}.json")
+        assert result.weights == model_card(card.parent.name).weights

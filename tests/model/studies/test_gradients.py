@@ -14,17 +14,15 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from kernels.types import Memory
-from model.arch.lm import LanguageModel
 from model.checkpoints.catalogue import load_model, load_tokenizer_of
 from model.cli.main import app
-from model.config import ModelConfig
 from model.errors import UserError
 from model.mixers import MIXERS
 from model.state import LayerState, State, map_state
 from model.studies.gradients import GradientReach, doubling_lags, gradient_reach, reach_on
 from model.studies.gradients.reach import carried, leaf, norms_from
 from model.tokenizer import encode
-from tests.support.tiny import make_tiny_checkpoint, tiny_text
+from tests.support.tiny import make_tiny_checkpoint, tiny_of, tiny_text
 
 RANDOM = np.random.default_rng(0)
 
@@ -69,18 +67,6 @@ def test_the_norm_of_a_decaying_state_falls_as_its_decay(decay: float) -> None:
     assert found.verdict == expected[decay]
     if decay == 0.5:  # 0.5^(k - 1) = 1e-3 at k = 10.97; between lags the logarithm is a straight line
         assert found.reach == pytest.approx(1 + math.log(1e-3) / math.log(0.5), rel=1e-3) and not found.open_ended
-
-
-def tiny_of(name: str) -> LanguageModel:
-    """Two layers of one mixer, in sizes that it takes."""
-    for d_state, headdim, expand in ((6, 6, 2), (2, 6, 2), (1, 6, 2), (2, 1, 2), (1, 1, 2), (2, 6, 1)):
-        sizes = {"d_state": d_state, "headdim": headdim, "expand": expand, "vocab_size": 30, "train_length": 16}
-        try:
-            return LanguageModel(ModelConfig(layers=(name, name), d_model=12, **sizes))
-        except AssertionError:  # a cell has as many columns as it carries vectors, a selective channel is one wide,
-            # and attention has no wider inner dimension
-            continue
-    raise AssertionError(name)
 
 
 @pytest.mark.parametrize("name", MIXERS)

@@ -122,3 +122,17 @@ def test_what_is_stored_is_read_again_or_not_at_all(tmp_path):
         assert damaged is None or np.array_equal(damaged.by_token, found.by_token)
     shares_file(tmp_path, 99).write_bytes(good)  # a file under another moment's name
     assert Shares.load(tmp_path, 99) is None
+
+
+def test_a_write_that_the_scan_gets_a_token_later_counts_for_the_token_that_wrote_it():
+    """Mamba-3: without what the window held of one token, its share is what is missing."""
+    tokens, place = np.random.default_rng(1).integers(0, 50, 40), 17
+    walk = walk_of("mamba3", tokens)
+    first = walk.model.zero_state()
+    found = walk.shares(first)
+    assert found.by_token[0, place] != 0 and not found.by_token[:, -1].any()
+    whole = walk.read(0, len(tokens), first)[0].memory.state
+    middle = walk.read(0, place + 1, first)
+    forgotten = (middle[0]._replace(window=torch.zeros_like(middle[0].window)), *middle[1:])
+    missing = whole - walk.read(place + 1, len(tokens), forgotten)[0].memory.state
+    assert found.by_token[0, place] == pytest.approx(float((missing * whole).sum() / whole.square().sum()), abs=1e-6)

@@ -52,7 +52,7 @@ def test_a_passage_that_is_followed_has_the_share_of_its_tokens(name):
     back = Backwards(model, tokens, [capture(held)] * 2, held, lambda done, total: None, lambda: False)
     shares = back.shares(model.zero_state())
     before = next(walk(model, [scan] * 2, Moment(0, model.zero_state(), None), tokens, [passage.start]))
-    began = before._replace(state=begun(before.state))
+    began = before._replace(state=begun(before.state, model.config.layers))
     for moment in walk(model, followed([scan] * 2, passage.length), began, tokens, [60, 150]):
         found = shares_of(*separated(moment.state), model.config.recorded_heads)
     expected = shares.by_token[:, passage.start : passage.stop].sum(1)
@@ -69,7 +69,7 @@ def test_a_sliding_window_holds_nothing_of_a_passage_that_has_left_it():
 
     first = Moment(0, model.zero_state(), None)
     before = next(walk(model, [scan_windowed] * 2, first, tokens, [passage.start]))
-    began = before._replace(state=begun(before.state))
+    began = before._replace(state=begun(before.state, model.config.layers))
     found = {
         there.tokens: shares_of(*separated(there.state), 4)
         for there in walk(model, followed([scan_windowed] * 2, passage.length), began, tokens, [140, 160, 209, 210])
@@ -101,7 +101,7 @@ def test_a_bound_of_the_norm_scales_a_passage_as_it_scales_the_state(name):
     whole = next(walk(model, scans, first, tokens, [40])).state
     inputs = held[0]  # of the first layer
     before = next(walk(model, scans, first, tokens, [passage.start]))
-    began = before._replace(state=begun(before.state))
+    began = before._replace(state=begun(before.state, model.config.layers))
     reading = followed(scans, passage.length, follower({"state_norm": 1.0}, model.config.layers))
     state, parts = separated(list(walk(model, reading, began, tokens, [30, 40]))[-1].state)
     assert all(
@@ -168,7 +168,7 @@ def test_without_the_part_of_all_tokens_the_state_is_empty(home):
     assert np.allclose(table.share, 1, atol=1e-5)
     prober = Prober(ready, Passage(start=0, stop=120))
     model = prober.model
-    began = Moment(0, begun(model.zero_state()), None)
+    began = Moment(0, begun(model.zero_state(), model.config.layers), None)
     state, parts = separated(next(walk(model, followed(prober.scans, 120), began, ready.tokens, [120])).state)
     left = removal(state, parts, [(-1, -1)], model.config.recorded_heads)
     zero = map_state(state, torch.zeros_like)
