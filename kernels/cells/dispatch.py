@@ -1,4 +1,4 @@
-"""The loop of a cell for its inputs: PyTorch's fused kernels where one runs the cell, else a compiled or the plain loop.
+"""The loop of a cell for its inputs: a fused kernel of PyTorch where there is one, else a compiled or the plain loop.
 
 The Triton kernels of LSTM and GRU run where "triton" is ordered and nowhere else: whether they are quicker than cuDNN's
 has not been measured yet. The compiled loops may be deleted: where they are missing or fail, one line stands in the

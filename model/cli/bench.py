@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -31,9 +31,6 @@ from model.config import PRESETS
 from model.errors import UserError
 from model.interventions.mitigations import MITIGATIONS, mitigated
 from sample_data import sample_text
-
-if TYPE_CHECKING:
-    from model.arch.lm import LanguageModel
 
 Contestant = Callable[[], object]
 
@@ -95,6 +92,7 @@ def bench_read(seconds: float) -> list[Row]:
         import torch
 
         from model.cli.bench_loop import read_all
+        from model.cli.bench_peers import to_transformers
 
         model = load_model(name, precision)
         ids = np.random.default_rng(0).integers(0, model.config.vocab_size, tokens).astype(np.int32)
@@ -266,19 +264,15 @@ def bench_passkey(_: float) -> list[Row]:
     ]  # fmt: skip
 
 
-def bench_cells(seconds: float) -> list[Row]:
-    """Cells against the plain loop over time, one layer, reading and training."""
-    from model.cli.bench_cells import tasks
+def bench_cells(seconds: float, by_torch_compile: bool = False) -> list[Row]:
+    """Cells against the plain loop over time, one layer: what runs them here, or what torch.compile makes of them."""
+    from model.cli.bench_cells import tasks, torch_compile_tasks
 
-    return [speed(t.name, t.tokens, *take_turns([t.ours, t.plain], seconds / 4), 1.0) for t in tasks()]
-
-
-def bench_torch_compile(seconds: float) -> list[Row]:
-    """What torch.compile makes of the cells without a fused kernel, after minutes of compiling, in the same way."""
-    from model.cli.bench_cells import torch_compile_tasks
-
-    found = torch_compile_tasks()
-    return [speed(t.name, t.tokens, *take_turns([t.ours, t.plain], seconds / 4), 1.0) for t in found]
+    rows = []
+    for task in torch_compile_tasks() if by_torch_compile else tasks():
+        ours, plain = take_turns([task.ours, task.plain], seconds / 4)
+        rows.append(speed(task.name, task.tokens, ours, plain, 1.0))
+    return rows
 
 
 def bench_busy(seconds: float) -> list[Row]:
@@ -310,7 +304,7 @@ SUITES: dict[str, Callable[[float], list[Row]]] = {
     "peers": bench_peers,
     "busy": bench_busy,
     "cells": bench_cells,
-    "torch_compile": bench_torch_compile,
+    "torch_compile": partial(bench_cells, by_torch_compile=True),
 }
 ASKED = ("peers", "torch_compile")
 """Suites that need more than is installed, or minutes of a compiler, and run only when they are asked for."""
@@ -340,47 +334,6 @@ def cost(name: str, tokens: int, ours: float, theirs: float, bar: float) -> Row:
         bar=f"<= {bar:g}",
         met=ours / theirs <= bar,
     )
-
-
-def to_transformers(model: LanguageModel) -> Any:
-    """The same model as transformers' Mamba2ForCausalLM, weights included, in float32."""
-    import torch
-    from transformers import Mamba2Config, Mamba2ForCausalLM, logging
-
-    logging.set_verbosity_error()  # it names the CUDA packages it does without
-    config = model.config
-    theirs = Mamba2ForCausalLM(
-        Mamba2Config(
-            hidden_size=config.d_model,
-            num_hidden_layers=len(config.layers),
-            num_heads=config.nheads,
-            head_dim=config.headdim,
-            state_size=config.d_state,
-            n_groups=config.ngroups,
-            vocab_size=config.vocab_size,
-            expand=int(config.expand),
-            conv_kernel=config.d_conv,
-            layer_norm_epsilon=config.norm_eps,
-            tie_word_embeddings=config.tied,
-        )
-    ).eval()
-    backbone = theirs.backbone
-    with torch.no_grad():
-        backbone.embeddings.weight.copy_(model.embedding.weight)
-        theirs.lm_head.weight.copy_(model.head)
-        backbone.norm_f.weight.copy_(model.norm.weight)
-        for block, layer in zip(model.blocks, backbone.layers, strict=True):
-            ours: Any = block.mixer
-            mixer = layer.mixer
-            layer.norm.weight.copy_(cast(Any, block).norm.weight)
-            mixer.norm.weight.copy_(ours.norm.weight)
-            mixer.in_proj.weight.copy_(ours.in_proj.weight)
-            mixer.out_proj.weight.copy_(ours.out_proj.weight)
-            mixer.conv1d.weight.copy_(ours.conv_weight.T[:, None])
-            mixer.conv1d.bias.copy_(ours.conv_bias)
-            for name in ("A_log", "D", "dt_bias"):
-                getattr(mixer, name).copy_(getattr(ours, name))
-    return theirs
 
 
 def long_text(tokens: int) -> str:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from kernels.cells.dispatch import loop
 from kernels.cells.loop import step_loop
-from kernels.cells.types import CellInputs, Loop, Retention
+from kernels.cells.types import CellInputs, Retention
 from kernels.types import Memory
 from model.config import PRESETS
 from model.mixers import MIXERS
@@ -23,8 +23,9 @@ from model.reading.stream import segment_of
 from model.training.loop import TRAINING_CHUNK
 from model.training.train import TrainConfig
 
+CELLS = tuple(name for name, row in MIXERS.items() if row.cell)
 UNROLLED = 32
-"""Tokens that torch.compile takes together; of more it takes longer than minutes to compile."""
+"""Tokens whose steps torch.compile takes together, and compiles in minutes."""
 
 
 class Task(NamedTuple):
@@ -38,31 +39,23 @@ class Task(NamedTuple):
 
 def tasks() -> Iterator[Task]:
     """Every cell, reading and training: the loop that the door chooses, against the plain one."""
-    for name, row in MIXERS.items():
-        if row.cell:
-            for inputs, memory, turn, label in situations(name):
-                tokens = inputs.x.shape[0] * inputs.x.shape[1]
-                how = "fused kernel" if inputs.cell.fused else "compiled loop"
-                yield Task(
-                    f"{name}-base: {label}, {how} vs plain",
-                    tokens,
-                    partial(turn, loop, inputs, memory),
-                    partial(turn, step_loop, inputs, memory),
-                )
+    for name in CELLS:
+        mixer = make(name)
+        way = "fused" if mixer.fused else "compiled"
+        for label, turn, inputs in (("read", reading, segment(mixer)), ("train", training, batch(mixer))):
+            tokens = inputs.x.shape[0] * inputs.x.shape[1]
+            ours, plain = partial(turn, loop, inputs), partial(turn, step_loop, inputs)
+            yield Task(f"{name}: {label}, {way} vs plain loop", tokens, ours, plain)
 
 
 def torch_compile_tasks() -> Iterator[Task]:
-    """Reading with what torch.compile makes of so many tokens' steps, against the plain loop: cells of one vector."""
-    for name, row in MIXERS.items():
-        if row.cell and not make(name).fused:
-            (inputs, memory, turn, label), _ = situations(name)
-            piece = torch.compile(partial(unrolled, inputs.cell), dynamic=False)
-            yield Task(
-                f"{name}-base: {label}, torch.compile vs plain",
-                inputs.x.shape[1],
-                partial(in_pieces, piece, inputs, memory),
-                partial(turn, step_loop, inputs, memory),
-            )
+    """Reading by cells without a fused kernel: what torch.compile makes of some tokens' steps, against the plain loop."""
+    for name in CELLS:
+        mixer = make(name)
+        if not mixer.fused:
+            inputs, piece = segment(mixer), torch.compile(partial(unrolled, mixer), dynamic=False)
+            ours, plain = partial(in_pieces, piece, inputs), partial(reading, step_loop, inputs)
+            yield Task(f"{name}: read, torch.compile vs plain loop", inputs.x.shape[1], ours, plain)
 
 
 def make(name: str) -> CellMixer:
@@ -73,24 +66,32 @@ def make(name: str) -> CellMixer:
     return mixer
 
 
-def situations(name: str) -> Iterator[tuple[CellInputs, Memory, Callable[[Loop, CellInputs, Memory], object], str]]:
-    """Reading a segment, then training on a batch: inputs, memory, a turn, and its label."""
-    mixer, config = make(name), PRESETS[f"{name}-base"]
-    seqlen, rows = config.train_length, TrainConfig.batch_tokens // config.train_length
-    segment, batch = torch.randn(1, segment_of(config), config.d_model), torch.randn(rows, seqlen, config.d_model)
-    yield CellInputs(mixer, segment), mixer.zero_state(1).memory, reading, "read"
-    yield CellInputs(mixer, batch), mixer.zero_state(rows).memory, training, "train"
+def segment(mixer: CellMixer) -> CellInputs:
+    """What one layer gets at a time in a reading."""
+    return CellInputs(mixer, torch.randn(1, segment_of(mixer.config), mixer.config.d_model))
 
 
-def reading(run: Loop, inputs: CellInputs, memory: Memory) -> None:
-    """One segment."""
+def batch(mixer: CellMixer) -> CellInputs:
+    """What one layer gets at a time in training."""
+    seqlen = mixer.config.train_length
+    return CellInputs(mixer, torch.randn(TrainConfig.batch_tokens // seqlen, seqlen, mixer.config.d_model))
+
+
+def reading(run: Any, inputs: CellInputs) -> None:
+    """One segment from an empty memory."""
     with torch.inference_mode():
-        run(inputs, memory)
+        run(inputs, memory_of(inputs))
 
 
-def training(run: Loop, inputs: CellInputs, memory: Memory) -> None:
-    """One batch, there and back."""
-    partial(run, chunk=TRAINING_CHUNK)(inputs, memory).y.square().sum().backward()
+def training(run: Any, inputs: CellInputs) -> None:
+    """Forward and backward pass of one batch."""
+    run(inputs, memory_of(inputs), chunk=TRAINING_CHUNK).y.square().sum().backward()
+
+
+def memory_of(inputs: CellInputs) -> Memory:
+    """An empty one for as many rows."""
+    assert isinstance(inputs.cell, CellMixer)
+    return inputs.cell.zero_state(len(inputs.x)).memory
 
 
 def unrolled(cell: CellMixer, given: Tensor, carried: Tensor) -> Tensor:
@@ -102,11 +103,9 @@ def unrolled(cell: CellMixer, given: Tensor, carried: Tensor) -> Tensor:
     return torch.stack(read, 1)
 
 
-def in_pieces(piece: Callable[[Tensor, Tensor], Tensor], inputs: CellInputs, memory: Memory) -> Tensor:
+def in_pieces(piece: Callable[[Tensor, Tensor], Tensor], inputs: CellInputs) -> None:
     """One segment, UNROLLED tokens at a time."""
     with torch.no_grad():
-        carried, read = memory.state.flatten(1), []
+        carried = memory_of(inputs).state.flatten(1)
         for given in inputs.cell.project(inputs.x).split(UNROLLED, dim=1):
-            read.append(piece(given, carried))
-            carried = read[-1][:, -1]
-        return torch.cat(read, 1)
+            carried = piece(given, carried)[:, -1]

@@ -3,6 +3,8 @@
 Both run in this process on as many threads. llama.cpp evaluates the prompt in pieces of its usual 512 tokens and
 computes the scores of all tokens, as a reading does for its losses. That both compute one model is checked first, by
 the scores of the last token. ``pip install 'recurrent-memory-explorer[peers]'`` brings what this needs.
+
+The last function gives the same weights to transformers, the other peer.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -151,3 +153,44 @@ def same_weights(model: LanguageModel, tokens: np.ndarray, precision: str, threa
             if not difference <= AGREES[precision]:
                 raise RuntimeError(f"llama.cpp computes another model: {difference:.1e} apart")
             yield evaluate
+
+
+def to_transformers(model: LanguageModel) -> Any:
+    """The same model as transformers' Mamba2ForCausalLM, weights included, in float32."""
+    import torch
+    from transformers import Mamba2Config, Mamba2ForCausalLM, logging
+
+    logging.set_verbosity_error()  # it names the CUDA packages it does without
+    config = model.config
+    theirs = Mamba2ForCausalLM(
+        Mamba2Config(
+            hidden_size=config.d_model,
+            num_hidden_layers=len(config.layers),
+            num_heads=config.nheads,
+            head_dim=config.headdim,
+            state_size=config.d_state,
+            n_groups=config.ngroups,
+            vocab_size=config.vocab_size,
+            expand=int(config.expand),
+            conv_kernel=config.d_conv,
+            layer_norm_epsilon=config.norm_eps,
+            tie_word_embeddings=config.tied,
+        )
+    ).eval()
+    backbone = theirs.backbone
+    with torch.no_grad():
+        backbone.embeddings.weight.copy_(model.embedding.weight)
+        theirs.lm_head.weight.copy_(model.head)
+        backbone.norm_f.weight.copy_(model.norm.weight)
+        for block, layer in zip(model.blocks, backbone.layers, strict=True):
+            ours: Any = block.mixer
+            mixer = layer.mixer
+            layer.norm.weight.copy_(cast(Any, block).norm.weight)
+            mixer.norm.weight.copy_(ours.norm.weight)
+            mixer.in_proj.weight.copy_(ours.in_proj.weight)
+            mixer.out_proj.weight.copy_(ours.out_proj.weight)
+            mixer.conv1d.weight.copy_(ours.conv_weight.T[:, None])
+            mixer.conv1d.bias.copy_(ours.conv_bias)
+            for name in ("A_log", "D", "dt_bias"):
+                getattr(mixer, name).copy_(getattr(ours, name))
+    return theirs
