@@ -49,7 +49,7 @@ def tasks() -> Iterator[Task]:
 
 
 def torch_compile_tasks() -> Iterator[Task]:
-    """Reading by cells without a fused kernel: what torch.compile makes of some tokens' steps, against the plain loop."""
+    """Reading by cells without a fused kernel: what torch.compile makes of their steps, against the plain loop."""
     for name in CELLS:
         mixer = make(name)
         if not mixer.fused:
