@@ -41,10 +41,10 @@ LEAST_VOCABULARY = 0.9
 
 
 def available() -> dict[str, ModelCard]:
-    """Every model that can be read with: shipped ones first, then those trained here, then published ones."""
+    """Every model that can be read with: shipped ones first, DEFAULT before all, those trained here, published ones."""
     cards = {}
     for folder, shipped in ((SHIPPED, True), (home() / "checkpoints", False)):
-        for file in sorted(folder.glob("*/config.json")):
+        for file in sorted(folder.glob("*/config.json"), key=lambda file: (file.parent.name != DEFAULT, file)):
             if file.parent.name not in cards and holds_ours(file.parent):
                 with suppress(UserError):  # model_card says it when it is asked for
                     config = read_config(file)

@@ -27,7 +27,7 @@ from viz.pages.models import job as model_jobs
 
 MEGABYTE = model_jobs.MEGABYTE
 _ADDED = STATE_PREFIX + "model_added"
-NUMBERS = ("disk", "parameters", "state", "state_mb", "train_length", "forget", "recall", "needed")
+NUMBERS = ("disk", "parameters", "state", "state_kb", "train_length", "forget", "recall", "needed")
 
 
 def render() -> None:
@@ -87,7 +87,7 @@ def _table(cards: dict[str, tuple[ModelCard, Facts]]) -> None:
             "disk": known.disk / MEGABYTE,
             "parameters": known.parameters,
             "state": known.state_size,
-            "state_mb": known.state / MEGABYTE,
+            "state_kb": known.state / 1e3,
             "train_length": known.train_length,
             "forget": known.forget,
             "recall": known.recall,
@@ -100,7 +100,7 @@ def _table(cards: dict[str, tuple[ModelCard, Facts]]) -> None:
     columns: dict[str, Any] = {}
     for name in rows[0]:
         label = t(f"models.column_{name}")
-        shape = {"disk": "%,.1f", "state_mb": "%,.2f"}.get(name, "%,.0f")
+        shape = {"disk": "%,.1f", "state_kb": "%,.1f"}.get(name, "%,.0f")
         columns[name] = st.column_config.NumberColumn(label, format=shape) if name in NUMBERS else label
     # The fits cover published models; without one, two empty columns would push the others out of sight.
     table = pd.DataFrame(rows).astype({"forget": "Int64", "recall": "Int64"}).dropna(axis="columns", how="all")
