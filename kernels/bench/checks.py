@@ -134,12 +134,33 @@ def compare_outputs(ours: ScanOutput, truth: ScanOutput, tolerance: float) -> It
             yield compare("max_abs", ours.telemetry.max_abs, states.abs().amax(-1), tolerance)
 
 
+def compare_kept(
+    scan: Callable[[ScanInputs, Memory, bool], ScanOutput], case: Case, whole: ScanOutput
+) -> Iterator[Compared]:
+    """The same scan with some boundary states only: whatever else comes out of it is the very same, digit by digit."""
+    last = whole.boundary_states.shape[1] - 1
+    for wanted in ([last], sorted({0, last // 2, last}), sorted({min(1, last), last})):
+        boundaries = torch.tensor(wanted, device=case.memory.state.device)
+        ours = scan(case.inputs._replace(boundaries=boundaries), case.memory, True)
+        assert ours.boundaries is boundaries and ours.telemetry is not None and whole.telemetry is not None
+        pairs = {
+            "y": (ours.y, whole.y),
+            "states": (ours.boundary_states, whole.boundary_states[:, boundaries]),
+            "memory": (ours.memory.state, whole.memory.state),
+            "token_norms": (ours.token_norms, whole.token_norms),
+        } | {name: (mine, getattr(whole.telemetry, name)) for name, mine in ours.telemetry._asdict().items()}
+        for name, (mine, theirs) in pairs.items():
+            assert mine is not None and theirs is not None
+            yield compare(f"{name} with boundaries {wanted}", mine, theirs, 0.0)
+
+
 def scalar_forward(shape: Shape) -> Iterator[Compared]:
-    """The scan with norms at every token, from a memory, in one piece and in two."""
+    """The scan with norms at every token, from a memory, in one piece and in two, with all boundary states or a few."""
     case = scalar_case(shape)
     truth = reference_scan(*case.in_float64(), chunk=shape.chunk)
     tolerance = TOLERANCE[shape.dtype]
     ours = scalar_decay_scan(*case, True, chunk=shape.chunk)
+    yield from compare_kept(partial(scalar_decay_scan, chunk=shape.chunk), case, ours)
     yield from compare_outputs(ours, truth, tolerance)
     yield from compare_decay(ours, case, shape.chunk)
     yield from compare_pieces(partial(scalar_decay_scan, chunk=shape.chunk), case, truth, tolerance)
@@ -234,9 +255,10 @@ def vector_case(shape: Shape) -> Case:
 
 
 def vector_forward(shape: Shape) -> Iterator[Compared]:
-    """The scan with norms at every token, from a memory."""
+    """The scan with norms at every token, from a memory, with all boundary states or a few."""
     case = vector_case(shape)
     ours = vector_decay_scan(*case, True, chunk=shape.chunk)
+    yield from compare_kept(partial(vector_decay_scan, chunk=shape.chunk), case, ours)
     yield from compare_outputs(ours, reference_scan(*case.in_float64(), chunk=shape.chunk), TOLERANCE[shape.dtype])
     yield from compare_decay(ours, case, shape.chunk)
 

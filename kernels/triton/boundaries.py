@@ -123,13 +123,20 @@ def carry_spans(initial: Tensor, states: Tensor, totals: Tensor, every: int) -> 
     )  # fmt: skip
 
 
-class Rows(NamedTuple):
-    """Where the states of a scan in spans of ``span`` chunks are: see :mod:`kernels.triton.scalar_decay.spans`.
+@triton.jit
+def row_of(batch, span, chunk, every, last, SPAN: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The row of :class:`Rows` that has the state at the start of ``chunk`` while its ``span`` is read."""
+    return batch.to(tl.int64) * (last + 1) + span * every + (chunk - span * SPAN) * (every // SPAN)
 
-    ``states`` (batch, last + 1, nheads, headdim, d_state) has what passes from kernel to kernel, the end of a span
-    ``every`` rows after its start; ``kept`` (batch, n, ...) the boundary states that are wanted, which is ``states``
-    itself where all are; ``slots`` (nchunks + 1,) int32 which of ``kept`` a boundary is, -1 for one that is not there
-    or that has its own row already.
+
+class Rows(NamedTuple):
+    """Where the states of a scan in spans of ``span`` chunks are.
+
+    ``states`` (batch, last + 1, nheads, headdim, d_state): what passes from kernel to kernel, the end of a span
+    ``every`` rows after its start. That is one row, which inside the span every state takes over from the one before
+    it; or one for every chunk, where all boundary states are wanted.
+    ``kept`` (batch, n, ...): the boundary states that are wanted, ``states`` itself where all are.
+    ``slots`` (nchunks + 1,) int32: which of ``kept`` a boundary is, -1 if none or if it has a row of its own.
     """
 
     states: Tensor

@@ -5,10 +5,8 @@
                   state need, the boundary states that are wanted, and on request the norm of the state after every token
 
 A program has a span of one head. Between the two, :func:`kernels.triton.boundaries.pass_states` runs along the spans.
-In read_spans a state has no room in registers: it is overwritten where it was read, in the cache, by the next one.
-
-A tensor of states has ``last + 1`` rows, and the end of every span is ``every`` rows after its start: one row, or as
-many as it has chunks where all boundary states are wanted, each of which then has its own.
+In read_spans a state has no room in registers: it is in the row that :class:`kernels.triton.boundaries.Rows` says, and
+is overwritten there by the next one, in the cache.
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from kernels.triton.boundaries import row_of
 from kernels.triton.tiles import LOG2_E, causal, dot, running_decay, state_at, store_rows, tokens_of
 
 SIZES = ["seqlen", "nchunks", "nheads", "ngroups"]
@@ -104,7 +103,8 @@ def read_spans(  # type: ignore[no-untyped-def]
     """
     span, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     token, group = tl.arange(0, CHUNK), head // (nheads // ngroups)
-    stop, step = tl.minimum((span + 1) * SPAN, nchunks), every // SPAN
+    stop = tl.minimum((span + 1) * SPAN, nchunks)
+    to_next = every // SPAN * nheads * (HEADDIM * D_STATE)
     for chunk in range(span * SPAN, stop):
         start = batch.to(tl.int64) * seqlen + chunk * CHUNK
         count = seqlen - chunk * CHUNK
@@ -114,7 +114,7 @@ def read_spans(  # type: ignore[no-untyped-def]
         a = tl.load(log_decay + scalars, mask=inside, other=0.0) * decay
         high, low, end, end_low = running_decay(a * LOG2_E)
         x_tile = tokens_of(x + by_head, token, nheads * HEADDIM, count, HEADDIM)
-        row = batch.to(tl.int64) * (last + 1) + span * every + (chunk - span * SPAN) * step
+        row = row_of(batch, span, chunk, every, last, SPAN)
         here = state_at(row * nheads + head, HEADDIM, DEPTH, D_STATE)
         if NORMS:
             lengths = norms_after(
@@ -148,7 +148,7 @@ def read_spans(  # type: ignore[no-untyped-def]
             if chunk + 1 < stop:
                 following = tl.exp2(end) * h + dot(left, B_tile, PRODUCTS)
                 tl.debug_barrier()  # another thread may have this place yet to load
-                tl.store(states + here + step * nheads * (HEADDIM * D_STATE) + deep, following)
+                tl.store(states + here + to_next + deep, following)
         at = (batch.to(tl.int64) * (nchunks + 1) + chunk) * nheads + head
         tl.store(squares + at, tl.sum(square, axis=0))
         tl.store(sums + at, tl.sum(summed, axis=0))
