@@ -40,14 +40,12 @@ def pass_states(  # type: ignore[no-untyped-def]
     states += (batch.to(tl.int64) * (last + 1) * nheads + head) * ELEMENTS + element
     stride = (nheads * ELEMENTS).to(tl.int64)
     place = (batch.to(tl.int64) * (nsteps + 1) * nheads + head) * parts + part
-    totals += (batch.to(tl.int64) * nsteps * nheads + head) * CHANNELS + element % CHANNELS
+    totals += (batch.to(tl.int64) * nsteps * nheads + head) * CHANNELS
+    if CHANNELS > 1:
+        totals += element % CHANNELS
     h = tl.load(initial + (batch.to(tl.int64) * nheads + head) * ELEMENTS + element, mask=inside, other=0.0)
     bound = tl.load(limit + head) if CLIP else 0.0
     for step in range(nsteps + 1):
-        # What the next step adds is read before this one's state is written.
-        ahead = element < ELEMENTS * tl.minimum(nsteps - step, 1)
-        added = tl.load(states + tl.minimum((step + 1) * every, last) * stride, mask=ahead, other=0.0)
-        kept = tl.exp2(tl.load(totals, mask=ahead, other=0.0))
         if CLIP:  # the whole head is here; a state to start from is left as it is
             square = tl.sum(h * h, axis=0)
             h *= tl.minimum(bound / tl.sqrt(tl.maximum(square, 1e-37)), 1.0) if step > 0 else 1.0
@@ -56,9 +54,11 @@ def pass_states(  # type: ignore[no-untyped-def]
             tl.store(squares + place, tl.sum(h * h, axis=0))
             tl.store(sums + place, tl.sum(h, axis=0))
             tl.store(largest + place, tl.max(tl.abs(h), axis=0))
-        h = kept * h + added
-        totals += nheads * CHANNELS
-        place += nheads * parts
+        if step < nsteps:
+            added = tl.load(states + tl.minimum((step + 1) * every, last) * stride, mask=inside, other=0.0)
+            h = tl.exp2(tl.load(totals)) * h + added
+            totals += nheads * CHANNELS
+            place += nheads * parts
 
 
 @triton.jit(do_not_specialize=["nchunks", "nheads"])

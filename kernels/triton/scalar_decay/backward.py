@@ -167,7 +167,8 @@ class ScalarDecay(torch.autograd.Function):
         # 1. The gradient at every boundary.
         dstates = torch.empty_like(states)
         span_states[grid](
-            dy, C, log_decay, dstates, *[totals] * 3, *sizes, 1, nchunks, 0, decay, 1.0, **tile, SPAN=1, REVERSE=True, **how
+            dy, C, log_decay, dstates, *[totals] * 3, *sizes, 1, nchunks, 0, decay, 1.0,
+            **tile, SPAN=1, REVERSE=True, **how,
         )  # fmt: skip
         carry_gradients(given, dstates, totals[..., None])
 

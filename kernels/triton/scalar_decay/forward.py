@@ -4,7 +4,7 @@ The equations are those of :mod:`kernels.cpu.chunked_scalar`. A head's state pas
 tokens, and inside a span from chunk to chunk (:mod:`.spans`):
 
     span_states   x^T (B o decay to the span's end), what every span adds, and the mean decay of every chunk
-    pass_states   h <- decay h + what a span adds: a program per slice of a head's state (:mod:`kernels.triton.boundaries`)
+    pass_states   of :mod:`kernels.triton.boundaries`, h <- decay h + what a span adds: a program per slice of a state
     read_spans    y and all that is recorded: statistics of every boundary state, those that are wanted, norms
 
 A bound on the norm at every boundary has spans of one chunk, and passes a whole head at once.

@@ -29,8 +29,8 @@ def scalar_decay_scan(
     ``decay`` multiplies log_decay and ``insertion`` what is written, without a pass over memory of their own.
     ``boundary_limit`` (nheads,) scales the state that is carried over every boundary back to this norm, after the
     last token of the chunk has read it: another operator than a bound at every token (:mod:`kernels.cpu.clipped`).
-    Differentiable without a limit, and then all boundary states are kept; norms and telemetry carry no gradient. ``chunk`` is 16, 32, 64 or 128. Heads that
-    are no tile are cut into tiles (:mod:`kernels.triton.shapes`).
+    Differentiable without a limit, and then all boundary states are kept; norms and telemetry carry no gradient.
+    ``chunk`` is 16, 32, 64 or 128. Heads that are no tile are cut into tiles (:mod:`kernels.triton.shapes`).
     Raises ValueError for sizes or a decay that :func:`supports` refuses, and if a gradient meets a limit.
     """
     batch, seqlen, nheads, _headdim = inputs.x.shape

@@ -1,8 +1,8 @@
 """Triton: one decay per head in spans of several chunks, so that what passes through memory is a state per span.
 
     span_states   chunk after chunk with the state in registers: what a span adds, and the decay of every chunk
-    read_spans    chunk after chunk from the state at the span's start: y, the sums that statistics of every boundary
-                  state need, the boundary states that are wanted, and on request the norm of the state after every token
+    read_spans    chunk after chunk from the state at the span's start: y, sums for statistics of every boundary state,
+                  the boundary states that are wanted, and on request the norm of the state after every token
 
 A program has a span of one head. Between the two, :func:`kernels.triton.boundaries.pass_states` runs along the spans.
 In read_spans a state has no room in registers: it is in the row that :class:`kernels.triton.boundaries.Rows` says, and
@@ -98,8 +98,8 @@ def read_spans(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """``y``, and ``norms`` after every token if NORMS, from ``states`` at the starts of spans, which it overwrites.
 
-    ``squares``, ``sums``, ``largest`` (batch, nchunks + 1, nheads): of the state at the start of every chunk, which goes
-    to ``kept[:, slots[chunk]]`` of ``nkept`` if its slot is not negative.
+    ``squares``, ``sums``, ``largest`` (batch, nchunks + 1, nheads): of the state at the start of every chunk, which
+    goes to ``kept[:, slots[chunk]]`` of ``nkept`` if its slot is not negative.
     """
     span, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     token, group = tl.arange(0, CHUNK), head // (nheads // ngroups)

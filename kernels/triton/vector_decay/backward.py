@@ -195,7 +195,7 @@ class VectorDecay(torch.autograd.Function):
         dstates = torch.empty_like(states)
         vector_states[grid](
             dy, C, log_decay, dstates, *[totals] * 3, *sizes, 1, nchunks, 0,
-            **tile, SPAN=1, PRODUCTS=products, REVERSE=True, **how,
+            **tile, SPAN=1, PRODUCTS=products, REVERSE=True, num_warps=8, num_stages=1,
         )  # fmt: skip
         carry_gradients(given, dstates, totals)
 

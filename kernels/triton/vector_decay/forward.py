@@ -170,7 +170,9 @@ def vector_read(  # type: ignore[no-untyped-def]
             most = tl.maximum(most, tl.max(tl.abs(h), axis=1))
             decay, stride = log_decay + by_head * D_STATE + deep, nheads * D_STATE
             a = rows_of(decay, token, stride, count, DEPTH) * LOG2_E
-            C_tile = rows_of(C + by_group + deep, token, ngroups * D_STATE, count, DEPTH) * tl.exp2(tl.cumsum(a, axis=0))
+            C_tile = rows_of(C + by_group + deep, token, ngroups * D_STATE, count, DEPTH) * tl.exp2(
+                tl.cumsum(a, axis=0)
+            )
             read += dot(C_tile, tl.trans(h), PRODUCTS)
             if slot >= 0:
                 tl.store(kept + to + deep, h)

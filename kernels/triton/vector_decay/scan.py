@@ -19,7 +19,8 @@ def vector_decay_scan(
 ) -> ScanOutput:
     """Run ``inputs`` from ``memory``; see :mod:`kernels.types` for every shape. The output has its telemetry.
 
-    Differentiable, and then all boundary states are kept; norms and telemetry carry no gradient. ``chunk`` is 16, 32, 64 or 128.
+    Differentiable, and then all boundary states are kept; norms and telemetry carry no gradient. ``chunk`` is 16, 32,
+    64 or 128.
     Raises ValueError for sizes or a decay that :func:`supports` refuses.
     """
     if not supports(inputs) or chunk not in CHUNKS:
