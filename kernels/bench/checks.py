@@ -221,9 +221,13 @@ def scalar_windowed(shape: Shape) -> Iterator[Compared]:
 
 
 def gradients(scan: Callable[[ScanInputs, Memory], ScanOutput], case: Case) -> list[Tensor]:
-    """The gradients of all inputs and of the memory, for random weights on y and on every boundary state."""
+    """The gradients of all inputs and of the memory, for random weights on y and on every boundary state.
+
+    One of these is asked for alone, but where a gradient is wanted there are all.
+    """
     leaves = [tensor.clone().requires_grad_() for tensor in (*case.inputs.tensors, case.memory.state)]
-    output = scan(ScanInputs.of(leaves[:-1]), Memory(leaves[-1]))
+    first = torch.zeros(1, dtype=torch.int64, device=case.memory.state.device)
+    output = scan(ScanInputs.of(leaves[:-1])._replace(boundaries=first), Memory(leaves[-1]))
     rng = torch.Generator().manual_seed(1)
     loss = torch.zeros((), dtype=torch.float64)
     for tensor in (output.y, output.boundary_states):
