@@ -203,7 +203,9 @@ def channel_builds() -> list[Build]:
     """What channels of Mamba-1 and of the LRU launch."""
     channels = {"WIDTH": 32, "D_STATE": 16, "CHANNELS": 16, "CHUNK": 64}
     turning = {"WIDTH": 128, "CHUNK": 64}
+    passing = {"ELEMENTS": 16, "SLICE": 16, "CHANNELS": 16, "CLIP": False, "SUMS": True}
     return [
+        Build("pass_states selective", boundaries.pass_states, passing, boundaries.warps_of(16)),
         Build("selective_states", selective.selective_states, channels, 4),
         Build("selective_read", selective.selective_read, channels | {"NORMS": True}, 4),
         Build("diagonal_states", diagonal.diagonal_scan_chunk, turning | {"READ": False, "NORMS": False}, 4),
