@@ -64,7 +64,7 @@ def test_a_delta_rule_is_asked_for_every_state() -> None:
         asked.append(inputs.boundaries)
         return chunked_scan(inputs, memory, token_norms)
 
-    record(spied, delta.case("per head", TOKENS))
+    record(spied, Case(*delta.case("per head", TOKENS)))
     assert asked == [None] * 4
 
 
