@@ -130,7 +130,7 @@ def row_of(batch, span, chunk, every, last, SPAN: tl.constexpr):  # type: ignore
 
 
 class Rows(NamedTuple):
-    """Where the states of a scan in spans of ``span`` chunks are.
+    """Where the states of a scan in spans of several chunks are.
 
     ``states`` (batch, last + 1, nheads, headdim, d_state): what passes from kernel to kernel, the end of a span
     ``every`` rows after its start. That is one row, which inside the span every state takes over from the one before
@@ -142,7 +142,6 @@ class Rows(NamedTuple):
     states: Tensor
     kept: Tensor
     slots: Tensor
-    span: int
     every: int
 
     @classmethod
@@ -152,11 +151,11 @@ class Rows(NamedTuple):
         slots = torch.full((nchunks + 1,), -1, dtype=torch.int32, device=initial.device)
         if boundaries is None:
             states = initial.new_empty(batch, nchunks + 1, *shape)
-            return cls(states, states, slots, span, span)
+            return cls(states, states, slots, span)
         count = len(boundaries)
         slots[boundaries] = torch.arange(count, dtype=torch.int32, device=initial.device)
         states = initial.new_empty(batch, triton.cdiv(nchunks, span) + 1, *shape)
-        return cls(states, initial.new_empty(batch, count, *shape), slots, span, 1)
+        return cls(states, initial.new_empty(batch, count, *shape), slots, 1)
 
     @property
     def last(self) -> int:
