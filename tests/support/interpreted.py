@@ -43,9 +43,9 @@ ODD_SHAPES = {
     ),
     Shape(seqlen=3, nheads=1, headdim=256, d_state=96, chunk=16): ("scalar_windowed", "low_rank_backward"),
     Shape(seqlen=3, nheads=1, headdim=96, d_state=48, chunk=16): ("low_rank_channel_forward",),
-    Shape(seqlen=530, nheads=1, headdim=16, d_state=48, chunk=128): ("scalar_forward", "vector_forward"),
+    Shape(seqlen=260, nheads=1, headdim=16, d_state=48, chunk=128): ("scalar_forward", "vector_forward"),
 }
-"""Heads that are no tile, and some of the checks at each; the last in three spans."""
+"""Heads that are no tile, and some of the checks at each; the last in two spans."""
 
 
 def name_of(shape: Shape) -> str:
