@@ -247,13 +247,14 @@ def vector_case(shape: Shape) -> Case:
     return case._replace(inputs=case.inputs._replace(log_decay=log_decay.contiguous()))
 
 
-def vector_forward(shape: Shape) -> Iterator[Compared]:
-    """The scan with norms at every token, from a memory, with all boundary states or a few."""
-    case = vector_case(shape)
-    ours = vector_decay_scan(*case, True, chunk=shape.chunk)
-    yield from compare_kept(partial(vector_decay_scan, chunk=shape.chunk), case, ours)
+def vector_forward(shape: Shape, kept: bool = False) -> Iterator[Compared]:
+    """The scan with norms at every token, from a memory; ``kept``: with a few boundary states too."""
+    case, scan = vector_case(shape), partial(vector_decay_scan, chunk=shape.chunk)
+    ours = scan(*case, True)
     yield from compare_outputs(ours, reference_scan(*case.in_float64(), chunk=shape.chunk), TOLERANCE[shape.dtype])
     yield from compare_decay(ours, case, shape.chunk)
+    if kept:
+        yield from compare_kept(scan, case, ours)
 
 
 def vector_backward(shape: Shape) -> Iterator[Compared]:
@@ -376,6 +377,7 @@ CHECKS: dict[str, Callable[[Shape], Iterator[Compared]]] = {
     "scalar_windowed": scalar_windowed,
     "scalar_backward": scalar_backward,
     "vector_forward": vector_forward,
+    "vector_kept": partial(vector_forward, kept=True),
     "vector_backward": vector_backward,
     "low_rank_forward": low_rank_forward,
     "low_rank_backward": low_rank_backward,
