@@ -26,7 +26,7 @@ from kernels.cells.dispatch import loop
 from kernels.cells.types import CellInputs
 from kernels.cpu.chunked import chunked_scan
 from kernels.cpu.windowed import windowed_scan
-from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
+from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, boundary_count
 
 Found = TypeVar("Found")
 
@@ -94,6 +94,16 @@ def scan(
             say_once(inputs)
     note("pytorch")
     return chunked_scan(inputs, memory, token_norms, chunk=chunk)
+
+
+def scan_to_end(
+    inputs: ScanInputs | CellInputs | AttentionInputs, memory: Memory, token_norms: bool = False
+) -> ScanOutput:
+    """:func:`scan` for a caller that looks at no boundary state but the last: a GPU need not write the others."""
+    if isinstance(inputs, ScanInputs):
+        last = boundary_count(inputs.x.shape[1]) - 1
+        inputs = inputs._replace(boundaries=torch.full((1,), last, device=inputs.x.device))
+    return scan(inputs, memory, token_norms)
 
 
 @contextmanager

@@ -54,6 +54,8 @@ class ScanInputs(NamedTuple):
     ``log_decay`` (batch, seqlen, nheads, 1 or d_state): natural logarithm of the retention, at most 0.
     x, B and C share one dtype, which is that of the matrix products; log_decay is float32 (float64 if x is).
     ``low_rank``: the pair of a delta rule; without it the transition is diagonal.
+    ``boundaries`` (n,) int64: the boundary states that the output is to have, in order, the last of all at their end;
+    a scan that makes them all anyway may return all. None: all of them.
     """
 
     x: Tensor
@@ -61,6 +63,7 @@ class ScanInputs(NamedTuple):
     C: Tensor
     log_decay: Tensor
     low_rank: LowRank | None = None
+    boundaries: Tensor | None = None
 
     @property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -68,7 +71,7 @@ class ScanInputs(NamedTuple):
         return (*self[:4], *(self.low_rank or ()))
 
     def map(self, function: Callable[[Tensor], Tensor]) -> ScanInputs:
-        """The inputs with ``function`` of each of their tensors."""
+        """The inputs with ``function`` of each of their tensors, to be scanned with all boundary states."""
         return ScanInputs.of(map(function, self.tensors))
 
     @classmethod
@@ -132,6 +135,7 @@ class ScanOutput(NamedTuple):
     (scaling a state back to a bounded norm is not decay).
     ``telemetry``: the same reductions that a recorder would make of this output, where the kernel made them.
     ``low_rank``: the pair that was applied, where the transition erases.
+    ``boundaries``: which ones ``boundary_states`` has, where it has only those that the inputs ask for.
     """
 
     y: Tensor
@@ -141,6 +145,7 @@ class ScanOutput(NamedTuple):
     log_decay: Tensor | None = None
     telemetry: Telemetry | None = None
     low_rank: LowRank | None = None
+    boundaries: Tensor | None = None
 
 
 class Scan(Protocol):

@@ -57,6 +57,10 @@ INTEGERS = {
     "nheads",
     "ngroups",
     "first",
+    "every",
+    "last",
+    "nkept",
+    "nsteps",
     "splits",
     "past",
     "whole",
@@ -132,20 +136,21 @@ def tile_of(headdim: int, d_state: int, *rows_of_deep: int) -> tuple[int, int]:
 
 def scalar_builds(headdim: int, d_state: int) -> list[Build]:
     """What a scan with one decay per head launches; Mamba-2 130M and 2.7B have heads of 64 by 128."""
-    found = []
+    found, span = [], {"SPAN": scalar_decay.chunks_of_span(64)}
     for products in "bf16", "tf32x3":
         tile = {"HEADDIM": headdim, "D_STATE": d_state, "CHUNK": 64, "PRODUCTS": products}
         warps, depth = scalar_decay.launch(products)["num_warps"], {"DEPTH": scalar_decay.depth(products)}
-        span = {"SPAN": scalar_decay.SPAN // 64}
-        gradient = Build(
-            f"chunk_states backward {products}", scalar_decay.chunk_states, tile | {"REVERSE": True}, warps
-        )
+        chunk = Build(f"chunk_states {products}", spans.span_states, tile | {"SPAN": 1, "REVERSE": False}, warps)
+        gradient = tile | {"SPAN": 1, "REVERSE": True}
+        read = Build(f"read_spans {products}", spans.read_spans, tile | depth | span | {"NORMS": False}, warps)
+        norms = tile | depth | span | {"NORMS": True}
+        spills = "tf32x3 by registers" if products == "tf32x3" else ""
         found += [
-            Build(f"chunk_states {products}", scalar_decay.chunk_states, tile | {"REVERSE": False}, warps),
-            Build(f"span_states {products}", spans.span_states, tile | span, 8),
-            Build(f"read_spans {products}", spans.read_spans, tile | depth | span, warps),
-            Build(f"token_norms {products}", spans.token_norms, tile | depth, warps),
-            gradient._replace(wide=frozenset({"x"})),
+            chunk,
+            chunk._replace(name=f"chunk_states backward {products}", constants=gradient, wide=frozenset({"x"})),
+            Build(f"span_states {products}", spans.span_states, tile | span | {"REVERSE": False}, 8),
+            read,
+            read._replace(name=f"read_spans norms {products}", constants=norms, warps=8, spills=spills),
             Build(f"window_read {products}", scalar_window.window_read, tile | depth, warps),
             Build(f"window_boundaries {products}", scalar_window.window_boundaries, tile, warps),
             Build(f"input_gradients {products}", scalar_decay_backward.input_gradients, tile | depth, warps),
@@ -153,27 +158,13 @@ def scalar_builds(headdim: int, d_state: int) -> list[Build]:
         ]
     elements = headdim * d_state
     part = boundaries.slice_of(elements)
-    passing = {"ELEMENTS": elements, "SLICE": min(scalar_decay.SLICE, elements), "SPAN": scalar_decay.SPAN // 64}
+    passing = {"ELEMENTS": elements, "SLICE": part, "CHANNELS": 1, "CLIP": False, "SUMS": False}
+    clip = passing | {"SLICE": elements, "CLIP": True, "SUMS": True}
+    gradient = {"ELEMENTS": elements, "SLICE": part, "CHANNELS": 1, "GIVEN": True}
     found += [
-        Build("pass_spans", spans.pass_spans, passing, 4),
-        Build(
-            "pass_states",
-            boundaries.pass_states,
-            {"ELEMENTS": elements, "SLICE": part, "CHANNELS": 1, "CLIP": False},
-            4,
-        ),
-        Build(
-            "pass_states clip",
-            boundaries.pass_states,
-            {"ELEMENTS": elements, "SLICE": elements, "CHANNELS": 1, "CLIP": True},
-            boundaries.warps_of(elements),
-        ),
-        Build(
-            "pass_gradients",
-            boundaries.pass_gradients,
-            {"ELEMENTS": elements, "SLICE": part, "CHANNELS": 1, "GIVEN": True},
-            4,
-        ),
+        Build("pass_states", boundaries.pass_states, passing, boundaries.warps_of(part)),
+        Build("pass_states clip", boundaries.pass_states, clip, boundaries.warps_of(elements)),
+        Build("pass_gradients", boundaries.pass_gradients, gradient, 4),
         Build("window_sums", scalar_window.window_sums, {"ELEMENTS": elements, "SLICE": part}, 4),
     ]
     return found
@@ -181,26 +172,29 @@ def scalar_builds(headdim: int, d_state: int) -> list[Build]:
 
 def vector_builds(headdim: int, d_state: int) -> list[Build]:
     """What a scan with one decay per channel launches; RWKV-6 and a small GLA have heads of 64 by 64."""
-    found = []
+    found, span = [], {"SPAN": scalar_decay.chunks_of_span(64)}
     for products in "bf16", "tf32x3":
         tile = {"HEADDIM": headdim, "D_STATE": d_state, "CHUNK": 64, "PRODUCTS": products}
         warps, deep = scalar_decay.launch(products)["num_warps"], {"DEPTH": scalar_decay.depth(products)}
         blocks = {"BLOCK": vector_decay.BLOCK}
         score = {name: size for name, size in tile.items() if name != "HEADDIM"} | blocks
-        states = Build(f"vector_states {products}", vector_decay.vector_states, tile | {"REVERSE": False}, warps)
-        back = states._replace(name=f"vector_states backward {products}", constants=tile | {"REVERSE": True})
+        states = Build(f"vector_states {products}", vector_decay.vector_states, tile | span | {"REVERSE": False}, 8)
+        back = states._replace(name=f"vector_states backward {products}", wide=frozenset({"x"}))
         found += [
             states,
-            back._replace(wide=frozenset({"x"})),
+            back._replace(constants=tile | {"SPAN": 1, "REVERSE": True}),
             Build(f"vector_scores {products}", vector_decay.vector_scores, score, 4),
-            Build(f"vector_read {products}", vector_decay.vector_read, tile | deep, warps),
+            Build(f"vector_read {products}", vector_decay.vector_read, tile | deep | span, warps),
             Build(f"vector_input_gradients {products}", backward.vector_input_gradients, tile | deep, warps),
             Build(f"vector_key_gradients {products}", backward.vector_key_gradients, tile | blocks, 4),
         ]
     tile = {"HEADDIM": headdim, "D_STATE": d_state, "CHUNK": 64}
+    part = boundaries.slice_of(headdim * d_state)
+    passing = {"ELEMENTS": headdim * d_state, "SLICE": part, "CHANNELS": d_state, "CLIP": False, "SUMS": False}
     return [
         *found,
-        Build("vector_norms", vector_decay.vector_norms, tile, 4),
+        Build("pass_states channels", boundaries.pass_states, passing, boundaries.warps_of(part)),
+        Build("vector_norms", vector_decay.vector_norms, tile | span, 4),
         Build("vector_decay_gradients", backward.vector_decay_gradients, tile, 8),
     ]
 
@@ -209,7 +203,9 @@ def channel_builds() -> list[Build]:
     """What channels of Mamba-1 and of the LRU launch."""
     channels = {"WIDTH": 32, "D_STATE": 16, "CHANNELS": 16, "CHUNK": 64}
     turning = {"WIDTH": 128, "CHUNK": 64}
+    passing = {"ELEMENTS": 16, "SLICE": 16, "CHANNELS": 16, "CLIP": False, "SUMS": True}
     return [
+        Build("pass_states selective", boundaries.pass_states, passing, boundaries.warps_of(16)),
         Build("selective_states", selective.selective_states, channels, 4),
         Build("selective_read", selective.selective_read, channels | {"NORMS": True}, 4),
         Build("diagonal_states", diagonal.diagonal_scan_chunk, turning | {"READ": False, "NORMS": False}, 4),
@@ -282,6 +278,8 @@ def compiled(build: Build, architecture: int) -> dict[str, Any]:
             return "constexpr"
         if name in INTEGERS | FLOATS:
             return "i32" if name in INTEGERS else "fp32"
+        if name == "slots":
+            return "*i32"
         return products if name in HALF - build.wide else "*fp32"
 
     signature = {name: kind(name) for name in build.kernel.arg_names}

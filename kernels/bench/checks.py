@@ -134,12 +134,25 @@ def compare_outputs(ours: ScanOutput, truth: ScanOutput, tolerance: float) -> It
             yield compare("max_abs", ours.telemetry.max_abs, states.abs().amax(-1), tolerance)
 
 
+def compare_kept(scan: Callable[..., ScanOutput], case: Case, whole: ScanOutput) -> Iterator[Compared]:
+    """The same scan with some boundary states only: whatever else comes out of it is the very same, digit by digit."""
+    last = whole.boundary_states.shape[1] - 1
+    wanted = torch.tensor(sorted({0, last // 2, last}), device=case.memory.state.device)
+    ours = scan(case.inputs._replace(boundaries=wanted), case.memory, True)
+    assert ours.boundaries is wanted and ours.telemetry is not None and whole.telemetry is not None
+    few = whole._replace(boundary_states=whole.boundary_states[:, wanted])
+    for one in compare_outputs(ours._replace(telemetry=None), few, 0.0):
+        yield one._replace(what=f"{one.what}, few states")
+    yield compare("telemetry, few states", torch.stack(ours.telemetry[:4]), torch.stack(whole.telemetry[:4]), 0.0)
+
+
 def scalar_forward(shape: Shape) -> Iterator[Compared]:
-    """The scan with norms at every token, from a memory, in one piece and in two."""
+    """The scan with norms at every token, from a memory, in one piece and in two, with all boundary states or a few."""
     case = scalar_case(shape)
     truth = reference_scan(*case.in_float64(), chunk=shape.chunk)
     tolerance = TOLERANCE[shape.dtype]
     ours = scalar_decay_scan(*case, True, chunk=shape.chunk)
+    yield from compare_kept(partial(scalar_decay_scan, chunk=shape.chunk), case, ours)
     yield from compare_outputs(ours, truth, tolerance)
     yield from compare_decay(ours, case, shape.chunk)
     yield from compare_pieces(partial(scalar_decay_scan, chunk=shape.chunk), case, truth, tolerance)
@@ -201,9 +214,10 @@ def scalar_windowed(shape: Shape) -> Iterator[Compared]:
 
 
 def gradients(scan: Callable[[ScanInputs, Memory], ScanOutput], case: Case) -> list[Tensor]:
-    """The gradients of all inputs and of the memory, for random weights on y and on every boundary state."""
+    """Gradients of all inputs and the memory, for random weights on y and all boundary states (one is asked for)."""
     leaves = [tensor.clone().requires_grad_() for tensor in (*case.inputs.tensors, case.memory.state)]
-    output = scan(ScanInputs.of(leaves[:-1]), Memory(leaves[-1]))
+    first = torch.zeros(1, dtype=torch.int64, device=case.memory.state.device)
+    output = scan(ScanInputs.of(leaves[:-1])._replace(boundaries=first), Memory(leaves[-1]))
     rng = torch.Generator().manual_seed(1)
     loss = torch.zeros((), dtype=torch.float64)
     for tensor in (output.y, output.boundary_states):
@@ -233,12 +247,14 @@ def vector_case(shape: Shape) -> Case:
     return case._replace(inputs=case.inputs._replace(log_decay=log_decay.contiguous()))
 
 
-def vector_forward(shape: Shape) -> Iterator[Compared]:
-    """The scan with norms at every token, from a memory."""
-    case = vector_case(shape)
-    ours = vector_decay_scan(*case, True, chunk=shape.chunk)
+def vector_forward(shape: Shape, kept: bool = False) -> Iterator[Compared]:
+    """The scan with norms at every token, from a memory; ``kept``: with a few boundary states too."""
+    case, scan = vector_case(shape), partial(vector_decay_scan, chunk=shape.chunk)
+    ours = scan(*case, True)
     yield from compare_outputs(ours, reference_scan(*case.in_float64(), chunk=shape.chunk), TOLERANCE[shape.dtype])
     yield from compare_decay(ours, case, shape.chunk)
+    if kept:
+        yield from compare_kept(scan, case, ours)
 
 
 def vector_backward(shape: Shape) -> Iterator[Compared]:
@@ -361,6 +377,7 @@ CHECKS: dict[str, Callable[[Shape], Iterator[Compared]]] = {
     "scalar_windowed": scalar_windowed,
     "scalar_backward": scalar_backward,
     "vector_forward": vector_forward,
+    "vector_kept": partial(vector_forward, kept=True),
     "vector_backward": vector_backward,
     "low_rank_forward": low_rank_forward,
     "low_rank_backward": low_rank_backward,

@@ -1,6 +1,6 @@
-"""Triton: states carried over the boundaries of chunks, forwards with their statistics and backwards as gradients.
+"""Triton: states carried over the boundaries of chunks or spans, forwards and backwards as gradients.
 
-    forwards    h_c  <- decay h_{c-1} + what chunk c adds        norm, mean and largest element as it passes
+    forwards    h_c  <- decay h_{c-1} + what chunk c adds        norm, mean and largest element as it passes, on request
     backwards   dh_c <- decay dh_{c+1} + what chunk c adds + what comes in
 
 A program carries SLICE elements of one head's state along all chunks, so every state is read and written once. The
@@ -9,55 +9,56 @@ buffer holds what the chunks add on entry and the states, or their gradients, wh
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from kernels.triton.tiles import LOG2_E
 
-SLICE = 2048
-"""Elements of a head's state that one program carries along the chunks."""
+SLICE = 512
+"""Elements of a state that one program carries along: few, so that many programs hide each other's waiting."""
 
 
-@triton.jit(do_not_specialize=["nchunks", "nheads"])
+@triton.jit(do_not_specialize=["nsteps", "nheads", "every", "last"])
 def pass_states(  # type: ignore[no-untyped-def]
     initial, states, totals, limit, squares, sums, largest,
-    nchunks, nheads,
-    ELEMENTS: tl.constexpr, SLICE: tl.constexpr, CHANNELS: tl.constexpr, CLIP: tl.constexpr,
+    nsteps, nheads, every, last,
+    ELEMENTS: tl.constexpr, SLICE: tl.constexpr, CHANNELS: tl.constexpr, CLIP: tl.constexpr, SUMS: tl.constexpr,
 ):  # fmt: skip
-    """From what the chunks add to the states at the boundaries, in place, with the sums that statistics need.
+    """From what chunks or spans add to the states at their ends, in place; SUMS: with what statistics need.
 
-    ``totals`` (batch, nchunks, nheads, CHANNELS): log2 decay over every chunk, of a head or of each d_state channel.
+    ``states`` (batch, last + 1, nheads, ELEMENTS): a step is ``every`` rows, the last one perhaps fewer.
+    ``totals`` (batch, nsteps, nheads, CHANNELS): log2 decay over every step, of a head or of each d_state channel.
     """
     part, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     parts: tl.constexpr = (ELEMENTS + SLICE - 1) // SLICE
     element = part * SLICE + tl.arange(0, SLICE)
     inside = element < ELEMENTS  # all of them, but for a bounded head whose size is no power of two
-    row = batch.to(tl.int64) * (nchunks + 1) * nheads + head
-    states += row * ELEMENTS + element
-    squares += row * parts + part
-    sums += row * parts + part
-    largest += row * parts + part
-    totals += (batch.to(tl.int64) * nchunks * nheads + head) * CHANNELS + element % CHANNELS
+    states += (batch.to(tl.int64) * (last + 1) * nheads + head) * ELEMENTS + element
+    stride = (nheads * ELEMENTS).to(tl.int64)
+    place = (batch.to(tl.int64) * (nsteps + 1) * nheads + head) * parts + part
+    totals += (batch.to(tl.int64) * nsteps * nheads + head) * CHANNELS
+    if CHANNELS > 1:
+        totals += element % CHANNELS
     h = tl.load(initial + (batch.to(tl.int64) * nheads + head) * ELEMENTS + element, mask=inside, other=0.0)
     bound = tl.load(limit + head) if CLIP else 0.0
-    for chunk in range(nchunks + 1):
-        if chunk > 0:
-            h = tl.exp2(tl.load(totals)) * h + tl.load(states, mask=inside, other=0.0)
-            totals += nheads * CHANNELS
-        square = tl.sum(h * h, axis=0)
+    for step in range(nsteps + 1):
         if CLIP:  # the whole head is here; a state to start from is left as it is
-            scale = tl.minimum(bound / tl.sqrt(tl.maximum(square, 1e-37)), 1.0) if chunk > 0 else 1.0
-            h *= scale
-            square *= scale * scale
-        tl.store(states, h, mask=inside)
-        tl.store(squares, square)
-        tl.store(sums, tl.sum(h, axis=0))
-        tl.store(largest, tl.max(tl.abs(h), axis=0))
-        states += nheads * ELEMENTS
-        squares += nheads * parts
-        sums += nheads * parts
-        largest += nheads * parts
+            square = tl.sum(h * h, axis=0)
+            h *= tl.minimum(bound / tl.sqrt(tl.maximum(square, 1e-37)), 1.0) if step > 0 else 1.0
+        tl.store(states + tl.minimum(step * every, last) * stride, h, mask=inside)
+        if SUMS:
+            tl.store(squares + place, tl.sum(h * h, axis=0))
+            tl.store(sums + place, tl.sum(h, axis=0))
+            tl.store(largest + place, tl.max(tl.abs(h), axis=0))
+        if step < nsteps:
+            added = tl.load(states + tl.minimum((step + 1) * every, last) * stride, mask=inside, other=0.0)
+            h = tl.exp2(tl.load(totals)) * h + added
+            totals += nheads * CHANNELS
+            place += nheads * parts
 
 
 @triton.jit(do_not_specialize=["nchunks", "nheads"])
@@ -97,14 +98,75 @@ def carry_states(
     elements = headdim * d_state
     part = slice_of(elements) if limit is None else triton.next_power_of_2(elements)
     parts = triton.cdiv(elements, part)
-    squares, sums, largest = states.new_empty(3, batch, count, nheads, parts)
+    found = states.new_empty(3, batch, count, nheads, parts)
     pass_states[(parts, nheads, batch)](
-        initial, states, totals, initial if limit is None else limit.to(initial).contiguous(), squares, sums, largest,
-        count - 1, nheads,
-        ELEMENTS=elements, SLICE=part, CHANNELS=totals.shape[-1], CLIP=limit is not None,
+        initial, states, totals, initial if limit is None else limit.to(initial).contiguous(), *found,
+        count - 1, nheads, 1, count - 1,
+        ELEMENTS=elements, SLICE=part, CHANNELS=totals.shape[-1], CLIP=limit is not None, SUMS=True,
         num_warps=warps_of(part),
     )  # fmt: skip
+    squares, sums, largest = found
     return statistics(squares, sums, largest, elements)
+
+
+def carry_spans(initial: Tensor, states: Tensor, totals: Tensor, every: int) -> None:
+    """Like :func:`carry_states` where the ends of spans are ``every`` rows of ``states`` apart, without statistics.
+
+    ``totals`` (batch, nspans, nheads, channels). What is between the ends is left as it is.
+    """
+    batch, count, nheads, headdim, d_state = states.shape
+    elements = headdim * d_state
+    part = slice_of(elements)
+    pass_states[(elements // part, nheads, batch)](
+        initial, states, totals, *[initial] * 4, totals.shape[1], nheads, every, count - 1,
+        ELEMENTS=elements, SLICE=part, CHANNELS=totals.shape[-1], CLIP=False, SUMS=False, num_warps=warps_of(part),
+    )  # fmt: skip
+
+
+@triton.jit
+def row_of(batch, span, chunk, every, last, SPAN: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The row of :class:`Rows` that has the state at the start of ``chunk`` while its ``span`` is read."""
+    return batch.to(tl.int64) * (last + 1) + span * every + (chunk - span * SPAN) * (every // SPAN)
+
+
+class Rows(NamedTuple):
+    """Where the states of a scan in spans of several chunks are.
+
+    ``states`` (batch, last + 1, nheads, headdim, d_state): what passes from kernel to kernel, the end of a span
+    ``every`` rows after its start. That is one row, which inside the span every state takes over from the one before
+    it; or one for every chunk, where all boundary states are wanted.
+    ``kept`` (batch, n, ...): the boundary states that are wanted, ``states`` itself where all are.
+    ``slots`` (nchunks + 1,) int32: which of ``kept`` a boundary is, -1 if none or if it has a row of its own.
+    """
+
+    states: Tensor
+    kept: Tensor
+    slots: Tensor
+    every: int
+
+    @classmethod
+    def of(cls, initial: Tensor, nchunks: int, span: int, boundaries: Tensor | None) -> Rows:
+        """Room for them; ``boundaries`` are those that are wanted, the last one at their end, None for all."""
+        batch, *shape = initial.shape
+        slots = torch.full((nchunks + 1,), -1, dtype=torch.int32, device=initial.device)
+        if boundaries is None:
+            states = initial.new_empty(batch, nchunks + 1, *shape)
+            return cls(states, states, slots, span)
+        count = len(boundaries)
+        slots[boundaries] = torch.arange(count, dtype=torch.int32, device=initial.device)
+        states = initial.new_empty(batch, triton.cdiv(nchunks, span) + 1, *shape)
+        return cls(states, initial.new_empty(batch, count, *shape), slots, 1)
+
+    @property
+    def last(self) -> int:
+        """The row of the last state."""
+        return self.states.shape[1] - 1
+
+    def close(self) -> Tensor:
+        """``kept``, with the last state, which ends a span and starts none."""
+        if self.kept is not self.states:
+            self.kept[:, -1] = self.states[:, -1]
+        return self.kept
 
 
 def slice_of(elements: int) -> int:

@@ -61,8 +61,26 @@ def causal(high, low, CHUNK: tl.constexpr):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def tokens_of(pointer, rows, stride, count, WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Rows of WIDTH elements in the dtype that they have, zero from row ``count`` on: half the registers of float32."""
+    at = pointer + rows[:, None] * stride + tl.arange(0, WIDTH)[None, :]
+    return tl.load(at, mask=(rows < count)[:, None], other=0.0)
+
+
+@triton.jit
 def rows_of(pointer, rows, stride, count, WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
     """Rows of WIDTH elements in float32, zero from row ``count`` on."""
-    column = tl.arange(0, WIDTH)
-    at = pointer + rows[:, None] * stride + column[None, :]
-    return tl.load(at, mask=(rows < count)[:, None], other=0.0).to(tl.float32)
+    return tokens_of(pointer, rows, stride, count, WIDTH).to(tl.float32)
+
+
+@triton.jit
+def store_rows(pointer, rows, stride, count, values, WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Store ``values`` (rows, WIDTH) up to row ``count``."""
+    at = pointer + rows[:, None] * stride + tl.arange(0, WIDTH)[None, :]
+    tl.store(at, values, mask=(rows < count)[:, None])
+
+
+@triton.jit
+def state_at(index, HEADDIM: tl.constexpr, WIDTH: tl.constexpr, D_STATE: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Where the first WIDTH columns of the state number ``index`` are in a tensor of states: (HEADDIM, WIDTH)."""
+    return index * (HEADDIM * D_STATE) + tl.arange(0, HEADDIM)[:, None] * D_STATE + tl.arange(0, WIDTH)[None, :]

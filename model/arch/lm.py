@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kernels.cpu.products import Products
-from kernels.dispatch import scan as kernel_scan
+from kernels.dispatch import scan_to_end
 from kernels.types import Scan
 from model.arch.layers import Block, Linear, RMSNorm, replaced, silenced
 from model.config import ModelConfig
@@ -62,7 +62,7 @@ class LanguageModel(nn.Module):
     ) -> tuple[Tensor, State]:
         """Like :meth:`forward`, but returns what the head reads, (batch, seqlen, d_model), instead of the logits."""
         state = self.zero_state(tokens.shape[0]) if state is None else state
-        scans = [kernel_scan] * len(self.blocks) if scans is None else scans
+        scans = [scan_to_end] * len(self.blocks) if scans is None else scans
         u = self.embedding(tokens).to(state[0].memory.state.dtype)
         after = []
         for block, layer_state, scan in zip(self.blocks, state, scans, strict=True):

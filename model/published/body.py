@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers.cache_utils import CacheLayerMixin, DynamicCache, DynamicIndexedLayer, DynamicSlidingWindowLayer
 
 from kernels.cpu.products import Products
-from kernels.dispatch import scan as kernel_scan
+from kernels.dispatch import scan_to_end
 from kernels.types import Scan
 from model.arch.lm import LanguageModel
 from model.published.attention import narrowed
@@ -201,7 +201,7 @@ class LibraryModel(LanguageModel):
     ) -> tuple[Tensor, State]:
         """What the head reads, (batch, seqlen, d_model), and the state after the last token."""
         state = self.zero_state(tokens.shape[0]) if state is None else state
-        scans = [kernel_scan] * len(self.mixers) if scans is None else scans
+        scans = [scan_to_end] * len(self.mixers) if scans is None else scans
         first, *others = state
         own, rest = first.rest[: self.own_rest], first.rest[self.own_rest :]
         dtype = self.head.dtype

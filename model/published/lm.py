@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from kernels.cpu.products import Products
-from kernels.dispatch import scan as kernel_scan
+from kernels.dispatch import scan_to_end
 from kernels.types import Scan
 from model.arch.layers import Linear
 from model.arch.lm import LanguageModel
@@ -88,7 +88,7 @@ class PublishedModel(LanguageModel):
     ) -> tuple[Tensor, State]:
         """What the head reads, (batch, seqlen, d_model), and the state after the last token."""
         state = self.zero_state(tokens.shape[0]) if state is None else state
-        scans = [kernel_scan] * len(self.blocks) if scans is None else scans
+        scans = [scan_to_end] * len(self.blocks) if scans is None else scans
         u = self.embedding(tokens).to(state[0].memory.state.dtype)
         if self.embedding_norm is not None:
             u = self.embedding_norm(u)

@@ -24,12 +24,18 @@ SNAPSHOTS_AT_ONCE = 1 << 26
 """Numbers of the states of a layer that are sketched together: a quarter of a gigabyte."""
 
 Observer = Callable[[ScanOutput], None]
+Wanted = Callable[[ScanInputs], Tensor | None]
 
 
-def recorded(scan: Scan, observe: Observer, token_norms: bool = False) -> Scan:
-    """``scan``, with every output shown to ``observe``; ``token_norms`` asks for the norm at every token."""
+def recorded(scan: Scan, observe: Observer, token_norms: bool = False, wanted: Wanted | None = None) -> Scan:
+    """``scan``, with every output shown to ``observe``; ``token_norms`` asks for the norm at every token.
+
+    ``wanted`` says which boundary states are enough (:class:`ScanInputs`), where statistics of all come with them.
+    """
 
     def scan_recorded(inputs: ScanInputs, memory: Memory, token_norms: bool = token_norms) -> ScanOutput:
+        if wanted is not None and isinstance(inputs, ScanInputs):  # cells and attention have few numbers
+            inputs = inputs._replace(boundaries=wanted(inputs))
         output = scan(inputs, memory, token_norms)
         observe(output)
         return output
@@ -132,7 +138,9 @@ class Recorder:
         self._ranks: list[Tensor] = []  # of each layer (snapshots, heads)
         self._norms: list[Tensor] = []
         self._overwriting: dict[int, Tensor] = {}  # of each layer with a delta rule (2, boundaries, heads)
-        self._rows: Tensor | None = None  # on the device once for all layers: a copy waits for all that was launched
+        # How many snapshots the segment has, and their boundaries with the last one: on the device once for all layers,
+        # for a copy waits for all that was launched.
+        self._places: tuple[int, Tensor] | None = None
 
     def scans(self, scans: Sequence[Scan], token_norms: bool) -> list[Scan]:
         """``scans``, one per layer, each recorded."""
@@ -140,7 +148,20 @@ class Recorder:
         def observer(layer: int) -> Observer:
             return lambda output: self._observe(layer, output)
 
-        return [recorded(scan, observer(layer), token_norms) for layer, scan in enumerate(scans)]
+        return [recorded(scan, observer(layer), token_norms, self._wanted) for layer, scan in enumerate(scans)]
+
+    def _wanted(self, inputs: ScanInputs) -> Tensor | None:
+        """The boundaries whose states are looked at: snapshots, but all where a delta rule overwrites them."""
+        return None if inputs.low_rank is not None else self._snapshots(inputs.x)[1]
+
+    def _snapshots(self, like: Tensor) -> tuple[int, Tensor]:
+        """How many snapshots there are in a segment ``like`` (batch, seqlen, ...), and :attr:`_places` of them."""
+        if self._places is None:
+            seqlen = like.shape[1]
+            rows, last = self._snapshot_rows(seqlen), -(-seqlen // CHUNK)
+            places = np.union1d(rows, [last])
+            self._places = len(rows), torch.from_numpy(places).to(like.device)
+        return self._places
 
     def _observe(self, layer: int, output: ScanOutput) -> None:
         first = 0 if self.position == 0 else 1  # the state before the first token of a document is a boundary too
@@ -149,7 +170,7 @@ class Recorder:
             statistics, decays = reduced_by_kernel(output.telemetry, self.heads)
             statistics = statistics[:, first:]
         else:
-            assert output.log_decay is not None
+            assert output.log_decay is not None and output.boundaries is None
             statistics = reduce_states(states[first:])
             decays = mean_decay(grouped(output.log_decay[0][:, :, None], self.heads).flatten(2))
         if first == 0:  # a decay is that of the tokens before a boundary: none before the first
@@ -163,18 +184,18 @@ class Recorder:
             if self.heads not in (None, norms.shape[1]):
                 norms = grouped(norms[..., None, None], self.heads).square().sum((-1, -2)).sqrt()
             self._norms.append(norms)
-        if self._rows is None:
-            self._rows = self._snapshot_rows(output.y.shape[1]).to(states.device)
-        if len(self._rows):
-            for rows in self._rows.split(max(1, SNAPSHOTS_AT_ONCE // states[0].numel())):
-                kept = states[rows]
-                self._sketches.append(self.sketcher(layer, kept))
-                self._ranks.append(effective_rank(gram(kept)))
+        count, places = self._snapshots(output.y)
+        at_once = max(1, SNAPSHOTS_AT_ONCE // states[0].numel())
+        for start in range(0, count, at_once):
+            rows = slice(start, min(start + at_once, count))
+            kept = states[places[rows] if output.boundaries is None else rows]
+            self._sketches.append(self.sketcher(layer, kept))
+            self._ranks.append(effective_rank(gram(kept)))
 
-    def _snapshot_rows(self, seqlen: int) -> Tensor:
+    def _snapshot_rows(self, seqlen: int) -> np.ndarray:
         """Which boundaries of the next ``seqlen`` tokens are snapshots, (n,) int64: the same in every layer."""
         low, high = np.searchsorted(self.snapshots, [self.position, self.position + seqlen], side="right")
-        return torch.from_numpy(-(-(self.snapshots[low:high].astype(np.int64) - self.position) // CHUNK))
+        return -(-(self.snapshots[low:high].astype(np.int64) - self.position) // CHUNK)
 
     def take(self, seqlen: int) -> dict[str, tuple[int, np.ndarray]]:
         """The segment's telemetry: array name -> (first row, values), in the dimensions of the recording."""

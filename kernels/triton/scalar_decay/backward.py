@@ -3,7 +3,7 @@
 The states at the boundaries are kept by the forward pass. With dh_c the gradient of the state at boundary c, L the
 decay from token to token inside a chunk (i >= j), D = dy x^T, and h_0, dh_1 at the chunk's start and end:
 
-    dh_c  = decay dh_{c+1} + sum_i (decay to i) dy_i C_i^T + what comes in        chunk_states and carry_gradients
+    dh_c  = decay dh_{c+1} + sum_i (decay to i) dy_i C_i^T + what comes in        span_states and carry_gradients
     dx    = (C B^T o L)^T dy + (decay to the end) dh_1 B                          input_gradients
     dB    = (D o L)^T C + (decay to the end) dh_1^T x                             key_gradients, heads summed
     dC    = (D o L) B + (decay to i) h_0^T dy                                     key_gradients, heads summed
@@ -22,8 +22,8 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.triton.boundaries import carry_gradients
-from kernels.triton.scalar_decay.forward import Options, chunk_states, depth, forward, launch
-from kernels.triton.scalar_decay.spans import FACTORS, SIZES
+from kernels.triton.scalar_decay.forward import Options, depth, forward, launch
+from kernels.triton.scalar_decay.spans import FACTORS, SIZES, span_states
 from kernels.triton.tiles import LOG2_E, causal, dot, products_of, running_decay
 from kernels.types import ScanInputs
 
@@ -153,7 +153,7 @@ class ScalarDecay(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor | None, given: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
         """Gradients of x, B, C, log_decay and the initial state."""
         x, B, C, log_decay, states, totals = ctx.saved_tensors
-        chunk, _, decay, insertion, _, _ = ctx.options
+        chunk, decay, insertion = ctx.options.chunk, ctx.options.decay, ctx.options.insertion
         batch, seqlen, nheads, headdim = x.shape
         ngroups, d_state = B.shape[2:]
         nchunks = totals.shape[1]
@@ -166,8 +166,9 @@ class ScalarDecay(torch.autograd.Function):
 
         # 1. The gradient at every boundary.
         dstates = torch.empty_like(states)
-        chunk_states[grid](
-            dy, C, log_decay, dstates, totals, totals, *sizes, 0, decay, 1.0, **tile, REVERSE=True, **how
+        span_states[grid](
+            dy, C, log_decay, dstates, *[totals] * 3, *sizes, 1, nchunks, 0, decay, 1.0,
+            **tile, SPAN=1, REVERSE=True, **how,
         )  # fmt: skip
         carry_gradients(given, dstates, totals[..., None])
 

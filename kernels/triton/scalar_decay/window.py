@@ -9,7 +9,7 @@ last R - 1 tokens before it are put in front. With R = whole * CHUNK + rest, que
 
 Tokens are read once more by the chunk that they leave, and chunk states are carried, never scanned again:
 
-    chunk_states       of :mod:`kernels.triton.scalar_decay.forward`, the tokens in front included
+    span_states        of :mod:`.spans`, a chunk at a time, the tokens in front included
     window_sums        the sum of the whole - 1 states before every chunk: the end of a block and the start of the next
     window_boundaries  the window at every boundary, with its statistics
     window_read        y
@@ -28,8 +28,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from kernels.triton.boundaries import mean_log_decay, slice_of
-from kernels.triton.scalar_decay.forward import CHUNKS, chunk_states, depth, launch, supports
-from kernels.triton.scalar_decay.spans import SIZES
+from kernels.triton.scalar_decay.forward import CHUNKS, depth, launch, supports
+from kernels.triton.scalar_decay.spans import SIZES, span_states
 from kernels.triton.shapes import Fit
 from kernels.triton.tiles import LOG2_E, causal, dot, products_of, rows_of, running_decay
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, Telemetry, boundary_count
@@ -229,9 +229,9 @@ def scalar_window_scan(inputs: ScanInputs, memory: Memory, window: int, *, chunk
     how, initial = launch(products), past.initial
     states = initial.new_empty(batch, everything + 1, nheads, headdim, d_state)
     totals, decays = initial.new_empty(2, batch, everything, nheads)
-    chunk_states[(everything, nheads, batch)](
-        x, B, log_decay, states, totals, decays, x.shape[1], everything, nheads, ngroups, 0, 1.0, 1.0,
-        **tile, REVERSE=False, **how,
+    span_states[(everything, nheads, batch)](
+        x, B, log_decay, states, totals, decays, totals, x.shape[1], everything, nheads, ngroups, 1, everything, 0,
+        1.0, 1.0, **tile, SPAN=1, REVERSE=False, **how,
     )  # fmt: skip
     running = F.pad(totals.double().cumsum(1), (0, 0, 1, 0))  # (batch, everything + 1, nheads): log2 decay before
     at = torch.arange(front, everything, device=x.device)

@@ -194,7 +194,8 @@ class VectorDecay(torch.autograd.Function):
 
         dstates = torch.empty_like(states)
         vector_states[grid](
-            dy, C, log_decay, dstates, totals, totals, *sizes, 0, **tile, PRODUCTS=products, REVERSE=True, **how
+            dy, C, log_decay, dstates, *[totals] * 3, *sizes, 1, nchunks, 0,
+            **tile, SPAN=1, PRODUCTS=products, REVERSE=True, num_warps=8, num_stages=1,
         )  # fmt: skip
         carry_gradients(given, dstates, totals)
 

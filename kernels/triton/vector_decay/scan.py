@@ -19,7 +19,8 @@ def vector_decay_scan(
 ) -> ScanOutput:
     """Run ``inputs`` from ``memory``; see :mod:`kernels.types` for every shape. The output has its telemetry.
 
-    Differentiable; norms and telemetry carry no gradient. ``chunk`` is 16, 32, 64 or 128.
+    Differentiable, and then all boundary states are kept; norms and telemetry carry no gradient. ``chunk`` is 16, 32,
+    64 or 128.
     Raises ValueError for sizes or a decay that :func:`supports` refuses.
     """
     if not supports(inputs) or chunk not in CHUNKS:
@@ -29,10 +30,13 @@ def vector_decay_scan(
     fit = Fit.of(inputs)
     cut = fit.inputs(inputs)
     tensors = [tensor.contiguous() for tensor in (*cut[:4], fit.state(memory.state))]
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+    learning = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+    boundaries = None if learning else inputs.boundaries
+    if learning:
         y, states, norms, *statistics = VectorDecay.apply(*tensors, chunk, token_norms)  # type: ignore[no-untyped-call]
     else:
-        y, states, norms, *statistics = forward(ScanInputs.of(tensors[:4]), tensors[4], chunk, token_norms)[:9]
+        found = forward(ScanInputs.of(tensors[:4]), tensors[4], chunk, token_norms, boundaries)
+        y, states, norms, *statistics = found[:9]
     kept = norms if token_norms else None
-    output = ScanOutput(y, states, Memory(states[:, -1]), kept, None, Telemetry(*statistics))
+    output = ScanOutput(y, states, Memory(states[:, -1]), kept, None, Telemetry(*statistics), boundaries=boundaries)
     return fit.output(output, inputs)._replace(log_decay=inputs.log_decay)
