@@ -66,7 +66,7 @@ class Recurrent:
             spread = torch.ones(len(config.layers), config.recorded_heads)
             sketcher = Sketcher(config.d_inner * config.d_state, spread)
             positions = snapshot_positions(len(ids), SNAPSHOTS)
-            recorder = Recorder(len(config.layers), positions, sketcher, config.recorded_heads)
+            recorder = Recorder(config.layers, positions, sketcher, config.recorded_heads)
             scans = recorder.scans(scans, token_norms=False)
         for part in read(self.model, ids, self.state, scans, recorder=recorder, size=self.segment):
             yield part.state

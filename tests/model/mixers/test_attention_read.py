@@ -10,17 +10,23 @@ import pytest
 import torch
 
 from model.arch.lm import LanguageModel
-from model.checkpoints.catalogue import save_checkpoint
+from model.checkpoints.catalogue import load_model, model_card, save_checkpoint
 from model.config import PRESETS, ModelConfig
 from model.errors import UserError
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS, check_fits
+from model.mixers import recurrent
 from model.reading import runner
 from model.reading.explore import explore
 from model.reading.runner import run
+from model.studies.ask.states import compared, measured, state_at
 from model.studies.diagnose.strategies import candidates
+from model.studies.parts import parts_of
 from model.studies.shares.run import remembered
 from model.tokenizer import encode, train_tokenizer
+from model.training.interventions import INTERVENTIONS
+from model.training.post_config import PostTrainConfig
+from model.training.post_training import post_train
 from tests.support.tiny import prepared, tiny_text
 
 TEXT = tiny_text(300, seed=3)
@@ -38,8 +44,9 @@ def make_model(home: Path, name: str) -> str:
     model = LanguageModel(MODELS[name]).requires_grad_(False)
     tokenizer = train_tokenizer([tiny_text(4000)], 320)
     save_checkpoint(home / "checkpoints" / name, model, tokenizer)
-    tokens, _ = encode(tokenizer, tiny_text(300, seed=1))
-    explore(model, [tokens], 64, windows=4).save(home / "checkpoints" / name / "explored.safetensors")
+    tokens, _ = encode(tokenizer, tiny_text(600, seed=1))
+    if recurrent(MODELS[name].layers):
+        explore(model, [tokens], 64, windows=8).save(home / "checkpoints" / name / "explored.safetensors")
     return name
 
 
@@ -105,6 +112,60 @@ def test_the_parts_of_a_hybrid_are_switched_off_one_by_one(home: Path) -> None:
     }
     assert all(np.isfinite(loss).all() for loss in losses.values())
     assert len({round(float(loss.sum()), 3) for loss in losses.values()}) == 4
+
+
+def test_a_cache_has_no_explored_states_no_rank_and_no_decay(home: Path) -> None:
+    make_model(home, "hybrid")
+    found = run(prepared(TEXT, "hybrid", control=False), home / "recordings")
+    for name in ("effective_rank", "decay", "log_decay"):
+        values = found.array(name)[-1]
+        assert np.isfinite(values[0]).all() and np.isnan(values[1]).all()
+    sketch = found.array("sketch")
+    assert sketch[:, 0].any() and not sketch[:, 1].any()
+    assert found.summary["unexplored_fraction"] is not None
+    rope = make_model(home, "rope")
+    with pytest.raises(UserError, match="no recurrent state"):
+        explore(load_model(rope), [np.arange(128)], 64)
+    (home / "checkpoints" / "rope" / "explored.safetensors").touch()  # written before caches were left out
+    assert model_card(rope).explored is None
+    assert run(prepared(TEXT, rope, control=False), home / "recordings").summary["unexplored_fraction"] is None
+
+
+def test_a_model_without_recurrence_has_none_to_switch_off(home: Path) -> None:
+    make_model(home, "rope")
+    assert parts_of(MODELS["rope"], heads=False) == ["attention", "layer:0", "layer:1"]
+    assert parts_of(MODELS["hybrid"], heads=False)[:2] == ["recurrence", "attention"]
+    with pytest.raises(UserError, match="no recurrence"):
+        prepared(TEXT, "rope", off=("recurrence",))
+    with pytest.raises(UserError, match="window=32"):
+        prepared(TEXT, "rope", attention_window=32)
+
+
+def test_states_of_caches_are_described_and_not_compared(home: Path) -> None:
+    make_model(home, "rope")
+    made = prepared(TEXT, "rope", control=False)
+    found, tokens = run(made, home / "recordings"), len(made.tokens)
+    first, second = (state_at(made, moment) for moment in (tokens // 2, tokens))
+    assert first is not None and second is not None
+    numbers = measured(second)
+    np.testing.assert_allclose(numbers.norm, found.array("norm")[-1], rtol=1e-4)  # of the whole cache, not of its mean
+    assert np.isnan(numbers.rank).all() and numbers.novelty is None
+    with pytest.raises(UserError, match="caches of attention"):
+        compared(first, second)
+
+
+@pytest.mark.parametrize("name", ["rope", "hybrid"])
+def test_post_training_starts_from_states_alone(home: Path, name: str) -> None:
+    fits = {row: INTERVENTIONS[row].obstacle(MODELS[name]) for row in INTERVENTIONS}
+    if name == "rope":
+        assert {row for row, why in fits.items() if why is None} == {"zeros", "longer"}
+    else:
+        assert {row for row, why in fits.items() if why is not None} == {"stretches"}
+    make_model(home, name)
+    refused = next(row for row, why in reversed(fits.items()) if why is not None)
+    config = PostTrainConfig(base=name, interventions=((refused, 0.9),), length=64, rows=2, steps=1)
+    with pytest.raises(UserError, match=r"cannot be used here.*cache"):
+        post_train(config, {"a": [np.arange(300, dtype=np.int32)]}, home / "save.safetensors")
 
 
 def test_an_initial_state_fills_the_recurrent_layers_of_a_hybrid_alone(home: Path) -> None:
