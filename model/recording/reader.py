@@ -33,8 +33,8 @@ from safetensors.numpy import load
 from model.disk import write_whole, writing
 from model.errors import UserError
 from model.experiment import Experiment
-from model.mixers import with_state
 from model.json_file import unsealed, write_sealed
+from model.mixers import with_state
 from model.recording.arrays import SEALED, StoredArrays
 from model.recording.figures import draw
 from model.recording.schema import ARRAYS, CHARACTER, POSITION, SNAPSHOT_POSITION, VERSION
