@@ -25,6 +25,7 @@ class Mixer:
     ``title`` is its name in the literature; without one it goes by its name in the table.
     Other mixers have a rate for every channel. ``erases``: the transition is not diagonal, as with a delta rule.
     ``cache``: its memory is the keys and values of attention, which grow with what is read.
+    ``bounded``: of that cache, only the keys and values of a window are kept.
     ``cell``: it goes through the second door (:mod:`kernels.cells`), for its state is no linear function of the last.
     ``retains``: a gate or a rate keeps a share of the old state; of a cache, nothing fades.
     ``rates``: it has parameters A_log, logarithms of decay rates, which may be taught at a learning rate of their own.
@@ -35,6 +36,7 @@ class Mixer:
     decay_per_head: bool
     erases: bool = False
     cache: bool = False
+    bounded: bool = False
     cell: bool = False
     retains: bool = True
     rates: bool = False
@@ -93,6 +95,7 @@ MIXERS: dict[str, Mixer] = {
         path="model.mixers.attention:WindowAttention",
         decay_per_head=False,
         cache=True,
+        bounded=True,
         retains=False,
     ),
     "rnn": Mixer(title="RNN", path="model.mixers.rnn:RNN", decay_per_head=False, cell=True, retains=False),

@@ -15,7 +15,7 @@ from model.config import PRESETS, ModelConfig
 from model.errors import UserError
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS, check_fits
-from model.mixers import recurrent
+from model.mixers import MIXERS, recurrent
 from model.reading import runner
 from model.reading.explore import explore
 from model.reading.runner import run
@@ -25,6 +25,7 @@ from model.studies.parts import parts_of
 from model.studies.shares.run import remembered
 from model.tokenizer import encode, train_tokenizer
 from model.training.interventions import INTERVENTIONS
+from model.training.loop import DECAY_RATES
 from model.training.post_config import PostTrainConfig
 from model.training.post_training import post_train
 from tests.support.tiny import prepared, tiny_text
@@ -186,3 +187,12 @@ def test_a_carried_complex_state_turns_on_from_where_it_was(home: Path) -> None:
 def test_presets_of_transformers_have_no_other_state_size() -> None:
     assert replace(PRESETS["transformer-rope-base"], train_length=512).state_size == 2 * 128 * 2
     assert runner.layer_scans(LanguageModel(MODELS["hybrid"]), {}, None)
+
+
+def test_rows_say_what_mixers_are() -> None:
+    """Which caches are bounded, and which mixers have decay rates to teach, as the rows declare it without torch."""
+    for config in PRESETS.values():
+        row = MIXERS[config.layers[-1]]
+        mixer = row.make(config)
+        assert row.rates == any(part.endswith(DECAY_RATES) for part, _ in mixer.named_parameters())
+        assert not row.cache or row.bounded == (mixer.window is not None)
