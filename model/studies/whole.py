@@ -14,7 +14,7 @@ import numpy as np
 from kernels.types import Scan
 from model.arch.lm import LanguageModel
 from model.reading.stream import read
-from model.reading.telemetry import recorded, reduce_states
+from model.reading.telemetry import recorded, reduce_states, reduced_by_kernel
 from model.reading.windows import window_losses
 from model.recording.schema import CHUNK
 from model.state import State
@@ -94,7 +94,11 @@ class Statistics:
         def observer(layer: int):  # type: ignore[no-untyped-def]
             def observe(output) -> None:  # type: ignore[no-untyped-def]
                 # (3, boundaries, heads): norm, mean and std, which those of the whole state are put together from
-                self._seen[layer].append(reduce_states(output.boundary_states[0][1:])[:3].cpu().numpy())
+                if output.telemetry is None:
+                    found = reduce_states(output.boundary_states[0])
+                else:  # of a cache its own: boundary states hold but its means
+                    found = reduced_by_kernel(output.telemetry, None)[0]
+                self._seen[layer].append(found[:3, 1:].cpu().numpy())
 
             return observe
 

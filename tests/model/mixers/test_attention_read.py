@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from kernels.dispatch import scan
 from model.arch.lm import LanguageModel
 from model.checkpoints.catalogue import load_model, model_card, save_checkpoint
 from model.config import PRESETS, ModelConfig
@@ -22,7 +23,10 @@ from model.reading.runner import run
 from model.studies.ask.states import compared, measured, state_at
 from model.studies.diagnose.strategies import candidates
 from model.studies.parts import parts_of
+from model.studies.passkey import PasskeyTask, reader_of
+from model.studies.passkey.explain import explain
 from model.studies.shares.run import remembered
+from model.studies.whole import read_whole
 from model.tokenizer import encode, train_tokenizer
 from model.training.interventions import INTERVENTIONS
 from model.training.loop import DECAY_RATES
@@ -153,6 +157,22 @@ def test_states_of_caches_are_described_and_not_compared(home: Path) -> None:
     assert np.isnan(numbers.rank).all() and numbers.novelty is None
     with pytest.raises(UserError, match="caches of attention"):
         compared(first, second)
+
+
+def test_every_study_takes_the_norm_of_the_whole_cache(home: Path) -> None:
+    name = make_model(home, "rope")
+    task = PasskeyTask(language="en", lengths=(200,), depths=(0.5,), trials=2)
+    explained = explain(task, reader_of(name), (200, 0.5))
+    assert explained is not None
+    inside = explained.position <= 128  # tokens of a random model: all are about as large
+    growth = explained.norms[:, inside][:, -1] / explained.norms[:, inside][:, 1]
+    np.testing.assert_allclose(growth, (explained.position[inside][-1] / explained.position[1]) ** 0.5, rtol=0.15)
+    made, model = prepared(TEXT, name, control=False), load_model(name)
+    found = run(made, home / "recordings")
+    whole = read_whole(model, made.tokens, 64, model.zero_state(), [scan] * 2, lambda tokens: False)
+    assert whole is not None and whole.statistics is not None
+    norms, _ = whole.statistics.by_spot(64)
+    assert norms[1] == pytest.approx(found.array("norm")[1].mean(), rel=1e-4)  # the boundary after 64 tokens
 
 
 @pytest.mark.parametrize("name", ["rope", "hybrid"])
