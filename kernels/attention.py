@@ -100,8 +100,8 @@ class AttentionInputs(NamedTuple):
         mean = within(cache.sum((-1, -2))) / (shaped(held) * elements)
         std = (squared / (shaped(held) * elements) - mean.square()).clamp_min(0).sqrt()
         largest = self._largest(cache.abs().amax((-1, -2)), ends)
-        chunks = torch.zeros_like(squared[:, 1:])
-        return means, Telemetry(squared.sqrt(), mean, std, largest, chunks, torch.ones_like(chunks))
+        chunks = torch.full_like(squared[:, 1:], torch.nan)  # nothing fades
+        return means, Telemetry(squared.sqrt(), mean, std, largest, chunks, chunks)
 
     def _largest(self, values: Tensor, ends: Tensor) -> Tensor:
         """The largest of (batch, tokens, nheads) that the cache after ``ends`` tokens holds: (batch, n, nheads)."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from model.config import ModelConfig
-from model.mixers import recurrent, state_size
+from model.mixers import rates, recurrent, state_size
 
 
 def home() -> Path:
@@ -52,6 +52,11 @@ class ModelCard:
         return recurrent(self.config.layers) != self.config.layers
 
     @property
+    def has_rates(self) -> bool:
+        """Whether it has logarithms of decay rates, which may be taught at a learning rate of their own."""
+        return rates(self.config.layers)
+
+    @property
     def weights(self) -> str:
         """Fingerprint of the weights: the first sixteen digits of the file's SHA-256."""
         file = self.path / "model.safetensors"
@@ -64,9 +69,9 @@ class ModelCard:
 
     @property
     def explored(self) -> Path | None:
-        """The file of explored states, if there is one."""
+        """The file of explored states, if there is one; None without a recurrent state, which a cache is not."""
         file = self.explored_file
-        return file if file.exists() else None
+        return file if recurrent(self.config.layers) and file.exists() else None
 
     @property
     def training(self) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ def read_all(
     recorder = None
     if chunk_telemetry:
         sketcher = Sketcher(config.nheads * config.headdim * config.d_state, torch.ones(len(scans), config.nheads))
-        recorder = Recorder(len(scans), snapshot_positions(len(tokens), 1024), sketcher)
+        recorder = Recorder(config.layers, snapshot_positions(len(tokens), 1024), sketcher)
         scans = recorder.scans(scans, token_norms)
     for _ in read(model, tokens, model.zero_state(), scans, recorder=recorder):
         pass

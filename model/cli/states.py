@@ -61,7 +61,7 @@ def show(file: FILE, as_json: AS_JSON = False) -> None:
     typer.echo(f"\n{'layer':>5s} {'head':>5s} {'norm':>12s} {'effective rank':>15s}")
     for layer, row in enumerate(found.norm):
         for head, norm in enumerate(row):
-            typer.echo(f"{layer:5d} {head:5d} {norm:12,.4g} {found.rank[layer, head]:15,.1f}")
+            typer.echo(f"{layer:5d} {head:5d} {norm:12,.4g} {one_digit(found.rank[layer, head]):>15s}")
     for line in novelty_lines(found, file.name):
         typer.echo(line)
 
@@ -88,13 +88,18 @@ def compare(first: FILE, second: FILE, as_json: AS_JSON = False) -> None:
             values = [
                 f"{norms[0]:10,.4g}",
                 f"{norms[1]:10,.4g}",
-                f"{angle:10.1f}",
-                *(f"{rank:10.1f}" for rank in ranks),
+                f"{one_digit(angle):>10s}",
+                *(f"{one_digit(rank):>10s}" for rank in ranks),
             ]
             typer.echo(f"{layer:5d} {head:5d} " + " ".join(values))
     for name, each in (("A", found.first), ("B", found.second)):
         for line in novelty_lines(each, name):
             typer.echo(line)
+
+
+def one_digit(value: float) -> str:
+    """A rank or an angle with one digit; "-" where there is none."""
+    return "-" if value != value else f"{value:,.1f}"
 
 
 def facts(state: StateFile) -> dict[str, Any]:
@@ -130,4 +135,5 @@ def novelty_lines(found: StateNumbers, name: str) -> list[str]:
     return [
         f"{name}, layer {layer}: novelty {score:.2f} (unexplored above 1), nearest explored state after {near:,} tokens"
         for layer, (score, near) in enumerate(pairs)
+        if score == score
     ]

@@ -6,6 +6,7 @@ differ in size alone, 90 for states with nothing in common, 180 for opposite one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +14,13 @@ import numpy as np
 from model.diagnostics.explored import NEIGHBOURS, Explored, threshold
 from model.diagnostics.neighbours import as_points, nearest
 from model.errors import UserError
+from model.mixers import additive, recurrent
 from model.recording.state_file import StateFile
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StateNumbers:
-    """One state: Frobenius ``norm`` and effective ``rank`` of every head, (layers, heads).
+    """One state: Frobenius ``norm`` and effective ``rank`` of every head, (layers, heads); NaN for one without a rank.
 
     ``novelty`` (layers,) is the distance to the nearest explored states in units of what is explored, so above 1 is
     unexplored, and ``nearest`` (layers,) the tokens that the nearest of them had read; None without explored states.
@@ -39,11 +41,25 @@ class Comparison:
     angle: np.ndarray
 
 
-def numbers_of(state: StateFile, explored: Explored | None = None, sketch: np.ndarray | None = None) -> StateNumbers:
-    """The numbers of ``state``; with ``explored`` states and its own ``sketch`` (layers, features) novelty too."""
-    memories = [state.memory(layer) for layer in range(state.layers)]
-    norm = np.stack([np.sqrt(np.square(memory).sum((1, 2))) for memory in memories])
-    rank = np.stack([effective_rank(memory) for memory in memories])
+def numbers_of(
+    state: StateFile,
+    explored: Explored | None = None,
+    sketch: np.ndarray | None = None,
+    layers: Sequence[str] | None = None,
+) -> StateNumbers:
+    """The numbers of ``state``; with ``explored`` states and its own ``sketch`` (layers, features) novelty too.
+
+    ``layers`` are the mixers that they are states of: the norm of a cache is that of all keys and values, and neither
+    that nor a cell has a rank. Without them every layer is taken for a matrix.
+    """
+    norms, ranks = [], []
+    for layer in range(state.layers):
+        mixer, memory = None if layers is None else layers[layer], state.memory(layer)
+        held = memory if mixer is None or recurrent([mixer]) else state.cache(layer)
+        norms.append(np.sqrt(np.square(held).sum((1, 2))))
+        ranked = min(memory.shape[1:]) > 1 and (mixer is None or additive([mixer]))
+        ranks.append(effective_rank(memory) if ranked else np.full(len(memory), np.nan))
+    norm, rank = np.stack(norms), np.stack(ranks)
     if explored is None or sketch is None or sketch.shape != explored.sketch.shape[1:]:
         return StateNumbers(norm=norm, rank=rank)
     scores, tokens = [], []

@@ -67,6 +67,8 @@ class Off:
         beside = getattr(config, "kept_per_token", 0) or recurrent(config.layers) != config.layers
         if self.attention and not beside:
             raise UserError("parts.no_attention")
+        if self.recurrence and not recurrent(config.layers):
+            raise UserError("parts.no_recurrence")
         for word, layer, head in [(f"layer:{layer}", layer, 0) for layer in self.layers] + [
             (f"head:{layer}.{head}", layer, head) for layer, head in self.heads
         ]:

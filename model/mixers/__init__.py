@@ -5,7 +5,7 @@ A row says where the class is, and what of it must be known before torch is want
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
@@ -25,9 +25,11 @@ class Mixer:
     ``title`` is its name in the literature; without one it goes by its name in the table.
     Other mixers have a rate for every channel. ``erases``: the transition is not diagonal, as with a delta rule.
     ``cache``: its memory is the keys and values of attention, which grow with what is read.
+    ``bounded``: of that cache, only the keys and values of a window are kept.
     ``cell``: it goes through the second door (:mod:`kernels.cells`), for its state is no linear function of the last.
-    ``retains``: a gate or a rate keeps a share of the old state. ``delay``: how many tokens later the scan gets what a
-    token writes.
+    ``retains``: a gate or a rate keeps a share of the old state; of a cache, nothing fades. ``delay``: how many tokens
+    later the scan gets what a token writes.
+    ``rates``: it has parameters A_log, logarithms of decay rates, which may be taught at a learning rate of their own.
     """
 
     path: str
@@ -35,9 +37,11 @@ class Mixer:
     decay_per_head: bool
     erases: bool = False
     cache: bool = False
+    bounded: bool = False
     cell: bool = False
     retains: bool = True
     delay: int = 0
+    rates: bool = False
 
     def make(self, config: ModelConfig) -> nn.Module:
         """A mixer of the sizes of ``config``."""
@@ -46,7 +50,7 @@ class Mixer:
 
 
 MIXERS: dict[str, Mixer] = {
-    "mamba2": Mixer(title="Mamba-2", path="model.mixers.mamba2:Mamba2", decay_per_head=True),
+    "mamba2": Mixer(title="Mamba-2", path="model.mixers.mamba2:Mamba2", decay_per_head=True, rates=True),
     "mamba3": Mixer(title="Mamba-3", path="model.mixers.mamba3:Mamba3", decay_per_head=True, delay=1),
     "lightning": Mixer(title="Lightning attention", path="model.mixers.lightning:Lightning", decay_per_head=True),
     "retention": Mixer(title="RetNet", path="model.mixers.retention:Retention", decay_per_head=True),
@@ -54,7 +58,7 @@ MIXERS: dict[str, Mixer] = {
     "linear_attention": Mixer(
         title="Linear attention", path="model.mixers.linear_attention:LinearAttention", decay_per_head=True
     ),
-    "mamba": Mixer(title="Mamba", path="model.mixers.mamba:Mamba", decay_per_head=False),
+    "mamba": Mixer(title="Mamba", path="model.mixers.mamba:Mamba", decay_per_head=False, rates=True),
     "lru": Mixer(title="LRU", path="model.mixers.lru:LRU", decay_per_head=False),
     "s4d": Mixer(title="S4D", path="model.mixers.s4d:S4D", decay_per_head=False),
     "s5": Mixer(title="S5", path="model.mixers.s5:S5", decay_per_head=False),
@@ -65,18 +69,37 @@ MIXERS: dict[str, Mixer] = {
     "rwkv6": Mixer(title="RWKV-6", path="model.mixers.rwkv6:RWKV6", decay_per_head=False),
     "deltanet": Mixer(title="DeltaNet", path="model.mixers.deltanet:DeltaNet", decay_per_head=True, erases=True),
     "gated_deltanet": Mixer(
-        title="Gated DeltaNet", path="model.mixers.gated_deltanet:GatedDeltaNet", decay_per_head=True, erases=True
+        title="Gated DeltaNet",
+        path="model.mixers.gated_deltanet:GatedDeltaNet",
+        decay_per_head=True,
+        erases=True,
+        rates=True,
     ),
-    "kda": Mixer(title="Kimi delta attention", path="model.mixers.kda:KDA", decay_per_head=False, erases=True),
+    "kda": Mixer(
+        title="Kimi delta attention", path="model.mixers.kda:KDA", decay_per_head=False, erases=True, rates=True
+    ),
     "rwkv7": Mixer(title="RWKV-7", path="model.mixers.rwkv7:RWKV7", decay_per_head=False, erases=True),
     "attention_rope": Mixer(
-        title="Transformer (RoPE)", path="model.mixers.attention:RotaryAttention", decay_per_head=False, cache=True
+        title="Transformer (RoPE)",
+        path="model.mixers.attention:RotaryAttention",
+        decay_per_head=False,
+        cache=True,
+        retains=False,
     ),
     "attention_alibi": Mixer(
-        title="Transformer (ALiBi)", path="model.mixers.attention:AlibiAttention", decay_per_head=False, cache=True
+        title="Transformer (ALiBi)",
+        path="model.mixers.attention:AlibiAttention",
+        decay_per_head=False,
+        cache=True,
+        retains=False,
     ),
     "attention_window": Mixer(
-        title="Transformer (window)", path="model.mixers.attention:WindowAttention", decay_per_head=False, cache=True
+        title="Transformer (window)",
+        path="model.mixers.attention:WindowAttention",
+        decay_per_head=False,
+        cache=True,
+        bounded=True,
+        retains=False,
     ),
     "rnn": Mixer(title="RNN", path="model.mixers.rnn:RNN", decay_per_head=False, cell=True, retains=False),
     "lstm": Mixer(title="LSTM", path="model.mixers.lstm:LSTM", decay_per_head=False, cell=True),
@@ -118,6 +141,11 @@ def recurrent(layers: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in layers if not MIXERS[name].cache)
 
 
+def with_state(layers: Sequence[str]) -> tuple[int, ...]:
+    """The numbers of those of ``layers``, names of mixers, that have a state of fixed size and no cache."""
+    return tuple(number for number, name in enumerate(layers) if not MIXERS[name].cache)
+
+
 def additive(layers: Iterable[str]) -> bool:
     """Whether every one of ``layers``, names of mixers, has a state that is a sum of what tokens wrote."""
     return not any(MIXERS[name].cell or MIXERS[name].cache for name in layers)
@@ -136,3 +164,8 @@ def all_cells(layers: Iterable[str]) -> bool:
 def retains(layers: Iterable[str]) -> bool:
     """Whether one of ``layers``, names of mixers, keeps a share of its state by a gate or a rate."""
     return any(MIXERS[name].retains for name in layers)
+
+
+def rates(layers: Iterable[str]) -> bool:
+    """Whether one of ``layers``, names of mixers, has logarithms of decay rates among its parameters."""
+    return any(MIXERS[name].rates for name in layers)

@@ -17,8 +17,10 @@ from kernels.dispatch import scan
 from kernels.types import CHUNK, ScanOutput
 from model.arch.lm import LanguageModel
 from model.diagnostics.explored import Explored
+from model.errors import UserError
+from model.mixers import recurrent
 from model.reading.stream import SEGMENT
-from model.reading.telemetry import Sketcher, grouped, recorded
+from model.reading.telemetry import Sketcher, grouped, recorded, sketch_of
 
 ROWS = 16
 """Windows read together at most, and states kept of a visited training step."""
@@ -60,8 +62,11 @@ def explore(
     With ``visits`` there are half as many windows, and as many states again are taken from training steps, ROWS from
     each, of its rows in turn and at the same boundaries. All sequences of a chain count as one window, for they share
     what a slow head remembers. ``mean``, ``std`` and the norms are those of the windows that start empty in any case:
-    they are the units of a training length, and must not grow with what was trained on beyond it.
+    they are the units of a training length, and must not grow with what was trained on beyond it. UserError for a
+    model without a recurrent state.
     """
+    if not recurrent(model.config.layers):
+        raise UserError("checkpoints.no_states")
     if visits is not None:
         windows = max(2, windows // 2)
     drawn = draw_windows(streams, windows, train_length)
@@ -84,7 +89,10 @@ def explore(
     sketcher = Sketcher(model.config.d_inner * model.config.d_state, std.float())
 
     def sketched(states: list[torch.Tensor], row: int, boundary: int) -> torch.Tensor:
-        return torch.stack([sketcher(layer, found[row, boundary][None])[0] for layer, found in enumerate(states)])
+        layers = enumerate(zip(model.config.layers, states, strict=True))
+        return torch.stack(
+            [sketch_of(sketcher, at, name, found[row, boundary][None])[0] for at, (name, found) in layers]
+        )
 
     sketches: list[torch.Tensor] = []
     position: list[int] = []

@@ -23,7 +23,7 @@ from model.reading.stream import Segment
 from model.recording.schema import DECAYS, EFFECTIVE_RANK, OVERWRITING, SKETCHED, TOKEN_NORM
 from model.state import State
 
-MAY_BE_NAN = {*DECAYS, *OVERWRITING}
+MAY_BE_NAN = {*DECAYS, *OVERWRITING, EFFECTIVE_RANK}
 """Telemetry that is NaN where there is nothing to tell; a state that such a decay made is not finite either."""
 
 
@@ -52,7 +52,7 @@ def check_segment(segment: Segment, snapshots: np.ndarray) -> None:
         for row in _first_bad(values):
             if name == TOKEN_NORM:
                 found.append(first + row + 1)
-            elif name in (SKETCHED, EFFECTIVE_RANK):
+            elif name == SKETCHED:
                 found.append(int(snapshots[first + row]))
             else:
                 found.append(min((first + row) * CHUNK, segment.stop))

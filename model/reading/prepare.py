@@ -27,6 +27,7 @@ from model.interventions.initial_states import row_of
 from model.interventions.mitigations import MITIGATIONS, active, check_fits
 from model.interventions.parts import Off
 from model.machine import DEVICES
+from model.mixers import recurrent
 from model.published.config import sees_everything
 from model.recording.state_file import carried_from
 
@@ -99,11 +100,11 @@ def prepare(
     check_fits(settings, card.config)
     row = row_of(strategy.initial_state)
     explored = Explored.load(card.explored) if card.explored else None
+    initial_states.check_fits(strategy.initial_state, card.config)
     if explored is None and any(MITIGATIONS[name].needs_reference for name in settings):
         raise UserError("mitigations.needs_reference", name=next(iter(settings)))
     if explored is None and row.needs_explored:
         raise UserError("initial_states.needs_explored", name=strategy.initial_state)
-    initial_states.check_fits(strategy.initial_state, card.config)
     if row.needs_source and source is None:
         raise UserError("initial_states.needs_source")
     if options.device not in DEVICES:
@@ -167,7 +168,8 @@ def attention_window(config: ModelConfig, wanted: int | None, train_length: int)
     """
     if not sees_everything(config):
         if wanted:
-            raise UserError("published.no_full_attention")
+            caches = recurrent(config.layers) != config.layers
+            raise UserError("mitigations.window_instead" if caches else "published.no_full_attention", window=wanted)
         return 0
     window = train_length if wanted is None else wanted
     if not 0 <= window <= MOST_WINDOW:

@@ -176,7 +176,7 @@ def run_on(
     if prepared.explored is not None:
         spread = torch.from_numpy(prepared.explored.std.astype(np.float32))
     sketcher = Sketcher(config.d_inner * config.d_state, spread)
-    recorder = Recorder(len(config.layers), positions, sketcher, config.recorded_heads)
+    recorder = Recorder(config.layers, positions, sketcher, config.recorded_heads)
     unseen = layer_scans(model, dict(experiment.strategy.mitigations), prepared.explored)
     reader, unseen = Off.of(experiment.off).applied(model, unseen)
     compile_once(reader, prepared, unseen, sketcher)
@@ -339,7 +339,7 @@ class Block:
 def compile_once(model: LanguageModel, prepared: Prepared, scans: Sequence[Scan], sketcher: Sketcher) -> None:
     """Read a few tokens for nothing, so that what is compiled for this machine is at hand, and no speed counts it."""
     tokens = prepared.tokens[: CHUNK + 1]
-    recorder = Recorder(len(model.config.layers), np.array([CHUNK]), sketcher, model.config.recorded_heads)
+    recorder = Recorder(model.config.layers, np.array([CHUNK]), sketcher, model.config.recorded_heads)
     recorded = recorder.scans(scans, prepared.experiment.token_norms)
     for _ in read(model, tokens, model.zero_state(), recorded, recorder=recorder):
         pass

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from kernels.cpu.summary import chunk_means, count_sketch, summarise
 from kernels.layer import eigenvalues
 from kernels.types import LowRank, Memory, Scan, ScanInputs, ScanOutput, Telemetry
+from model.mixers import additive, recurrent
 from model.reading.overwriting import overwriting
 from model.reading.transfer import Transfer
 from model.recording.schema import CHUNK, DECAYS, EFFECTIVE_RANK, OVERWRITING, SKETCH, SKETCHED, STATISTICS, TOKEN_NORM
@@ -121,11 +122,14 @@ class Sketcher:
 class Recorder:
     """Collects the telemetry of one segment at a time; ``take`` hands it over as numpy and starts the next.
 
-    ``heads`` are those that are recorded: a layer's own if None, or groups of channels (see :func:`grouped`).
+    ``layers`` are names of mixers, ``heads`` those that are recorded: a layer's own if None, or groups of channels (see
+    :func:`grouped`).
     """
 
-    def __init__(self, layers: int, snapshots: np.ndarray, sketcher: Sketcher, heads: int | None = None) -> None:
-        self.layers = layers
+    def __init__(
+        self, layers: Sequence[str], snapshots: np.ndarray, sketcher: Sketcher, heads: int | None = None
+    ) -> None:
+        self.layers = tuple(layers)
         self.heads = heads
         self.snapshots = snapshots
         self.sketcher = sketcher
@@ -189,8 +193,8 @@ class Recorder:
         for start in range(0, count, at_once):
             rows = slice(start, min(start + at_once, count))
             kept = states[places[rows] if output.boundaries is None else rows]
-            self._sketches.append(self.sketcher(layer, kept))
-            self._ranks.append(effective_rank(gram(kept)))
+            self._sketches.append(sketch_of(self.sketcher, layer, self.layers[layer], kept))
+            self._ranks.append(rank_of(self.layers[layer], kept))
 
     def _snapshot_rows(self, seqlen: int) -> np.ndarray:
         """Which boundaries of the next ``seqlen`` tokens are snapshots, (n,) int64: the same in every layer."""
@@ -217,7 +221,7 @@ class Recorder:
             rows[name], found[name] = row, values
         if self._overwriting:
             empty = torch.full_like(next(iter(self._overwriting.values())), torch.nan)
-            layers = [self._overwriting.get(layer, empty) for layer in range(self.layers)]
+            layers = [self._overwriting.get(layer, empty) for layer in range(len(self.layers))]
             for name, values in zip(OVERWRITING, torch.stack(layers, dim=2), strict=True):
                 rows[name], found[name] = row, values
         if self._norms:
@@ -225,7 +229,7 @@ class Recorder:
         if self._sketches:
             row = int(np.searchsorted(self.snapshots, self.position, side="right"))
             for name, parts in ((SKETCHED, self._sketches), (EFFECTIVE_RANK, self._ranks)):
-                by_layer = torch.cat(parts).float().unflatten(0, (self.layers, -1))
+                by_layer = torch.cat(parts).float().unflatten(0, (len(self.layers), -1))
                 rows[name], found[name] = row, by_layer.transpose(0, 1)
         self.position += seqlen
         self._reset()
@@ -287,6 +291,25 @@ def reduced_by_kernel(telemetry: Telemetry, heads: int | None) -> tuple[Tensor, 
     statistics = [norm.square().sum(-1).sqrt(), middle, variance.clamp_min(0).sqrt(), max_abs.amax(-1)]
     decays = [log_decay.mean(-1), decay.mean(-1)]
     return torch.stack(statistics), torch.stack(decays)
+
+
+def sketch_of(sketcher: Sketcher, layer: int, mixer: str, states: Tensor) -> Tensor:
+    """The sketches (n, SKETCH) of the ``states`` of a ``layer`` of that ``mixer``.
+
+    Zero for a cache of attention: what is recorded in place of its state is a mean, which says nothing of what
+    training has explored, and zeros change no distance.
+    """
+    return sketcher(layer, states) if recurrent([mixer]) else states.new_zeros(len(states), SKETCH)
+
+
+def rank_of(mixer: str, states: Tensor) -> Tensor:
+    """The effective ranks (n, nheads) of the ``states`` of that ``mixer``.
+
+    NaN where a state is no sum of products of two vectors, as that of a cell or a cache, or is one vector.
+    """
+    if additive([mixer]) and min(states.shape[-2:]) > 1:
+        return effective_rank(gram(states))
+    return states.new_full(states.shape[:2], torch.nan)
 
 
 def gram(state: Tensor) -> Tensor:

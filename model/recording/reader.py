@@ -34,6 +34,7 @@ from model.disk import write_whole, writing
 from model.errors import UserError
 from model.experiment import Experiment
 from model.json_file import unsealed, write_sealed
+from model.mixers import with_state
 from model.recording.arrays import SEALED, StoredArrays
 from model.recording.figures import draw
 from model.recording.schema import ARRAYS, CHARACTER, POSITION, SNAPSHOT_POSITION, VERSION
@@ -122,6 +123,11 @@ class Recording:
     def tokens(self) -> int:
         """Tokens of the whole document."""
         return self.meta.experiment.tokens
+
+    @property
+    def state_layers(self) -> tuple[int, ...]:
+        """The numbers of the layers that have a state of fixed size; those of attention have a cache."""
+        return with_state(self.meta.layers)
 
     def rows(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows ``start`` to ``stop`` of an array that may not fit in memory whole, read from disk each time."""

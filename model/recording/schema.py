@@ -92,10 +92,12 @@ ARRAYS: dict[str, Array] = {
     SKETCHED: Array(
         dimensions=("snapshot", "layer", "feature"),
         unit="spread of explored states",
-        meaning="count sketch of the layer's state, each head in units of its explored spread",
+        meaning="count sketch of the layer's state, each head in units of its explored spread; zero for a cache",
     ),
     EFFECTIVE_RANK: Array(
-        dimensions=("snapshot", "layer", "head"), unit="", meaning="exp of the entropy of the singular values"
+        dimensions=("snapshot", "layer", "head"),
+        unit="",
+        meaning="exp of the entropy of the singular values, NaN for a cell, a cache and a single vector",
     ),
 }
 

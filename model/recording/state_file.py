@@ -4,7 +4,7 @@ A safetensors file, so nothing is ever unpickled. Its tensors have the names of 
 
     <layer>.state        (1, nheads, headdim, d_state) float32, the recurrent memory
     <layer>.window       (1, d_conv - 1, channels), the last inputs of the short convolution
-    <layer>.past.<k>     what a mitigation keeps beside the memory
+    <layer>.past.<k>     what a mitigation keeps beside the memory, or the keys and values that attention caches
     <layer>.rest.<k>     keys and values of attention beside it
     hidden               (1, d_model), what the head reads after the last token, so that the next token is known too
 
@@ -60,6 +60,11 @@ class StateFile:
         """The recurrent memory of ``layer`` by recorded head, (heads, headdim, d_state), in float64."""
         found = self.tensors[f"{layer}.state"][0].astype(np.float64)
         return found.reshape(self.heads, -1, found.shape[-1])
+
+    def cache(self, layer: int) -> np.ndarray:
+        """Keys and values of attention in ``layer``, (heads, tokens, 2 * headdim), in float64."""
+        parts = [self.tensors[f"{layer}.past.{place}"][0].astype(np.float64) for place in (0, 1)]
+        return np.concatenate(parts, axis=2).transpose(1, 0, 2)
 
     def to_bytes(self) -> bytes:
         """The content of the file."""

@@ -95,7 +95,7 @@ def facts(name: str, config: ModelConfig, parameters: int, disk: int) -> Facts:
     forget, recall = reported_lengths(config)
     published = isinstance(config, PublishedConfig)
     caches = [layer for layer in config.layers if MIXERS[layer].cache]
-    growing = len(caches) - caches.count("attention_window")  # float32 keys and values, d_model wide each
+    growing = sum(not MIXERS[layer].bounded for layer in caches)  # float32 keys and values, d_model wide each
     return Facts(
         name=name,
         family=FAMILIES[config.family].title if isinstance(config, PublishedConfig) else title(config.layers),

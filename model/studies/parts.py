@@ -23,6 +23,7 @@ from model.errors import UserError
 from model.experiment import Experiment
 from model.interventions.parts import Off
 from model.json_file import write_json
+from model.mixers import recurrent, title
 from model.reading.prepare import Prepared
 from model.reading.runner import layer_scans, read_with
 from model.reading.stream import read
@@ -68,7 +69,9 @@ class PartsResult:
 def parts_of(config: ModelConfig, *, heads: bool) -> list[str]:
     """Every part of a model of ``config``: recurrence and attention whole, each layer, and each of its ``heads``."""
     layers = range(len(config.layers))
-    parts = ["recurrence", *(["attention"] if getattr(config, "kept_per_token", 0) else [])]
+    found = recurrent(config.layers)
+    beside = getattr(config, "kept_per_token", 0) or len(found) < len(config.layers)
+    parts = [*(["recurrence"] if found else []), *(["attention"] if beside else [])]
     parts += [f"layer:{layer}" for layer in layers]
     if heads:
         parts += [f"head:{layer}.{head}" for layer in layers for head in range(config.recorded_heads)]
@@ -189,11 +192,11 @@ def table(result: PartsResult, config: ModelConfig) -> list[str]:
     return lines
 
 
-def matrix(title: str, config: ModelConfig, heads: Sequence[int], cells: Mapping[str, str]) -> list[str]:
+def matrix(heading: str, config: ModelConfig, heads: Sequence[int], cells: Mapping[str, str]) -> list[str]:
     """Lines with a row for each layer: what is known, by part, without the layer and without each of its heads."""
-    lines = ["", title, " ".join([f"{'off':12s}", f"{'layer':>8s}", *(f"{f'head {head}':>8s}" for head in heads)])]
+    lines = ["", heading, " ".join([f"{'off':22s}", f"{'layer':>8s}", *(f"{f'head {head}':>8s}" for head in heads)])]
     for layer in range(len(config.layers)):
         names = [f"layer:{layer}", *(f"head:{layer}.{head}" for head in heads)]
         found = [cells.get(name, f"{'-':>8s}") for name in names]
-        lines.append(" ".join([f"{layer:3d} {config.layers[layer][:8]:8s}", *found]))
+        lines.append(" ".join([f"{layer:3d} {title([config.layers[layer]])[:18]:18s}", *found]))
     return lines

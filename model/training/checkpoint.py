@@ -17,7 +17,7 @@ from model.checkpoints.catalogue import load_tokenizer_of, model_card, save_chec
 from model.config import PRESETS
 from model.errors import UserError
 from model.json_file import write_json
-from model.mixers import nonlinear
+from model.mixers import nonlinear, recurrent
 from model.reading.explore import Visits, explore
 from model.recording.writer import versions
 from model.tokenizer import load_tokenizer, train_tokenizer
@@ -152,14 +152,16 @@ def write_checkpoint(
 ) -> None:
     """Write what a finished run gives, with the states that ``model`` explores; its save and log go last.
 
-    ``visits`` are the steps of a training that started from other memories, whose states count as explored too.
+    ``visits`` are the steps of a training that started from other memories, whose states count as explored too. A model
+    without a recurrent state explores none.
     ``about`` is what ``training.json`` says besides versions, size of the text and loss curve.
     """
     model.requires_grad_(False)
     save_checkpoint(out, model, tokenizer)
-    texts = [np.asarray(stream) for group in streams.values() for stream in group]
-    explored = explore(model, texts, model.config.train_length, visits=visits, report=exploring)
-    explored.save(out / "explored.safetensors")
+    if recurrent(model.config.layers):
+        texts = [np.asarray(stream) for group in streams.values() for stream in group]
+        explored = explore(model, texts, model.config.train_length, visits=visits, report=exploring)
+        explored.save(out / "explored.safetensors")
     curve = {entry["step"]: entry for entry in map(json.loads, (out / LOG).read_text("utf-8").splitlines())}
     write_json(
         out / "training.json",

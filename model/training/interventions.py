@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING
 from model.errors import UserError
 from model.interventions.initial_states import Origin, Statistics, initial_state
 from model.messages import message
+from model.mixers import recurrent
 
 if TYPE_CHECKING:
+    from model.config import ModelConfig
     from model.state import State
 
 Mixture = tuple[tuple[str, float], ...]
@@ -66,6 +68,16 @@ class Intervention:
     longer: bool = False
     needs_explored: bool = False
     needs_spans: bool = False
+
+    def obstacle(self, config: ModelConfig) -> str | None:
+        """Why a model of ``config`` cannot be trained so: "cache", or "spans" where attention stands beside; or None.
+
+        Only a state of fixed size can be passed on, drawn at random or taken from several places of a document.
+        """
+        states = recurrent(config.layers)
+        if not self.empty and not states:
+            return "cache"
+        return "spans" if self.needs_spans and len(states) < len(config.layers) else None
 
     @property
     def empty(self) -> bool:
@@ -173,6 +185,13 @@ def row_of(name: str) -> Intervention:
     if name not in INTERVENTIONS:
         raise UserError("interventions.unknown", name=name, known=", ".join(INTERVENTIONS))
     return INTERVENTIONS[name]
+
+
+def check_fits(name: str, config: ModelConfig) -> None:
+    """UserError if a model of ``config`` cannot be trained with the intervention ``name``."""
+    obstacle = row_of(name).obstacle(config)
+    if obstacle is not None:
+        raise UserError(f"interventions.{obstacle}", name=name)
 
 
 def described(mixture: Mixture, language: str = "en") -> list[str]:

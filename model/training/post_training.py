@@ -30,9 +30,10 @@ from model.checkpoints.catalogue import load_model, load_tokenizer_of, model_car
 from model.diagnostics.explored import Explored
 from model.errors import UserError
 from model.interventions.initial_states import Statistics
+from model.mixers import rates
 from model.state import State, flatten_state, joined, map_state, unflatten_state
 from model.training.data import Groups, Sampler
-from model.training.interventions import Past, drawn, row_of
+from model.training.interventions import Past, check_fits, drawn, row_of
 from model.training.loop import Batch, StepReport, read_about, run_steps
 from model.training.post_config import PostTrainConfig
 from model.training.running_text import RunningText
@@ -182,11 +183,14 @@ def post_train(
     if card.published:
         raise UserError("published.no_training", name=card.name)
     for name, _ in config.interventions:
+        check_fits(name, card.config)
         if row_of(name).needs_explored and card.explored is None:
             raise UserError("initial_states.needs_explored", name=name)
         if row_of(name).needs_spans and starts is None:
             raise UserError("interventions.needs_spans")
     model = copy.deepcopy(load_model(config.base)).requires_grad_(True)
+    if config.decay_rates != 1.0 and not rates(card.config.layers):
+        raise UserError("training.no_decay_rates", name=card.name)
     model.config = replace(model.config, train_length=max(model.config.train_length, config.longest))
     groups = enough(config, groups, model)
     whose = [] if starts is None else [starts.about]

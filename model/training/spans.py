@@ -19,6 +19,7 @@ from model.reading.stream import read
 from model.reading.telemetry import Recorder, Sketcher, snapshot_positions
 from model.recording.reader import Recording
 from model.state import State, joined
+from model.training.interventions import check_fits
 from model.training.post_training import Starts
 from model.training.trial import Figures, Pick
 
@@ -56,6 +57,7 @@ def starts_of(recording: Recording, base: str, most: int = PICKED) -> Starts:
     with it, or if none of its states is unexplored.
     """
     card = model_card(base)
+    check_fits("stretches", card.config)
     if recording.experiment.weights != card.weights or not recording.experiment.plain:
         raise UserError("spans.other_reading", name=recording.path.name, model=card.name)
     if card.explored is None:
@@ -96,7 +98,7 @@ def figures_at(
     grid = snapshot_positions(len(tokens), SNAPSHOTS)
     position = np.unique([*grid, *(pick.at for pick in picks)]).astype(np.int32)
     sketcher = Sketcher(config.nheads * config.headdim * config.d_state, torch.from_numpy(explored.std))
-    recorder = Recorder(len(config.layers), position, sketcher)
+    recorder = Recorder(config.layers, position, sketcher)
     sketches = []
     for segment in read(model, tokens, model.zero_state(), recorder.scans(plain_scans(model), token_norms=False)):
         if stop():

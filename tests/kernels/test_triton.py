@@ -259,7 +259,7 @@ def test_a_recorder_takes_from_the_kernel_what_it_would_find_itself(heads: str) 
         "def record(kernel):\n"
         f"    heads = {heads}\n"
         "    sketcher = Sketcher(4 * 16 * 16, torch.ones(1, heads or 4))\n"
-        "    recorder = Recorder(1, numpy.array([64, 192, 200], numpy.int32), sketcher, heads)\n"
+        "    recorder = Recorder(['mamba2'], numpy.array([64, 192, 200], numpy.int32), sketcher, heads)\n"
         "    def spied(inputs, memory, token_norms):\n"
         "        output = kernel(inputs, memory, token_norms)\n"
         "        assert (output.boundaries is not None) == (kernel is scan)\n"  # which has only what is recorded

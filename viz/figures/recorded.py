@@ -48,6 +48,8 @@ def state_norms(recording: Recording, language: str = "en", dark: bool = False) 
 def half_lives(recording: Recording, language: str = "en", dark: bool = False) -> go.Figure:
     """Half-life of every head."""
     found = half_lives_of(recording.array(LOG_DECAY), recording.array(POSITION))
+    if np.isnan(found).all():
+        raise UserError("figures.no_half_life", name=recording.title)
     return half_life_figure(found, train_length=recording.train_length, language=language, dark=dark)
 
 
@@ -81,6 +83,8 @@ def scored(recording: Recording, known: Explored) -> tuple[np.ndarray, np.ndarra
 
 
 def _reference(recording: Recording) -> Explored:
+    if not recording.state_layers:
+        raise UserError("figures.cache", name=recording.title)
     known = reference_of(recording)
     if known is None or not len(recording.array(SNAPSHOT_POSITION)):
         raise UserError("figures.no_reference", name=recording.title)

@@ -47,15 +47,15 @@ def choice(
     )
 
 
-def layer_choice(layers: int, *, key: str) -> int | None:
-    """A layer, or None for all of them."""
+def layer_choice(layers: Sequence[int], *, key: str) -> int | None:
+    """One of ``layers``, or None for all of them."""
 
     def words(option: str, locale: str) -> str:
         if option == "all":
             return message("ui.curves.all_layers", locale)
         return message("figures.layer", locale, layer=option)
 
-    chosen = choice(t("ui.curves.which_layer"), ["all", *map(str, range(layers))], key=key, words=words)
+    chosen = choice(t("ui.curves.which_layer"), ["all", *map(str, layers)], key=key, words=words)
     return None if chosen == "all" else int(chosen)
 
 

@@ -6,8 +6,8 @@ states that were read, and leaves as that of what they led to as well:
     e_{t-1} += (d h_t / d h_{t-1})^T e_t        from the last token to the first
 
 Gradients of inputs and weights follow from these for all tokens at once; see :mod:`kernels.cells.compiled.loop`. The
-other arguments are those of :mod:`kernels.cells.compiled.forward`. Where a helper there changes, this file must change as
-well: numba compiles a loop anew when the file of the loop is newer, whatever the loop calls.
+other arguments are those of :mod:`kernels.cells.compiled.forward`. Where a helper there changes, this file must change
+as well: numba compiles a loop anew when the file of the loop is newer, whatever the loop calls.
 """
 
 from __future__ import annotations

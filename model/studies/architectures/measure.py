@@ -13,18 +13,18 @@ from kernels.types import Scan
 from model.arch.lm import LanguageModel
 from model.diagnostics.collapse import BEYOND, collapse_onset, excess_beyond, excess_curve
 from model.machine import processor_name
-from model.reading.stream import PAIRS, read, segment_of
-from model.reading.windows import control_from, window_losses
+from model.reading.stream import PAIRS, segment_of
+from model.reading.windows import control_from
 from model.state import State, flatten_state
 from model.studies.architectures.result import Context, Reading, Speed, Timing
 from model.studies.cost.measure import Recurrent, random_tokens
 from model.studies.effective_context import EffectiveContextResult, EffectiveContextTask, kept_lengths
 from model.studies.effective_context.run import run_effective_context
-from model.studies.evidence.measure import Statistics
 from model.studies.gradients import GradientReach, reach_on
 from model.studies.passkey import PasskeyResult, PasskeyTask, Reader, doubling_lengths, even_depths, measure
 from model.studies.passkey.prompts import least_length
 from model.studies.recall import PASSKEYS
+from model.studies.whole import read_whole, state_after
 
 BINS = 64
 """Bins of a loss curve, at most."""
@@ -52,25 +52,18 @@ def read_document(model: LanguageModel, tokens: np.ndarray, passed: Passed) -> t
         return passed(min(1.0, done / expected))
 
     scans: list[Scan] = [scan] * len(model.config.layers)
-    statistics, losses, state = Statistics(len(scans)), [np.full(1, np.nan, np.float32)], model.zero_state()
-    for segment in read(model, tokens, state, statistics.scans(scans)):
-        losses.append(segment.losses)
-        statistics.passed(segment.stop - segment.start)
-        state = segment.state
-        if ticked(segment.stop - segment.start):
-            return None
-    loss = np.concatenate(losses)
-    control = control_from(model, tokens, 0, train_length, ticked)
-    within = None if control is None else window_losses(model, tokens, train_length, model.zero_state(), scans, ticked)
-    if control is None or within is None:
+    whole = read_whole(model, tokens, train_length, model.zero_state(), scans, ticked)
+    control = None if whole is None else control_from(model, tokens, 0, train_length, ticked)
+    if whole is None or whole.statistics is None or control is None:
         return None
+    loss, state = whole.losses, whole.state
     excess = excess_beyond(loss, control, train_length)
     assert excess is not None, "documents are longer than nine training lengths"
     curve = excess_curve(loss, control, train_length, BINS)
     cached = any(layer.memory.past for layer in state)
     far = BEYOND * train_length
     reading = Reading(
-        within=float(within.mean(dtype=np.float64)),
+        within=whole.within,
         beyond=float(np.nanmean(loss[far:], dtype=np.float64)),
         control=float(np.nanmean(control[far:], dtype=np.float64)),
         low=excess.low,
@@ -79,16 +72,15 @@ def read_document(model: LanguageModel, tokens: np.ndarray, passed: Passed) -> t
         positions=tuple(curve.position.round(1).tolist()),
         loss=tuple(curve.loss.round(4).tolist()),
         fresh=tuple(curve.control.round(4).tolist()),
-        norms=() if cached else statistics.by_spot(train_length)[0],
+        norms=() if cached else whole.statistics.by_spot(train_length)[0],
     )
     return reading, state
 
 
 def held(model: LanguageModel, tokens: np.ndarray) -> int:
     """Bytes of the memory of ``model`` after ``tokens`` (tokens,), convolution windows included."""
-    state = model.zero_state()
-    for segment in read(model, tokens, state, [scan] * len(model.config.layers)):
-        state = segment.state
+    state = state_after(model, tokens, [scan] * len(model.config.layers))
+    assert state is not None  # nothing stops it
     return size_of(state)
 
 

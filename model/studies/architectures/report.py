@@ -86,7 +86,7 @@ def unequal(results: Sequence[Architecture], language: str) -> str | None:
 
 
 AHEAD = 4
-"""Crossings at more than so many times the longest length that was timed are not worth a word."""
+"""Crossings so many times beyond the longest length that was timed, or below the shortest, are not worth a word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +104,14 @@ class Crossed:
 
 
 def crossings(results: Sequence[Architecture]) -> list[Crossed]:
-    """Where the fits of two cross, up to :data:`AHEAD` times what was timed, shortest length first."""
+    """Where the fits of two cross, within :data:`AHEAD` times what was timed, shortest length first."""
     curves = {one.name: curve for one in results if one.speed and (curve := one.speed.curve())}
     found = []
     for first, second in permutations(curves, 2):
         at = crossing(curves[first], curves[second])
+        shortest = max(curves[name].lengths[0] for name in (first, second))
         longest = min(curves[name].lengths[-1] for name in (first, second))
-        if at.length and at.length <= AHEAD * longest:
+        if at.length and shortest / AHEAD <= at.length <= AHEAD * longest:
             seconds = curves[first].fitted(at.length)
             found.append(Crossed(first=first, second=second, length=at.length, seconds=seconds, kind=at.kind))
     return sorted(found, key=lambda one: one.length)

@@ -16,6 +16,7 @@ import numpy as np
 from model.diagnostics.collapse import MATERIAL
 from model.errors import UserError
 from model.json_file import write_json
+from model.mixers import title
 from model.studies.cost.fit import Curve, fit
 from model.studies.evidence.result import SPOTS, recalled
 from model.studies.gradients import GradientReach
@@ -113,9 +114,9 @@ class Architecture:
         return tuple(part for part in PARTS if not done[part])
 
     @property
-    def mixers(self) -> str:
-        """The kinds of its layers, each once."""
-        return ", ".join(dict.fromkeys(self.layers))
+    def family(self) -> str:
+        """What its layers are called in the literature, each kind once."""
+        return title(self.layers)
 
     def mean(self, quantity: str) -> float | None:
         """The mean over documents of "within", "beyond" or "control"; None before the first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,9 +12,10 @@ from model.checkpoints.catalogue import model_card
 from model.diagnostics.explored import Explored
 from model.diagnostics.state_numbers import Comparison, StateNumbers, angles, check_alike, numbers_of
 from model.errors import UserError
+from model.mixers import with_state
 from model.reading.again import Moment, states_at
 from model.reading.prepare import Prepared
-from model.reading.telemetry import Sketcher
+from model.reading.telemetry import Sketcher, sketch_of
 from model.recording.state_file import HIDDEN, StateFile
 from model.state import State, flatten_state, unflatten_state
 from model.studies.ask.result import Answer, Question
@@ -92,24 +93,39 @@ def restored(state: StateFile, empty: State) -> Moment:
 
 def measured(state: StateFile) -> StateNumbers:
     """The numbers of ``state``, with its distance to the explored states where its model is here and has some."""
-    try:
+    explored, layers = None, mixers_of(state)
+    if layers is not None:
         card = card_of(state)
         explored = Explored.load(card.explored) if card.explored else None
+    found = None if explored is None or layers is None else sketched(state, explored, layers)
+    return numbers_of(state, explored, found, layers)
+
+
+def mixers_of(state: StateFile) -> tuple[str, ...] | None:
+    """The mixers of the layers of ``state``, by name; None if its model is not here."""
+    try:
+        return card_of(state).config.layers
     except UserError:
-        explored = None
-    return numbers_of(state, explored, None if explored is None else sketch_of(state, explored))
+        return None
 
 
-def sketch_of(state: StateFile, explored: Explored) -> np.ndarray | None:
+def sketched(state: StateFile, explored: Explored, layers: Sequence[str]) -> np.ndarray | None:
     """The count sketch of each layer's state, (layers, features), in units of the explored states; None if unlike."""
     if explored.std.shape != (state.layers, state.heads):
         return None
     sketcher = Sketcher(state.tensors["0.state"][0].size, torch.from_numpy(explored.std.astype(np.float32)))
     memories = [torch.from_numpy(np.array(state.tensors[f"{layer}.state"])) for layer in range(state.layers)]
-    return np.stack([sketcher(layer, memory)[0].numpy() for layer, memory in enumerate(memories)])
+    pairs = enumerate(zip(layers, memories, strict=True))
+    return np.stack([sketch_of(sketcher, at, name, memory)[0].numpy() for at, (name, memory) in pairs])
 
 
 def compared(first: StateFile, second: StateFile) -> Comparison:
-    """Two states side by side; UserError unless they have the same layers of the same shapes."""
+    """Two states side by side; UserError unless they have the same layers of the same shapes, or if all are caches."""
     check_alike(first, second)
-    return Comparison(first=measured(first), second=measured(second), angle=angles(first, second))
+    layers, angle = mixers_of(first), angles(first, second)
+    if layers is not None:
+        known = with_state(layers)
+        if not known:
+            raise UserError("state_file.caches", first=first.name, second=second.name)
+        angle[[at for at in range(len(layers)) if at not in known]] = np.nan
+    return Comparison(first=measured(first), second=measured(second), angle=angle)

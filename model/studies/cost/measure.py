@@ -14,6 +14,7 @@ from kernels.dispatch import scan
 from model.checkpoints.catalogue import load_model, model_card
 from model.errors import UserError
 from model.machine import free_memory
+from model.mixers import MIXERS
 from model.published.config import PublishedConfig
 from model.published.room import gigabytes
 from model.reading.prepare import attention_window
@@ -27,7 +28,6 @@ from model.studies.cost.transformer import Transformer, kept_per_token, llama_co
 if TYPE_CHECKING:
     from kernels.types import Scan
     from model.arch.lm import LanguageModel
-    from model.config import ModelConfig
 
 STEPS, REPEATS, SNAPSHOTS = 16, 9, 1024
 
@@ -66,7 +66,7 @@ class Recurrent:
             spread = torch.ones(len(config.layers), config.recorded_heads)
             sketcher = Sketcher(config.d_inner * config.d_state, spread)
             positions = snapshot_positions(len(ids), SNAPSHOTS)
-            recorder = Recorder(len(config.layers), positions, sketcher, config.recorded_heads)
+            recorder = Recorder(config.layers, positions, sketcher, config.recorded_heads)
             scans = recorder.scans(scans, token_norms=False)
         for part in read(self.model, ids, self.state, scans, recorder=recorder, size=self.segment):
             yield part.state
@@ -118,8 +118,8 @@ class Subjects:
             vocab_size=config.vocab_size,
             threads=torch.get_num_threads(),
             segment=segment,
-            attention=4 * config.kept_per_token if isinstance(config, PublishedConfig) else 0,
-            window=kept_window(config, window),
+            attention=4 * config.kept_per_token if isinstance(config, PublishedConfig) else cached(model, state),
+            window=kept_window(config, window) if isinstance(config, PublishedConfig) else cache_window(model),
         )
         self._warm: set[str] = set()
 
@@ -179,10 +179,22 @@ class Subjects:
         return time.perf_counter()
 
 
-def kept_window(config: ModelConfig, window: int) -> int:
+def cached(model: LanguageModel, empty: State) -> int:
+    """Bytes that the caches of ``model``, which are ``empty``, keep of a token."""
+    layers = zip(model.config.layers, empty, strict=True)
+    parts = [part for name, layer in layers if MIXERS[name].cache for part in layer.memory.past]
+    return sum(part.element_size() * part.shape[2:].numel() for part in parts)
+
+
+def cache_window(model: LanguageModel) -> int | None:
+    """Tokens of which the caches of ``model`` keep something: the widest window; None for all, 0 without a cache."""
+    mixers: list[Any] = [block.mixer for block in model.blocks]
+    windows = [mixer.window for name, mixer in zip(model.config.layers, mixers, strict=True) if MIXERS[name].cache]
+    return None if None in windows else max(windows, default=0)
+
+
+def kept_window(config: PublishedConfig, window: int) -> int:
     """Tokens of which attention beside the memories keeps something: all of its window but the one that is read."""
-    if not isinstance(config, PublishedConfig):
-        return 0
     return max(0, (window or config.kept_tokens or 0) - 1)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from model.studies.cost.result import READERS, TRANSFORMER, CostResult, Point, Sizes
+from model.studies.cost.result import READERS, CostResult, Point, Sizes
 
 FIRST, LONGEST = 256, 1 << 24
 """Tokens of the shortest and the longest reading."""
@@ -16,17 +16,17 @@ LEAST = 0.25
 Measure = Callable[[str, int], Point | None]
 
 
-def next_length(points: Sequence[Point], recurrent: bool, seconds: float, fits: Callable[[int], bool]) -> int | None:
+def next_length(points: Sequence[Point], bounded: bool, seconds: float, fits: Callable[[int], bool]) -> int | None:
     """The length after ``points`` of one reader; None if it would take this reader past ``seconds``, or does not fit.
 
-    Twice the tokens take a recurrent model at most twice as long, and attention at most four times. The first length
+    Twice the tokens take at most twice as long where the memory is ``bounded``, and four times if not. The first length
     is read in any case.
     """
     if not points:
         return FIRST
     last = points[-1]
     length = 2 * last.length
-    growth = 2 if recurrent else 4
+    growth = 2 if bounded else 4
     expected = max(growth * last.seconds, LEAST) + (last.spent - last.repeats * last.seconds)
     spent = sum(point.spent for point in points)
     return length if spent + expected <= seconds and length <= LONGEST and fits(length) else None
@@ -38,7 +38,7 @@ def room_needed(sizes: Sizes, reader: str, length: int) -> int:
     A cache that grows by a segment exists twice for a moment, and attention masks all pairs of a segment with what was
     before it. Token numbers take eight bytes.
     """
-    masks = 5 * sizes.segment * length if reader == TRANSFORMER else 0
+    masks = 0 if sizes.bounded(reader) else 5 * sizes.segment * length
     return 2 * sizes.memory(reader, length) + masks + 8 * length
 
 
@@ -63,7 +63,7 @@ def go_through(
             return room_needed(sizes, reader, length) <= memory
 
         share = seconds / len(READERS)
-        while (length := next_length(result.of(reader), reader != TRANSFORMER, share, fits)) is not None:
+        while (length := next_length(result.of(reader), sizes.bounded(reader), share, fits)) is not None:
             point = measure(reader, length)
             if point is None:
                 return result

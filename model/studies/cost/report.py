@@ -133,8 +133,10 @@ def fit_words(result: CostResult, reader: str, language: str) -> str:
 
 def sizes_words(sizes: Sizes, language: str) -> str:
     """What both models are, in sentences."""
-    words = message("cost.sizes", language, **asdict(sizes))
-    return f"{words} {message('cost.window', language, **asdict(sizes))}" if sizes.window else words
+    found = asdict(sizes)
+    memory = message("cost.every" if sizes.window is None else "cost.state", language, **found)
+    words = message("cost.sizes", language, memory=memory, **found)
+    return f"{words} {message('cost.window', language, **found)}" if sizes.window else words
 
 
 def table(result: CostResult, lengths: Sequence[int], prices: Prices) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ POWERS = {
     ("step", True): (0,),
     ("step", False): (0, 1),
 }
-"""Terms of a fit by quantity, and by whether the reader is recurrent."""
+"""Terms of a fit by quantity, and by whether what the reader remembers is bounded."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +49,10 @@ class CostTask:
 class Sizes:
     """What both models are: parameters, and bytes of memory.
 
-    ``state`` are the bytes of the recurrent state. Attention beside it keeps ``attention`` bytes of each of the last
-    ``window`` tokens, at most; 0 where there is none. ``kept_per_token`` are the bytes that the Transformer keeps of
-    every token. ``threads`` is what a CPU ran with, ``segment`` the tokens that were read at a time.
+    ``state`` are the bytes of the recurrent state. Attention beside it, or in its place, keeps ``attention`` bytes of
+    each of the last ``window`` tokens, at most, or of every token if that is None; 0 where there is none.
+    ``kept_per_token`` are the bytes that the Transformer keeps of every token. ``threads`` is what a CPU ran with,
+    ``segment`` the tokens that were read at a time.
     """
 
     parameters: int
@@ -64,20 +65,26 @@ class Sizes:
     threads: int
     segment: int
     attention: int = 0
-    window: int = 0
+    window: int | None = 0
 
     @property
-    def crossing(self) -> float:
-        """The length from which the key-value cache is larger than what the recurrent model remembers."""
+    def crossing(self) -> float | None:
+        """The length from which the Transformer's cache is larger than what the model remembers; None if never."""
         spare = self.kept_per_token - self.attention
         within = self.state / spare if spare > 0 else math.inf
+        if self.window is None:
+            return within if math.isfinite(within) else None
         return within if within <= self.window else self.memory(PLAIN, self.window) / self.kept_per_token
+
+    def bounded(self, reader: str) -> bool:
+        """Whether what ``reader`` remembers stops growing at some length."""
+        return reader != TRANSFORMER and self.window is not None
 
     def memory(self, reader: str, length: int) -> int:
         """Bytes that ``reader`` remembers after ``length`` tokens, weights not counted: exact, at any length."""
         if reader == TRANSFORMER:
             return self.kept_per_token * length
-        return self.state + self.attention * min(length, self.window)
+        return self.state + self.attention * (length if self.window is None else min(length, self.window))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +122,8 @@ class CostResult:
         """The fit of "seconds" or "step" of ``reader``; None if too few lengths were measured."""
         found = [(point.length, getattr(point, quantity)) for point in self.of(reader)]
         known = [(length, value) for length, value in found if value is not None]
-        powers = POWERS[quantity, reader != TRANSFORMER]
+        bounded = reader != TRANSFORMER if self.sizes is None else self.sizes.bounded(reader)
+        powers = POWERS[quantity, bounded]
         return fit([length for length, _ in known], [value for _, value in known], powers)
 
     def crossing(self, quantity: str, reader: str = PLAIN) -> Crossing | None:

@@ -10,7 +10,8 @@ beside each claim by one rule, and ``report`` writes that down for a terminal.
 Importing this package does not import torch: the page reads results.
 """
 
-from model.studies.evidence.claims import CLAIMS, Claim
+from model.studies.evidence.claim import Claim
+from model.studies.evidence.claims import CLAIMS
 from model.studies.evidence.family import EvidenceTask, Member, members
 from model.studies.evidence.findings import Finding, findings
 from model.studies.evidence.result import DocumentReading, Estimate, EvidenceResult

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.diagnostics.collapse import PUBLISHED_LIMIT
-from model.studies.evidence.claims import CLAIMS, Claim
+from model.studies.evidence.claim import Claim
+from model.studies.evidence.claims import CLAIMS
 from model.studies.evidence.family import MITIGATED, Member
 from model.studies.evidence.result import (
     SPOTS,

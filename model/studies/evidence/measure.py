@@ -1,39 +1,32 @@
 """One reading of the evidence: a model reads one document, or answers passkeys of one length.
 
-Loss within the training length T is the mean over windows of T tokens, spread over the document, each read from the
-initial state: the first T tokens of a document alone would be one paragraph. Beyond is everything from 8 T on, read in
-one go. The carried state is what the same model remembers after another document, its convolution window empty.
+Loss beyond the training length T is that of everything from 8 T on, read in one go (:mod:`model.studies.whole`). The
+carried state is what the same model remembers after another document, its convolution window empty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 
-from kernels.types import Scan
-from model.arch.lm import LanguageModel
 from model.checkpoints.catalogue import load_model, model_card
 from model.diagnostics.collapse import BEYOND, published_criterion, tokens_needed
 from model.diagnostics.explored import Explored
 from model.interventions.initial_states import Origin, initial_state
 from model.reading.runner import layer_scans
-from model.reading.stream import read
-from model.reading.telemetry import recorded, reduce_states
-from model.reading.windows import control_from, window_losses
-from model.recording.schema import CHUNK
-from model.state import State, flatten_state
+from model.reading.windows import control_from
+from model.state import flatten_state
 from model.studies.effective_context import (
     EffectiveContextResult,
     EffectiveContextTask,
     kept_lengths,
     run_effective_context,
 )
-from model.studies.evidence.result import SPOTS, DocumentReading
+from model.studies.evidence.result import DocumentReading
 from model.studies.extension.measure import extension_losses
 from model.studies.gradients import GradientReach, reach_on
 from model.studies.passkey import Cell, PasskeyResult, PasskeyTask, Reader, even_depths, measure
 from model.studies.recall import PASSKEYS
+from model.studies.whole import Passed, read_whole, state_after
 
 DEPTHS, TRIALS = even_depths(3), 20
 """Places and keys of a passkey test of one length, in each language."""
@@ -43,9 +36,6 @@ REACH_TOKENS = 100
 
 CONTEXT_LENGTHS, CONTEXT_ENDS = 4, 8
 """Training lengths of a span whose older part is forgotten, and places in a document where that is done."""
-
-Passed = Callable[[int], bool]
-"""``passed(tokens)`` takes the number of tokens read, and returns whether to stop."""
 
 
 def read_document(
@@ -62,32 +52,30 @@ def read_document(
     scans = layer_scans(model, dict(reader.strategy.mitigations), explored)
     state = model.zero_state()
     if source is not None:
-        final = _final_state(model, source, scans, passed)
+        final = state_after(model, source, scans, passed)
         if final is None:
             return None
         arrays = {name: tensor.numpy() for name, tensor in flatten_state(final).items()}
         state = initial_state(
             reader.strategy.initial_state, state, Origin(explored=None, source=arrays, seed=reader.strategy.seed)
         )
-    statistics = Statistics(len(scans))
-    losses = _losses(model, tokens, state, statistics.scans(scans) if reader.plain else scans, statistics, passed)
-    within = None if losses is None else window_losses(model, tokens, reader.train_length, state, scans, passed)
-    if losses is None or within is None:
+    whole = read_whole(model, tokens, reader.train_length, state, scans, passed, watch=reader.plain)
+    if whole is None:
         return None
     far = BEYOND * reader.train_length
     beyond = control = largest = None
     if len(tokens) >= tokens_needed(reader.train_length):
-        beyond = float(losses[far:].mean(dtype=np.float64))
+        beyond = float(whole.losses[far:].mean(dtype=np.float64))
         if reader.plain:
             fresh = control_from(model, tokens, far, reader.train_length, passed)
             if fresh is None:
                 return None
             control = float(fresh.mean(dtype=np.float64))
-            found = published_criterion(losses, reader.train_length)
+            found = published_criterion(whole.losses, reader.train_length)
             largest = found.ratio if found is not None else None
-    norms, stds = statistics.by_spot(reader.train_length) if reader.plain else ((), ())
+    norms, stds = ((), ()) if whole.statistics is None else whole.statistics.by_spot(reader.train_length)
     return DocumentReading(
-        within=float(within.mean(dtype=np.float64)),
+        within=whole.within,
         beyond=beyond,
         control=control,
         largest=largest,
@@ -153,77 +141,3 @@ def _answers(reader: Reader, length: int, language: str, passed: Passed) -> Cell
 
     result = measure(PasskeyResult(task=task, reader=reader), report=report, stop=lambda: ended)
     return result.by_length().get(length)
-
-
-class Statistics:
-    """Norm and spread of the whole state at every boundary: Frobenius norms averaged over heads, std over elements."""
-
-    def __init__(self, layers: int) -> None:
-        self.layers = layers
-        self._seen: list[list[np.ndarray]] = [[] for _ in range(layers)]
-        self._position: list[int] = []
-        self.read = 0
-
-    def scans(self, scans: Sequence[Scan]) -> list[Scan]:
-        """``scans``, one per layer, each looked at."""
-
-        def observer(layer: int):  # type: ignore[no-untyped-def]
-            def observe(output) -> None:  # type: ignore[no-untyped-def]
-                # (3, boundaries, heads): norm, mean and std, which those of the whole state are put together from
-                self._seen[layer].append(reduce_states(output.boundary_states[0][1:])[:3].cpu().numpy())
-
-            return observe
-
-        return [recorded(scan, observer(layer)) for layer, scan in enumerate(scans)]
-
-    def passed(self, tokens: int) -> None:
-        """Note that a segment of ``tokens`` was read."""
-        self._position += [self.read + min(end, tokens) for end in range(CHUNK, tokens + CHUNK, CHUNK)]
-        self.read += tokens
-
-    def by_spot(self, train_length: int) -> tuple[tuple[float | None, ...], tuple[float | None, ...]]:
-        """Norm and spread at the multiples :data:`SPOTS` of ``train_length``; None where nothing was read.
-
-        At p tokens stands the mean of the boundaries between 3/4 p and p, for one boundary is one sentence.
-        """
-        position = np.array(self._position)
-        # (3, boundaries, layers * heads)
-        norm, mean, std = np.concatenate([np.concatenate(layer, axis=1) for layer in self._seen], axis=2)
-        norms = norm.mean(axis=1, dtype=np.float64)
-        squares = (std.astype(np.float64) ** 2 + mean.astype(np.float64) ** 2).mean(axis=1)
-        spreads = np.sqrt(np.maximum(squares - mean.mean(axis=1, dtype=np.float64) ** 2, 0))
-        found: list[list[float | None]] = [[], []]
-        for spot in SPOTS:
-            place = spot * train_length
-            here = (position > 0.75 * place) & (position <= place) & (position[-1] >= place)
-            for values, row in zip((norms, spreads), found, strict=True):
-                row.append(float(values[here].mean()) if here.any() else None)
-        return tuple(found[0]), tuple(found[1])
-
-
-def _losses(
-    model: LanguageModel,
-    tokens: np.ndarray,
-    state: State,
-    scans: Sequence[Scan],
-    statistics: Statistics,
-    passed: Passed,
-) -> np.ndarray | None:
-    """The loss of every token, (tokens,) in nats, NaN for the first; None if stopped."""
-    losses = [np.full(1, np.nan, np.float32)]
-    for segment in read(model, tokens, state, scans):
-        losses.append(segment.losses)
-        statistics.passed(segment.stop - segment.start)
-        if passed(segment.stop - segment.start):
-            return None
-    return np.concatenate(losses)
-
-
-def _final_state(model: LanguageModel, tokens: np.ndarray, scans: Sequence[Scan], passed: Passed) -> State | None:
-    """The memory after ``tokens``, read from an empty one; None if stopped."""
-    state = model.zero_state()
-    for segment in read(model, tokens, state, scans):
-        state = segment.state
-        if passed(segment.stop - segment.start):
-            return None
-    return state

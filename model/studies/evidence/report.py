@@ -6,7 +6,7 @@ import textwrap
 from typing import Any
 
 from model.messages import message
-from model.studies.evidence.claims import GROUPS, PAPERS, Claim
+from model.studies.evidence.claim import GROUPS, PAPERS, Claim
 from model.studies.evidence.findings import MARKS, MISSING, Finding, findings
 from model.studies.evidence.result import Estimate, EvidenceResult
 

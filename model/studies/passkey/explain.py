@@ -68,7 +68,11 @@ class NormRecorder:
         return [recorded(scan, observer(layer)) for layer, scan in enumerate(scans)]
 
     def _observe(self, layer: int, output: ScanOutput) -> None:
-        norms = output.boundary_states.square().sum((-1, -2, -3)).sqrt().float().cpu().numpy()  # (rows, boundaries)
+        if output.telemetry is None:
+            squares = output.boundary_states.square().sum((-1, -2, -3))
+        else:  # of a cache the norm is that of all keys and values, which its boundary state does not hold
+            squares = output.telemetry.norm.square().sum(-1)
+        norms = squares.sqrt().float().cpu().numpy()  # (rows, boundaries)
         begun = bool(self.norms[layer])  # the first boundary of every later segment is the last of the one before
         self.norms[layer].append(norms[:, 1:] if begun else norms)
         if layer == 0:

@@ -9,19 +9,30 @@ import numpy as np
 import pytest
 import torch
 
+from kernels.dispatch import scan
 from model.arch.lm import LanguageModel
-from model.checkpoints.catalogue import save_checkpoint
+from model.checkpoints.catalogue import load_model, model_card, save_checkpoint
 from model.config import PRESETS, ModelConfig
 from model.errors import UserError
 from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS, check_fits
+from model.mixers import MIXERS, recurrent
 from model.reading import runner
 from model.reading.again import first_state
 from model.reading.explore import explore
 from model.reading.runner import run
+from model.studies.ask.states import compared, measured, state_at
 from model.studies.diagnose.strategies import candidates
+from model.studies.parts import parts_of
+from model.studies.passkey import PasskeyTask, reader_of
+from model.studies.passkey.explain import explain
 from model.studies.shares.run import remembered
+from model.studies.whole import read_whole
 from model.tokenizer import encode, train_tokenizer
+from model.training.interventions import INTERVENTIONS
+from model.training.loop import DECAY_RATES
+from model.training.post_config import PostTrainConfig
+from model.training.post_training import post_train
 from tests.support.tiny import prepared, tiny_text
 
 TEXT = tiny_text(300, seed=3)
@@ -40,8 +51,9 @@ def make_model(home: Path, name: str) -> str:
     model = LanguageModel(MODELS[name]).requires_grad_(False)
     tokenizer = train_tokenizer([tiny_text(4000)], 320)
     save_checkpoint(home / "checkpoints" / name, model, tokenizer)
-    tokens, _ = encode(tokenizer, tiny_text(300, seed=1))
-    explore(model, [tokens], 64, windows=4).save(home / "checkpoints" / name / "explored.safetensors")
+    tokens, _ = encode(tokenizer, tiny_text(600, seed=1))
+    if recurrent(MODELS[name].layers):
+        explore(model, [tokens], 64, windows=8).save(home / "checkpoints" / name / "explored.safetensors")
     return name
 
 
@@ -109,6 +121,76 @@ def test_the_parts_of_a_hybrid_are_switched_off_one_by_one(home: Path) -> None:
     assert len({round(float(loss.sum()), 3) for loss in losses.values()}) == 4
 
 
+def test_a_cache_has_no_explored_states_no_rank_and_no_decay(home: Path) -> None:
+    make_model(home, "hybrid")
+    found = run(prepared(TEXT, "hybrid", control=False), home / "recordings")
+    for name in ("effective_rank", "decay", "log_decay"):
+        values = found.array(name)[-1]
+        assert np.isfinite(values[0]).all() and np.isnan(values[1]).all()
+    sketch = found.array("sketch")
+    assert sketch[:, 0].any() and not sketch[:, 1].any()
+    assert found.summary["unexplored_fraction"] is not None
+    rope = make_model(home, "rope")
+    with pytest.raises(UserError, match="no recurrent state"):
+        explore(load_model(rope), [np.arange(128)], 64)
+    (home / "checkpoints" / "rope" / "explored.safetensors").touch()  # written before caches were left out
+    assert model_card(rope).explored is None
+    assert run(prepared(TEXT, rope, control=False), home / "recordings").summary["unexplored_fraction"] is None
+
+
+def test_a_model_without_recurrence_has_none_to_switch_off(home: Path) -> None:
+    make_model(home, "rope")
+    assert parts_of(MODELS["rope"], heads=False) == ["attention", "layer:0", "layer:1"]
+    assert parts_of(MODELS["hybrid"], heads=False)[:2] == ["recurrence", "attention"]
+    with pytest.raises(UserError, match="no recurrence"):
+        prepared(TEXT, "rope", off=("recurrence",))
+    with pytest.raises(UserError, match="window=32"):
+        prepared(TEXT, "rope", attention_window=32)
+
+
+def test_states_of_caches_are_described_and_not_compared(home: Path) -> None:
+    make_model(home, "rope")
+    made = prepared(TEXT, "rope", control=False)
+    found, tokens = run(made, home / "recordings"), len(made.tokens)
+    first, second = (state_at(made, moment) for moment in (tokens // 2, tokens))
+    assert first is not None and second is not None
+    numbers = measured(second)
+    np.testing.assert_allclose(numbers.norm, found.array("norm")[-1], rtol=1e-4)  # of the whole cache, not of its mean
+    assert np.isnan(numbers.rank).all() and numbers.novelty is None
+    with pytest.raises(UserError, match="caches of attention"):
+        compared(first, second)
+
+
+def test_every_study_takes_the_norm_of_the_whole_cache(home: Path) -> None:
+    name = make_model(home, "rope")
+    task = PasskeyTask(language="en", lengths=(200,), depths=(0.5,), trials=2)
+    explained = explain(task, reader_of(name), (200, 0.5))
+    assert explained is not None
+    inside = explained.position <= 128  # tokens of a random model: all are about as large
+    growth = explained.norms[:, inside][:, -1] / explained.norms[:, inside][:, 1]
+    np.testing.assert_allclose(growth, (explained.position[inside][-1] / explained.position[1]) ** 0.5, rtol=0.15)
+    made, model = prepared(TEXT, name, control=False), load_model(name)
+    found = run(made, home / "recordings")
+    whole = read_whole(model, made.tokens, 64, model.zero_state(), [scan] * 2, lambda tokens: False)
+    assert whole is not None and whole.statistics is not None
+    norms, _ = whole.statistics.by_spot(64)
+    assert norms[1] == pytest.approx(found.array("norm")[1].mean(), rel=1e-4)  # the boundary after 64 tokens
+
+
+@pytest.mark.parametrize("name", ["rope", "hybrid"])
+def test_post_training_starts_from_states_alone(home: Path, name: str) -> None:
+    fits = {row: INTERVENTIONS[row].obstacle(MODELS[name]) for row in INTERVENTIONS}
+    if name == "rope":
+        assert {row for row, why in fits.items() if why is None} == {"zeros", "longer"}
+    else:
+        assert {row for row, why in fits.items() if why is not None} == {"stretches"}
+    make_model(home, name)
+    refused = next(row for row, why in reversed(fits.items()) if why is not None)
+    config = PostTrainConfig(base=name, interventions=((refused, 0.9),), length=64, rows=2, steps=1)
+    with pytest.raises(UserError, match=r"cannot be used here.*cache"):
+        post_train(config, {"a": [np.arange(300, dtype=np.int32)]}, home / "save.safetensors")
+
+
 def test_an_initial_state_fills_the_recurrent_layers_of_a_hybrid_alone(home: Path) -> None:
     make_model(home, "hybrid")
     noise = run(prepared(TEXT, "hybrid", control=False, initial_state="gaussian"), home / "recordings")
@@ -137,3 +219,12 @@ def test_a_carried_state_keeps_the_angles_of_its_frame(home: Path) -> None:
 def test_presets_of_transformers_have_no_other_state_size() -> None:
     assert replace(PRESETS["transformer-rope-base"], train_length=512).state_size == 2 * 128 * 2
     assert runner.layer_scans(LanguageModel(MODELS["hybrid"]), {}, None)
+
+
+def test_rows_say_what_mixers_are() -> None:
+    """Which caches are bounded, and which mixers have decay rates to teach, as the rows declare it without torch."""
+    for config in PRESETS.values():
+        row = MIXERS[config.layers[-1]]
+        mixer = row.make(config)
+        assert row.rates == any(part.endswith(DECAY_RATES) for part, _ in mixer.named_parameters())
+        assert not row.cache or row.bounded == (mixer.window is not None)

@@ -38,7 +38,7 @@ def sparing(inputs: ScanInputs, memory: Memory, token_norms: bool = False) -> Sc
 def record(kernel: Scan, given: Case) -> list[dict[str, tuple[int, np.ndarray]]]:
     nheads = given.memory.state.shape[1]
     sketcher = Sketcher(given.memory.state[0].numel(), torch.ones(1, nheads))
-    recorder = Recorder(1, SNAPSHOTS, sketcher)
+    recorder = Recorder(["mamba2"], SNAPSHOTS, sketcher)
     [scan], memory, taken = recorder.scans([kernel], True), given.memory, []
     for start, stop in pairwise(SEGMENTS):
         memory = scan(given.inputs.segment(start, stop), memory).memory

@@ -10,16 +10,20 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from model.arch.lm import LanguageModel
+from model.checkpoints.catalogue import save_checkpoint
 from model.cli.main import app
+from model.config import ModelConfig
 from model.errors import UserError
 from model.messages import LANGUAGES
 from model.studies.cost import READERS, CostResult, Point, Prices, begin, default_prices, measure_cost
 from model.studies.cost.fit import BETWEEN, BEYOND, MEASURED, crossing, fit, last_root
 from model.studies.cost.plan import FIRST, LEAST, go_through, room_needed
-from model.studies.cost.report import cost_at, digits, duration, finding, printed, size
+from model.studies.cost.report import cost_at, crossing_words, digits, duration, finding, printed, size, sizes_words
+from model.tokenizer import train_tokenizer
 from tests.support.cost import GIGABYTE, SIZES, a_clockwork, made_up
 from tests.support.homes import forget_models
-from tests.support.tiny import make_tiny_checkpoint
+from tests.support.tiny import make_tiny_checkpoint, tiny_text
 
 LENGTHS = [256 * 2**power for power in range(8)]
 
@@ -116,9 +120,44 @@ def test_attention_beside_the_state_counts_as_far_as_its_window() -> None:
     hybrid = replace(SIZES, attention=512, window=1000)
     assert [hybrid.memory("plain", length) - SIZES.state for length in (1, 999, 10**6)] == [512, 511_488, 512_000]
     for sizes in (hybrid, replace(hybrid, attention=2048), replace(hybrid, state=3_000_000), SIZES):
+        assert sizes.crossing is not None
         before, after = int(sizes.crossing * 0.99), int(sizes.crossing * 1.01) + 1
         assert sizes.memory("plain", before) > sizes.memory("transformer", before)
         assert sizes.memory("plain", after) < sizes.memory("transformer", after)
+
+
+def test_a_cache_without_a_window_grows_as_a_transformers_does() -> None:
+    endless = replace(SIZES, attention=SIZES.kept_per_token, window=None)
+    assert endless.crossing is None and not endless.bounded("plain")
+    assert replace(endless, attention=SIZES.kept_per_token // 2).crossing == 2 * SIZES.state / SIZES.kept_per_token
+    for length in (1, 10**6):
+        assert endless.memory("plain", length) - SIZES.state == endless.memory("transformer", length)
+    slow = [(2**power, 1e-8 * 4**power) for power in range(8, 14)]
+    points = [
+        Point(reader="plain", length=length, seconds=seconds, step=None, held=0, repeats=1, spent=1.0)
+        for length, seconds in slow
+    ]
+    found = replace(made_up(points=False), sizes=endless, points=tuple(points))
+    curve = found.curve("plain", "seconds")
+    assert curve is not None and curve.terms[2] == pytest.approx(1e-8) and curve.deviation < 1e-6
+    assert "per token" in sizes_words(endless, "en") and "at any length" in sizes_words(SIZES, "en")
+    assert "Transformer needs less at every length" in crossing_words("memory", found.crossing("memory"), "en")
+
+
+@pytest.mark.parametrize(
+    "layers", [("attention_rope", "attention_alibi"), ("attention_window",), ("mamba2", "attention_window")]
+)
+def test_a_cache_of_our_own_holds_exactly_what_is_said(home: Path, layers: tuple[str, ...]) -> None:
+    from model.studies.cost.measure import Subjects, random_tokens
+
+    config = ModelConfig(layers=layers, d_model=32, d_state=16, headdim=16, vocab_size=320, train_length=64)
+    save_checkpoint(home / "checkpoints" / "own", LanguageModel(config), train_tokenizer([tiny_text(4000)], 320))
+    subjects = Subjects(begin("own", "cpu").task)
+    sizes, plain = subjects.sizes, subjects._of["plain"]
+    assert sizes.attention > 0 and (sizes.window is None) == ("attention_rope" in layers)
+    for length in (1, 127, 128, 300):
+        *_, state = plain.read(random_tokens(length, sizes.vocab_size))
+        assert plain.held(state) == sizes.memory("plain", length)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

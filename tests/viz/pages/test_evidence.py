@@ -14,7 +14,7 @@ from model.studies.evidence import (
     EvidenceResult,
     findings,
 )
-from model.studies.evidence.claims import STUFFED
+from model.studies.evidence.claim import STUFFED
 from model.studies.evidence.report import ours, says
 from tests.support.app import APP
 from tests.support.evidence import DOCUMENTS, TOKENS, made_up, make_family, with_family

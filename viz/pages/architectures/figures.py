@@ -10,10 +10,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from model.studies.architectures import Architecture
-from model.studies.architectures.report import crossing_words, crossings
+from model.studies.architectures.report import Crossed, crossing_words
 from model.studies.cost.report import duration
 from viz.app.language import language, t
 from viz.app.theme import COLOURS, DASHES, GREY, template
+from viz.figures.curves import ink
 
 LENGTHS: dict[str, Any] = {"type": "log", "dtick": "D2", "tickformat": "~s"}
 """An axis of tokens: labels at 1, 2 and 5 times powers of ten."""
@@ -22,31 +23,62 @@ STEPS = 64
 """Points of a drawn fit."""
 
 
-def position_figure(results: Sequence[Architecture], chosen: Sequence[str], *, excess: bool, dark: bool) -> go.Figure:
-    """One line per checkpoint by position; those that are not ``chosen`` are grey and without a legend."""
+def lines_of(
+    results: Sequence[Architecture], chosen: Sequence[str], picked: str, *, dark: bool
+) -> list[tuple[Architecture, dict[str, Any], bool]]:
+    """Each result with its line, and whether it has a legend; in the order in which they are drawn.
+
+    Those that are ``chosen`` have a colour and a dash of their own, which are the same in every figure of the page. The
+    one that is ``picked`` is on top and thick, in the colour of text unless it is chosen too; the others are grey.
+    """
+    found = []
+    for result in sorted(results, key=lambda one: (one.name == picked, one.name in chosen)):
+        line: dict[str, Any] = {"color": GREY, "width": 1}
+        if result.name in chosen:
+            place = list(chosen).index(result.name)
+            line = {"color": COLOURS[place % len(COLOURS)], "width": 2, "dash": DASHES[place // len(COLOURS)]}
+        elif result.name == picked:
+            line["color"] = ink(dark)
+        if result.name == picked:
+            line["width"] = 4
+        found.append((result, line, result.name == picked or result.name in chosen))
+    return found
+
+
+def position_figure(
+    results: Sequence[Architecture], chosen: Sequence[str], picked: str, *, excess: bool, dark: bool
+) -> go.Figure:
+    """One line per checkpoint by position."""
     drawn = go.Figure()
-    for result in sorted(results, key=lambda one: one.name in chosen):
+    for result, line, named in lines_of(results, chosen, picked, dark=dark):
         positions, loss, fresh = result.curve()
-        place = chosen.index(result.name) if result.name in chosen else None
-        line = {"color": GREY, "width": 1}
-        if place is not None:
-            dash = DASHES[place // len(COLOURS) % len(DASHES)]
-            line = {"color": COLOURS[place % len(COLOURS)], "width": 2.5, "dash": dash}
         drawn.add_scatter(
             x=positions,
             y=(loss - fresh if excess else loss).round(4),
             name=result.name,
             mode="lines",
             line=line,
-            opacity=0.4 if place is None else 1,
-            showlegend=place is not None,
+            opacity=1 if named else 0.45,
+            showlegend=named,
+            legendrank=_rank(result, chosen),
             hovertemplate="%{x:,.0f}: %{y:.2f}<extra>%{fullData.name}</extra>",
         )
     for length in {result.train_length for result in results}:
         drawn.add_vline(x=length, line={"color": GREY, "width": 1.6, "dash": "dash"})
     drawn.update_xaxes(title_text=t("architectures.axis_position"), **LENGTHS)
     drawn.update_yaxes(title_text=t(f"architectures.axis_{'excess' if excess else 'loss'}"))
-    drawn.update_layout(template=template(dark), height=420, showlegend=True, margin={"t": 70})
+    return _with_legend(drawn, dark)
+
+
+def _rank(result: Architecture, chosen: Sequence[str]) -> int:
+    """The place of a checkpoint in a legend: that in which it was chosen."""
+    return 1 + list(chosen).index(result.name) if result.name in chosen else 1000
+
+
+def _with_legend(drawn: go.Figure, dark: bool) -> go.Figure:
+    """``drawn`` with room for a legend below, which may have many rows where the page is narrow."""
+    legend = {"orientation": "h", "yanchor": "top", "y": -0.18, "x": 0, "xanchor": "left"}
+    drawn.update_layout(template=template(dark), height=480, showlegend=True, hovermode="closest", legend=legend)
     return drawn
 
 
@@ -96,12 +128,15 @@ def _decades(values: Sequence[float]) -> list[float]:
     return [min(top - 2, math.floor(min(found, default=0.0))), top]
 
 
-def cost_figure(results: Sequence[Architecture], *, dark: bool) -> go.Figure:
-    """Seconds of reading by length: measured points, their fits, and stars where two fits cross."""
+def cost_figure(
+    results: Sequence[Architecture], chosen: Sequence[str], picked: str, crossed: Sequence[Crossed], *, dark: bool
+) -> go.Figure:
+    """Seconds of reading by length: measured points, their fits, and stars where fits cross: ``crossed``."""
     drawn = go.Figure()
-    for place, result in enumerate(results):
+    for result, line, named in lines_of(results, chosen, picked, dark=dark):
         assert result.speed is not None
-        colour, points, again = COLOURS[place % len(COLOURS)], result.speed.points, place // len(COLOURS)
+        points, place = result.speed.points, _rank(result, chosen)
+        symbol = SYMBOLS[(place - 1) // len(COLOURS) % len(SYMBOLS)]
         curve = result.speed.curve()
         if curve is not None:
             at = np.geomspace(points[0].length, points[-1].length, STEPS)
@@ -109,7 +144,8 @@ def cost_figure(results: Sequence[Architecture], *, dark: bool) -> go.Figure:
                 x=at,
                 y=[curve.fitted(length) for length in at],
                 mode="lines",
-                line={"color": colour, "width": 2, "dash": DASHES[again % len(DASHES)]},
+                line=line,
+                opacity=1 if named else 0.45,
                 legendgroup=result.name,
                 showlegend=False,
                 hoverinfo="skip",
@@ -120,11 +156,17 @@ def cost_figure(results: Sequence[Architecture], *, dark: bool) -> go.Figure:
             name=result.name,
             legendgroup=result.name,
             mode="markers",
-            marker={"size": 8, "color": colour, "symbol": SYMBOLS[again % len(SYMBOLS)]},
+            marker={
+                "size": 8 if named else 5,
+                "color": line["color"],
+                "symbol": symbol,
+            },
+            opacity=1 if named else 0.45,
+            showlegend=named,
+            legendrank=place,
             text=[duration(point.seconds, language()) for point in points],
             hovertemplate="%{x:,.0f}: %{text}<extra>%{fullData.name}</extra>",
         )
-    crossed = crossings(results)
     if crossed:
         drawn.add_scatter(
             x=[one.length for one in crossed],
@@ -137,5 +179,4 @@ def cost_figure(results: Sequence[Architecture], *, dark: bool) -> go.Figure:
         )
     drawn.update_xaxes(title_text=t("architectures.axis_length"), **LENGTHS)
     drawn.update_yaxes(type="log", dtick=1, tickformat="~s", title_text=t("architectures.axis_seconds"))
-    drawn.update_layout(template=template(dark), height=420, showlegend=True, margin={"t": 70}, hovermode="closest")
-    return drawn
+    return _with_legend(drawn, dark)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 from model.checkpoints.card import home
@@ -25,8 +25,14 @@ def folders() -> tuple[Path, ...]:
 
 
 def known_results() -> list[Architecture]:
-    """Every result that can be seen."""
-    return stored_in(folders())
+    """Every result that can be seen; files are read again when one of them is another."""
+    files = sorted(file for folder in folders() for file in folder.glob("*.json"))
+    return list(_read(folders(), tuple((file, file.stat().st_mtime_ns) for file in files)))
+
+
+@lru_cache(maxsize=4)
+def _read(folders: tuple[Path, ...], _files: tuple[tuple[Path, int], ...]) -> tuple[Architecture, ...]:
+    return tuple(stored_in(folders))
 
 
 def unmeasured(known: Sequence[Architecture]) -> list[str]:

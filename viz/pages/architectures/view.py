@@ -5,7 +5,6 @@ The matrix of stored results, the loss of all against position, and what was mea
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,8 +17,6 @@ from model.studies.architectures.report import (
     COLUMNS,
     TIMES,
     conclusion,
-    crossing_words,
-    crossings,
     head,
     row,
     unequal,
@@ -29,15 +26,19 @@ from viz.app import links
 from viz.app.language import language, plain, show_error, t
 from viz.app.theme import is_dark
 from viz.pages.architectures import figures
-from viz.pages.architectures.evidence import evidence
+from viz.pages.architectures.evidence import ALL, QUESTIONS, cost, evidence
 from viz.pages.architectures.job import MEASUREMENT, known_results, start, unmeasured
 from viz.ui.chart import chart
 
-LIVE, MOST, MODEL = 3.0, 8, "ar_model"
-FORMATS = {"trained": "compact", "excess": "%+.2f", "state": "%,.1f kB"} | dict.fromkeys(
+LIVE, MOST, MODEL, QUESTION = 3.0, 8, "ar_model", "ar_question"
+FORMATS = {"trained": "compact", "excess": "%+.2f", "state": "%,.0f"} | dict.fromkeys(
     ("onset", "recall", "context"), "%,.0f"
 )
 """How the numbers of a column are written; else with two decimals."""
+WIDTHS = {"name": 160, "trained": 60, "within": 48, "excess": 56, "context": 60, "state": 46}
+WIDTHS |= {"norm": 62, "gradient": 74}
+NARROW = 53
+"""Pixels of the columns: all of them are in sight on a page 1,280 pixels wide."""
 
 
 def render() -> None:
@@ -67,9 +68,13 @@ def _results() -> None:
     with st.container(border=True, key="architectures-finding"):
         st.header(plain(conclusion(results, language())), anchor=False)
     _matrix(results)
-    name = links.choice(MODEL, {one.name: one.name for one in results}, t("architectures.which_one"))
-    evidence(next(one for one in results if one.name == name), dark=dark)
     names = [one.name for one in results]
+    with st.container(border=True, key="architectures-evidence"):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            name = links.choice(MODEL, {name: name for name in names}, t("architectures.which_one"))
+            asked = {one: t(f"architectures.question_{one}") for one in (ALL, *dict.fromkeys(QUESTIONS.values()))}
+            question = links.choice(QUESTION, asked, t("architectures.which_question"))
+        evidence(next(one for one in results if one.name == name), question, results, dark=dark)
     chosen = links.choices(
         "ar_shown",
         {name: name for name in names},
@@ -81,38 +86,18 @@ def _results() -> None:
     for excess in (False, True):
         kind = "excess" if excess else "loss"
         chart(
-            figures.position_figure(results, chosen, excess=excess, dark=dark),
+            figures.position_figure(results, chosen, name, excess=excess, dark=dark),
             key=f"architectures_{kind}",
             title=t(f"architectures.{kind}_title"),
             explanation=t("architectures.position_explanation"),
             alt=conclusion(results, language()),
         )
-    _cost(results, dark)
-
-
-def _cost(results: Sequence[Architecture], dark: bool) -> None:
-    """Cost against length of the models timed on one machine, that with most of them; or how to time them."""
-    machines = Counter(one.speed.machine for one in results if one.speed)
-    if not machines:
+    if not cost(results, chosen, name, key="architectures_cost", dark=dark):
         st.info(t("architectures.no_speed"), icon=":material/timer:")
-        return
-    machine = machines.most_common(1)[0][0]
-    timed = [one for one in results if one.speed and one.speed.machine == machine]
-    crossed = [crossing_words(one, language()) for one in crossings(timed)]
-    explanation = t("architectures.cost_explanation", machine=machine)
-    chart(
-        figures.cost_figure(timed, dark=dark),
-        key="architectures_cost",
-        title=t("architectures.cost_title"),
-        explanation=explanation,
-        alt="; ".join(crossed) or explanation,
-    )
-    for words in crossed:
-        st.markdown(f"- {plain(words)}")
 
 
 def _matrix(results: Sequence[Architecture]) -> None:
-    """The matrix; a selected row opens what was measured."""
+    """The matrix; a selected value opens what it was measured from."""
     names = [one.name for one in results]
     frame = pd.DataFrame([row(one) for one in results])[list(COLUMNS)]
     frame["gradient"] = [written(one, "gradient", language()) for one in results]
@@ -124,16 +109,19 @@ def _matrix(results: Sequence[Architecture]) -> None:
     frame = frame.drop(columns=[name for name in TIMES if frame[name].isna().all()])
     columns: dict[str, Any] = {}
     for name in frame:
-        title, said = head(name, language()), t(f"architectures.help_{name}")
+        title, width = t(f"architectures.short_{name}"), WIDTHS.get(name, NARROW)
+        said = f"**{head(name, language())}.** {t(f'architectures.help_{name}')}"
         if name in ("name", "gradient"):
-            columns[name] = st.column_config.TextColumn(title, help=said, pinned=name == "name")
+            columns[name] = st.column_config.TextColumn(title, help=said, width=width, pinned=name == "name")
         else:
-            columns[name] = st.column_config.NumberColumn(title, help=said, format=FORMATS.get(name, "%.2f"))
+            form = FORMATS.get(name, "%.2f")
+            columns[name] = st.column_config.NumberColumn(title, help=said, width=width, format=form)
 
     def select() -> None:
-        rows = st.session_state["ar_matrix"].selection.rows
-        if rows and rows[0] < len(names):
-            st.session_state[MODEL] = names[rows[0]]
+        cells = st.session_state["ar_matrix"].selection.cells
+        if cells and cells[0][0] < len(names):
+            st.session_state[MODEL] = names[cells[0][0]]
+            st.session_state[QUESTION] = QUESTIONS.get(cells[0][1], ALL)
 
     st.dataframe(
         frame,
@@ -142,7 +130,8 @@ def _matrix(results: Sequence[Architecture]) -> None:
         placeholder="—",
         key="ar_matrix",
         on_select=select,
-        selection_mode="single-row",
+        selection_mode="single-cell",
+        height="content",
         alt=t("architectures.matrix_alt"),
     )
     st.caption(t("architectures.missing"))

@@ -214,7 +214,7 @@ def _charts(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int) -> 
 
 def _memory_charts(lines: Sequence[Line], chosen: Sequence[Recording], tokens: int) -> None:
     """Norms and unexplored share by position."""
-    layer = layer_choice(min(len(recording.meta.layers) for recording in chosen), key="compare_layer")
+    layer = layer_choice(range(min(len(recording.meta.layers) for recording in chosen)), key="compare_layer")
     log_x = bool(st.session_state.get("compare_log_x", True))
     grid = st.grid(2, min_column_width=360)
     with grid.cell():

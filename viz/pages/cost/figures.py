@@ -62,7 +62,7 @@ def memory_figure(result: CostResult, length: int, *, dark: bool) -> go.Figure:
     assert sizes is not None
     drawn = go.Figure()
     top = _end(result, length)
-    start = min(SHORTEST, sizes.crossing / 2)
+    start = SHORTEST if sizes.crossing is None else min(SHORTEST, sizes.crossing / 2)
     for reader in (PLAIN, TRANSFORMER):
         colour, symbol = LOOKS[reader]
         line = np.geomspace(start, top, STEPS)

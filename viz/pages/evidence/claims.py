@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from model.studies.evidence import EvidenceResult, Finding
-from model.studies.evidence.claims import GROUPS, PAPERS
+from model.studies.evidence.claim import GROUPS, PAPERS
 from model.studies.evidence.findings import MARKS
 from model.studies.evidence.report import judged, ours, says, source, table, words
 from viz.app import links

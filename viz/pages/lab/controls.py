@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from model.checkpoints.catalogue import model_card
 from model.training.clipping import CLIPPINGS
 from model.training.interventions import INTERVENTIONS
 from model.training.post_config import DECAY_RATES, EMPTY_ROWS, LIMITS, PostTrainConfig
@@ -25,10 +26,13 @@ def controls(chosen: Choices, picked: bool = False) -> tuple[str, float, lab_tex
 
     ``picked``: whether spans of the chosen document are picked to start from.
     """
+    obstacles = {name: row.obstacle(model_card(chosen.model).config) for name, row in INTERVENTIONS.items()}
     usable = [
         name
         for name, row in INTERVENTIONS.items()
-        if (labs.has_states(chosen.model) or not row.needs_explored) and (picked or not row.needs_spans)
+        if obstacles[name] is None
+        and (labs.has_states(chosen.model) or not row.needs_explored)
+        and (picked or not row.needs_spans)
     ]
     usable.sort(key=lambda name: name != FIRST)
     titles = {name: t(f"interventions.{name}_title") for name in usable}
@@ -43,6 +47,9 @@ def controls(chosen: Choices, picked: bool = False) -> tuple[str, float, lab_tex
             sources = {lab_texts.SAMPLES_TEXT: t("lab.text_samples"), lab_texts.OWN_TEXT: t("lab.text_own")}
             source = links.choice("lab_text", sources, t("lab.text"), help=t("lab.text_help"))
         st.caption(t(f"interventions.{name}_help"))
+        for why in dict.fromkeys(filter(None, obstacles.values())):
+            names = [t(f"interventions.{one}_title") for one, obstacle in obstacles.items() if obstacle == why]
+            st.caption(t(f"interventions.{why}", name=t("lab.and").join(names)))
         text = _text(source, chosen)
         numbers = _advanced(chosen)
     return name, share, text, numbers
@@ -90,6 +97,7 @@ def _text(source: str, chosen: Choices) -> lab_texts.TrainingText | None:
 
 def _advanced(chosen: Choices) -> labs.Numbers:
     usual = PostTrainConfig(base=chosen.model, interventions=(("zeros", 1.0),), length=labs.train_length(chosen.model))
+    has_rates = model_card(chosen.model).has_rates
     with st.expander(t("lab.advanced"), icon=":material/tune:"):
         grid = st.grid(3, min_column_width=180)
         with grid.cell():
@@ -137,7 +145,8 @@ def _advanced(chosen: Choices) -> labs.Numbers:
                 step=1.0,
                 format="%g",
                 key="lab_decay",
-                help=t("lab.decay_rates_help"),
+                help=t("lab.decay_rates_help" if has_rates else "lab.decay_rates_none"),
+                disabled=not has_rates,
                 bind="query-params",
             )
         clipping, clip, truncation = _gradient(int(length), chosen.model)
@@ -149,7 +158,7 @@ def _advanced(chosen: Choices) -> labs.Numbers:
         clip=clip,
         truncation=truncation,
         empty_rows=empty,
-        decay_rates=multiple,
+        decay_rates=multiple if has_rates else 1.0,
     )
 
 

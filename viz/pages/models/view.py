@@ -150,7 +150,8 @@ def _sizes(name: str, config: Any, known: Facts) -> None:
         )
     if known.grows:
         each, long = gigabytes(1000 * known.grows), gigabytes(100_000 * known.grows)
-        st.warning(t("models.grows", each=each, long=long), icon=":material/trending_up:")
+        key = "models.grows" if known.layers else "models.grows_whole"
+        st.warning(t(key, each=each, long=long), icon=":material/trending_up:")
     elif isinstance(config, PublishedConfig) and config.kept_per_token:
         st.caption(t("models.window", tokens=f"{config.kept_tokens:,}"))
     if isinstance(config, PublishedConfig) and config.kept_per_token:

@@ -111,7 +111,8 @@ def _plane(
     sketches = [each.array(SKETCH) for each in _recordings]
     known = reference_of(_recordings[0])
     reference = sketches[0][:0] if known is None else known.sketch
-    plane = project(reference, np.concatenate(sketches), PCA) if sum(map(len, sketches)) > 1 else None
+    drawn = sum(map(len, sketches)) > 1 and bool(_recordings[0].state_layers)
+    plane = project(reference, np.concatenate(sketches), PCA) if drawn else None
     if plane is None:
         return [np.zeros((len(each), 2), np.float32)[:0] for each in sketches], np.zeros((0, 2), np.float32)
     ends = np.cumsum([len(each) for each in sketches])[:-1]

@@ -40,8 +40,12 @@ COLOURS = ("class", "position")
 
 def render(recording: Recording) -> None:
     """Draw the page for ``recording``."""
+    states = recording.state_layers
+    if not states:
+        st.info(t("state_map.cache"), icon=":material/explore_off:")
+        return
     known = reference_of(recording)
-    sketch, position = recording.array("sketch"), recording.array("snapshot_position")
+    position = recording.array("snapshot_position")
     if known is None:
         st.info(t("state_map.no_reference"), icon=":material/explore_off:")
         return
@@ -50,7 +54,7 @@ def render(recording: Recording) -> None:
         return
     summary = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        layer = layer_choice(sketch.shape[1], key="map_layer")
+        layer = layer_choice(states, key="map_layer")
         colour = choice(
             t("state_map.colour"),
             COLOURS,
@@ -58,9 +62,11 @@ def render(recording: Recording) -> None:
             words=lambda option, locale: message(f"state_map.colour_{option}", locale),
         )
         log_x = st.toggle(t("ui.curves.log_x"), value=True, key="map_log_x", bind="query-params")
-    states = States(recording, known, layer)
+    if len(states) < len(recording.meta.layers):
+        st.caption(t("state_map.hybrid"))
+    shown = States(recording, known, layer)
     with summary, st.spinner(t("state_map.measuring")):
-        found, plane = scores(states), pca_map(states)
+        found, plane = scores(shown), pca_map(shown)
     with summary:
         _summary(found, layer, position, recording)
     st.caption(t("state_map.caution"))
@@ -69,9 +75,9 @@ def render(recording: Recording) -> None:
         st.info(origin, icon=":material/menu_book:")
     maps = st.grid(2, min_column_width=360)
     with maps.cell():
-        clicks = [_map_chart(states, plane, found, colour == "position")]
+        clicks = [_map_chart(shown, plane, found, colour == "position")]
     with maps.cell():
-        clicks.append(_umap_panel(states, found, colour == "position"))
+        clicks.append(_umap_panel(shown, found, colour == "position"))
     clicks.append(_novelty_chart(recording, found, position, log_x))
     for row in clicks:
         if row is not None:  # before the slider that shows it is drawn
@@ -91,7 +97,9 @@ def slide(recording: Recording) -> None:
     known = reference_of(recording)
     if known is None or not len(recording.array("snapshot_position")):
         st.title(t("state_map.slide_unknown"), anchor=False)
-        st.caption(t("state_map.no_reference" if known is None else "state_map.no_snapshots"))
+        cache = not recording.state_layers
+        why = "cache" if cache else "no_reference" if known is None else "no_snapshots"
+        st.caption(t(f"state_map.{why}"))
         return
     states = States(recording, known, None)
     found, plane = scores(states), pca_map(states)

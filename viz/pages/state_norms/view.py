@@ -133,6 +133,8 @@ def render(recording: Recording) -> None:
     growth = norm_growth(norm, position, train_length)
     half_life = half_lives(recording.array("log_decay"), recording.array("position"))
     st.markdown(_finding(mean_norm_growth(norm, position, train_length), growth, half_life, train_length))
+    if len(recording.state_layers) < len(recording.meta.layers):
+        st.caption(t("state_norms.cache"))
     if recording.has(OVERWRITTEN):
         st.markdown(_saturation(recording))
     controls, main, clicked = st.container(), st.container(), None
@@ -149,12 +151,12 @@ def render(recording: Recording) -> None:
     with controls, st.container(horizontal=True, vertical_alignment="bottom"):
         name = choice(
             t("state_norms.statistic"),
-            [name for name in STATISTICS if recording.has(name)],
+            [name for name in STATISTICS if recording.has(name) and len(statistic(recording, name)[0])],
             key="norms_statistic",
             words=lambda option, locale: message(f"state_norms.{option}", locale),
-            help=t("state_norms.statistic_help"),
+            help=t("state_norms.statistic_help") + _lacking(recording),
         )
-        layer = layer_choice(len(growth), key="norms_layer")
+        layer = layer_choice(range(len(growth)), key="norms_layer")
         head = _head_choice(growth, layer)
         log_x = st.toggle(t("ui.curves.log_x"), value=True, key="norms_log_x", bind="query-params")
         log_y = st.toggle(t("ui.curves.log_y"), key="norms_log_y", bind="query-params", disabled=name == "mean")
@@ -164,6 +166,14 @@ def render(recording: Recording) -> None:
     with fold(t("state_norms.close_up.fold"), key="norms_close_up_open", icon=":material/zoom_in:") as opened:
         if opened:
             close_up.render(recording, layer if layer is not None else _largest(growth)[0], head)
+
+
+def _lacking(recording: Recording) -> str:
+    """Why statistics are missing that other memories have; "" where none is."""
+    if not len(recording.array("snapshot_position")):
+        return ""
+    reasons = [name for name in ("decay", "effective_rank") if not np.isfinite(recording.array(name)).any()]
+    return "".join(f"\n\n{t(f'state_norms.no_{name}')}" for name in reasons)
 
 
 def _largest(growth: np.ndarray) -> tuple[int, int]:
@@ -234,7 +244,10 @@ def _growth_chart(growth: np.ndarray, dark: bool) -> dict[str, object] | None:
 
 
 def _half_life_chart(half_life: np.ndarray, train_length: int, dark: bool) -> None:
-    """The dots of half-lives."""
+    """The dots of half-lives; a sentence where no head has one."""
+    if np.isnan(half_life).all():
+        st.info(t("state_norms.no_decay"), icon=":material/info:")
+        return
     layer, head = np.indices(half_life.shape).reshape(2, -1)
     keeping = int((half_life > train_length).sum())
     words = {"keeping": keeping, "heads": int((~np.isnan(half_life)).sum()), "train_length": train_length}

@@ -157,7 +157,7 @@ def _controls(recording: Recording, moment: int | None) -> tuple[Measure, str, i
             key="text_grain",
             words=lambda option, locale: message(f"text.grain_{option}", locale),
         )
-        layer = layer_choice(len(recording.meta.layers), key="text_layer")
+        layer = layer_choice(range(len(recording.meta.layers)), key="text_layer")
         head = None
         if layer is not None:
             heads = ["all", *map(str, range(recording.meta.nheads))]

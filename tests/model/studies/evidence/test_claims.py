@@ -16,7 +16,7 @@ from model.studies.evidence import (
     EvidenceTask,
     findings,
 )
-from model.studies.evidence.claims import GROUPS, PAPERS
+from model.studies.evidence.claim import GROUPS, PAPERS
 from model.studies.evidence.family import MITIGATED, POST_TRAINED
 from model.studies.evidence.findings import (
     MEASURES,
