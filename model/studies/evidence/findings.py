@@ -104,10 +104,13 @@ def _member(result: EvidenceResult, role: str) -> Member:
 def _read(
     result: EvidenceResult, role: str, mitigation: str = "", initial: str = "zeros"
 ) -> Sequence[DocumentReading | None]:
-    """The readings of a role; MissingError if fewer than two documents have one."""
+    """The readings of a role; MissingError if fewer than two documents have one.
+
+    What was not read though all is read does not apply to the model.
+    """
     found = result.of(_member(result, role), MITIGATED[mitigation] if mitigation else None, initial)
     if sum(reading is not None for reading in found) < 2:
-        raise MissingError("reading")
+        raise MissingError("memory" if result.complete else "reading")
     return found
 
 
@@ -244,7 +247,10 @@ def _doublings_more(ours: Sequence[float | None], theirs: Sequence[float | None]
 
 
 def _states(result: EvidenceResult, role: str, quantity: str, spot: float) -> np.ndarray:
-    values = [None if reading is None else reading.at(quantity, spot) for reading in _read(result, role)]
+    readings = _read(result, role)
+    if not any(reading.norms for reading in readings if reading is not None):
+        raise MissingError("memory")
+    values = [None if reading is None else reading.at(quantity, spot) for reading in readings]
     return np.array([math.nan if value is None else value for value in values], np.float64)
 
 

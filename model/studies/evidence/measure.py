@@ -12,6 +12,7 @@ from model.checkpoints.catalogue import load_model, model_card
 from model.diagnostics.collapse import BEYOND, published_criterion, tokens_needed
 from model.diagnostics.explored import Explored
 from model.interventions.initial_states import Origin, initial_state
+from model.mixers import recurrent
 from model.reading.runner import layer_scans
 from model.reading.windows import control_from
 from model.state import flatten_state
@@ -44,7 +45,7 @@ def read_document(
     """What ``reader`` shows on ``tokens`` (tokens,), or None if it was stopped.
 
     ``source`` (tokens,) is the other document whose final state is carried, if the reader starts from one. The control
-    and the statistics of the states are only taken from a plain reader.
+    and the statistics of the states are only taken from a plain reader, and these of no cache, which only grows.
     """
     card = model_card(reader.model)
     model = load_model(reader.model)
@@ -59,7 +60,8 @@ def read_document(
         state = initial_state(
             reader.strategy.initial_state, state, Origin(explored=None, source=arrays, seed=reader.strategy.seed)
         )
-    whole = read_whole(model, tokens, reader.train_length, state, scans, passed, watch=reader.plain)
+    watch = reader.plain and bool(recurrent(card.config.layers))
+    whole = read_whole(model, tokens, reader.train_length, state, scans, passed, watch=watch)
     if whole is None:
         return None
     far = BEYOND * reader.train_length

@@ -19,6 +19,7 @@ from model.checkpoints.catalogue import DEFAULT, load_tokenizer_of, model_card, 
 from model.diagnostics.collapse import BEYOND, tokens_needed
 from model.errors import UserError
 from model.experiment import Strategy
+from model.interventions.initial_states import INITIAL_STATES
 from model.interventions.mitigations import MITIGATIONS
 from model.studies.evidence.family import MITIGATED, POST_TRAINED, TOKENS, EvidenceTask, Member, members
 from model.studies.evidence.result import EvidenceResult, surely_failed
@@ -251,15 +252,16 @@ def _steps_of(begun: EvidenceResult, member: Member) -> list[Step]:
         wanted += [Step(reader=plain, document=sha, kind=EXTENSION) for sha in hashes]
     if member.role in CELLS:
         wanted += [Step(reader=plain, document=sha, kind=kind) for kind in (REACH, CONTEXT) for sha in hashes]
-    if member.role in STARTED:
+    card = model_card(member.name)
+    if member.role in STARTED and INITIAL_STATES["carried"].fits(card.config):
         for place, sha in enumerate(hashes):
             other = hashes[(place + 1) % len(hashes)]  # the next document, the first after the last
             started = reader_of(member.name, Strategy.of("carried", source=other))
             wanted.append(Step(reader=started, document=sha, source=other))
     if member.role == "base":
-        explored = model_card(member.name).explored is not None
         for settings in MITIGATED.values():
-            if explored or not any(MITIGATIONS[name].needs_reference for name in settings):
+            rows = [MITIGATIONS[name] for name in settings]
+            if all(row.fits(card.config) and (card.explored or not row.needs_reference) for row in rows):
                 treated = reader_of(member.name, Strategy.of(mitigations=settings))
                 wanted += [Step(reader=treated, document=sha) for sha in hashes]
     if member.role in TESTED:

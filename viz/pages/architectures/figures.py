@@ -105,6 +105,10 @@ def reading_figure(result: Architecture, *, dark: bool) -> go.Figure:
     return drawn
 
 
+DEEPEST = 8
+"""Decades of a logarithmic axis; what lies lower is nothing."""
+
+
 def line_figure(
     x: Sequence[float], y: Sequence[float], titles: tuple[str, str], *, scale: str, mark: float, dark: bool
 ) -> go.Figure:
@@ -122,10 +126,10 @@ def line_figure(
 
 
 def _decades(values: Sequence[float]) -> list[float]:
-    """The ends of a logarithmic axis, two decades at least, so that a flat line looks flat."""
+    """The ends of a logarithmic axis: two decades at least, so that a flat line looks flat, and DEEPEST at most."""
     found = [math.log10(value) for value in values if value > 0]
     top = math.ceil(max(found, default=0.0) + 0.05)
-    return [min(top - 2, math.floor(min(found, default=0.0))), top]
+    return [max(top - DEEPEST, min(top - 2, math.floor(min(found, default=0.0)))), top]
 
 
 def cost_figure(

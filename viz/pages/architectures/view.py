@@ -61,7 +61,7 @@ def render() -> None:
 
 
 def _results() -> None:
-    results, dark = [one for one in known_results() if one.readings], is_dark()
+    results, dark = sorted((one for one in known_results() if one.readings), key=_collapse), is_dark()
     if not results:
         st.info(t("architectures.nothing"), icon=":material/account_tree:")
         return
@@ -78,7 +78,7 @@ def _results() -> None:
     chosen = links.choices(
         "ar_shown",
         {name: name for name in names},
-        names[:MOST],
+        _telling(results),
         t("architectures.shown"),
         most=MOST,
         placeholder=t("app.choose"),
@@ -94,6 +94,18 @@ def _results() -> None:
         )
     if not cost(results, chosen, name, key="architectures_cost", dark=dark):
         st.info(t("architectures.no_speed"), icon=":material/timer:")
+
+
+def _collapse(result: Architecture) -> float:
+    """A key by which the model that collapses most comes first."""
+    return -(result.excess or 0.0)
+
+
+def _telling(results: Sequence[Architecture]) -> list[str]:
+    """Which models are highlighted at first: those that collapse most, and of the others those with the lowest loss."""
+    worst, others = results[: MOST // 2], results[MOST // 2 :]
+    best = sorted(others, key=lambda one: one.mean("beyond") or 0.0)[: MOST - len(worst)]
+    return [one.name for one in (*worst, *best)]
 
 
 def _matrix(results: Sequence[Architecture]) -> None:
