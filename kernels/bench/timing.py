@@ -21,7 +21,7 @@ import torch
 from kernels.bench.checks import Case, Compared, Shape, compare, scalar_case
 from kernels.cpu.chunked import chunked_scan
 from kernels.triton.scalar_decay.scan import scalar_decay_scan
-from kernels.types import Memory, boundary_count
+from kernels.types import Memory, ScanInputs, boundary_count
 
 MODELS = {"130M": 24, "370M": 32, "780M": 48, "1.3B": 64, "2.7B": 80}
 """Heads of the published Mamba-2 models; all have headdim 64, d_state 128 and one group."""
@@ -88,7 +88,7 @@ def check_long(shape: Shape) -> Iterator[Compared]:
     """A scan of the whole length in one call against the chunked one in float64, piece by piece."""
     case = scalar_case(shape)
     with torch.no_grad():
-        ours = scalar_decay_scan(*case, chunk=shape.chunk)
+        ours = scalar_decay_scan(as_recorded(case.inputs), case.memory, chunk=shape.chunk)
         memory = Memory(case.memory.state.double())
         for start in range(0, shape.seqlen, PIECE):
             piece = case.inputs.segment(start, start + PIECE)
@@ -101,11 +101,16 @@ def check_long(shape: Shape) -> Iterator[Compared]:
         yield compare(f"state after {shape.seqlen} tokens", ours.memory.state, memory.state, 2e-2)
 
 
+def as_recorded(inputs: ScanInputs) -> ScanInputs:
+    """``inputs`` with the boundary states that a recorder looks at: one in RECORDED, and the last."""
+    last = boundary_count(inputs.x.shape[1]) - 1
+    return inputs._replace(boundaries=torch.tensor([*range(RECORDED, last, RECORDED), last], device=inputs.x.device))
+
+
 def contestants(case: Case) -> dict[str, Callable[[], Any]]:
     """Our scan with telemetry, with norms too, and those of mamba_ssm and flash-linear-attention if they import."""
     x, B, C, log_decay = case.inputs[:4]
-    last = boundary_count(x.shape[1]) - 1
-    few = case.inputs._replace(boundaries=torch.tensor([*range(RECORDED, last, RECORDED), last], device=x.device))
+    few = as_recorded(case.inputs)
     found: dict[str, Callable[[], Any]] = {
         "ours, chunk telemetry": lambda: scalar_decay_scan(few, case.memory),
         "ours, norms at every token": lambda: scalar_decay_scan(few, case.memory, True),

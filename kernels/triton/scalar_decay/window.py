@@ -31,7 +31,7 @@ from kernels.triton.boundaries import mean_log_decay, slice_of
 from kernels.triton.scalar_decay.forward import CHUNKS, depth, launch, supports
 from kernels.triton.scalar_decay.spans import SIZES, span_states
 from kernels.triton.shapes import Fit
-from kernels.triton.tiles import LOG2_E, causal, dot, products_of, rows_of, running_decay
+from kernels.triton.tiles import LOG2_E, causal, dot, products_of, rows_of, running_decay, state_at, store_rows
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput, Telemetry, boundary_count
 
 PLACES = ["past", "whole", "rest", "left"]
@@ -91,12 +91,10 @@ def window_boundaries(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """The window after every chunk, to ``boundaries[:, 1 + chunk]``, and the sums that its statistics need."""
     chunk, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    token, row, column = tl.arange(0, CHUNK), tl.arange(0, HEADDIM), tl.arange(0, D_STATE)
-    group = head // (nheads // ngroups)
+    token, group = tl.arange(0, CHUNK), head // (nheads // ngroups)
     count = tl.minimum(seqlen - chunk * CHUNK, CHUNK)
-    element = row[:, None] * D_STATE + column[None, :]
     here = (batch.to(tl.int64) * nchunks + chunk) * nheads + head
-    h = tl.load(sums + here * (HEADDIM * D_STATE) + element)
+    h = tl.load(sums + state_at(here, HEADDIM, D_STATE, D_STATE))
     for age in range(2):
         start = batch.to(tl.int64) * (past * CHUNK + seqlen) + (past + chunk - whole - age) * CHUNK
         weight = decay_to_span(log_decay, start, head, nheads, tl.load(spans + here * 3 + age), CHUNK)
@@ -106,13 +104,13 @@ def window_boundaries(  # type: ignore[no-untyped-def]
         B_tile = rows_of(B + (start * ngroups + group) * D_STATE, token, ngroups * D_STATE, CHUNK, D_STATE)
         h += dot(tl.trans(x_tile * weight[:, None]), B_tile, PRODUCTS)
     if chunk * CHUNK + count <= left:
-        first = tl.load(initial + (batch.to(tl.int64) * nheads + head) * (HEADDIM * D_STATE) + element)
+        first = tl.load(initial + state_at(batch.to(tl.int64) * nheads + head, HEADDIM, D_STATE, D_STATE))
         h += first * tl.exp2(tl.load(spans + here * 3 + 2))
     at = (batch.to(tl.int64) * (past + nchunks) + past + chunk) * nheads + head
     added = (batch.to(tl.int64) * (past + nchunks + 1) + past + chunk) * nheads + head
-    h = h * tl.exp2(tl.load(totals + at)) + tl.load(states + added * (HEADDIM * D_STATE) + element)
+    h = h * tl.exp2(tl.load(totals + at)) + tl.load(states + state_at(added, HEADDIM, D_STATE, D_STATE))
     at = (batch.to(tl.int64) * (nchunks + 1) + chunk + 1) * nheads + head
-    tl.store(boundaries + at * (HEADDIM * D_STATE) + element, h)
+    tl.store(boundaries + state_at(at, HEADDIM, D_STATE, D_STATE), h)
     tl.store(statistics + at * 3, tl.sum(tl.sum(h * h, axis=1), axis=0))
     tl.store(statistics + at * 3 + 1, tl.sum(tl.sum(h, axis=1), axis=0))
     tl.store(statistics + at * 3 + 2, tl.max(tl.max(tl.abs(h), axis=1), axis=0))
@@ -126,8 +124,7 @@ def window_read(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """``y`` of one chunk and head: old tokens, whole chunks, local tokens, and the initial state while it is seen."""
     chunk, head, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    token, row, column = tl.arange(0, CHUNK), tl.arange(0, HEADDIM), tl.arange(0, DEPTH)
-    group = head // (nheads // ngroups)
+    token, group = tl.arange(0, CHUNK), head // (nheads // ngroups)
     count = seqlen - chunk * CHUNK
     here = (batch.to(tl.int64) * nchunks + chunk) * nheads + head
     start = batch.to(tl.int64) * seqlen + chunk * CHUNK
@@ -136,16 +133,15 @@ def window_read(  # type: ignore[no-untyped-def]
 
     # 1. What is before the chunk, decayed to its start.
     read = tl.zeros([CHUNK, HEADDIM], tl.float32)
-    by_row = row[:, None] * D_STATE + column[None, :]
     for deep in range(0, D_STATE, DEPTH):
         C_tile = rows_of(C + deep, token, ngroups * D_STATE, count, DEPTH)
-        h = tl.load(sums + here * (HEADDIM * D_STATE) + by_row + deep)
+        h = tl.load(sums + state_at(here, HEADDIM, DEPTH, D_STATE) + deep)
         read += dot(C_tile, tl.trans(h), PRODUCTS)
     if chunk * CHUNK < left:
         first = tl.zeros([CHUNK, HEADDIM], tl.float32)
         for deep in range(0, D_STATE, DEPTH):
             C_tile = rows_of(C + deep, token, ngroups * D_STATE, count, DEPTH)
-            h = tl.load(initial + (batch.to(tl.int64) * nheads + head) * (HEADDIM * D_STATE) + by_row + deep)
+            h = tl.load(initial + state_at(batch.to(tl.int64) * nheads + head, HEADDIM, DEPTH, D_STATE) + deep)
             first += dot(C_tile, tl.trans(h), PRODUCTS)
         seen = chunk * CHUNK + token < left
         read += tl.where(seen[:, None], first * tl.exp2(tl.load(spans + here * 3 + 2)), 0.0)
@@ -172,8 +168,7 @@ def window_read(  # type: ignore[no-untyped-def]
     high, low, _end, _end_low = running_decay(a * LOG2_E)
     x_tile = rows_of(x + (padded * nheads + head) * HEADDIM, token, nheads * HEADDIM, count, HEADDIM)
     read = read * tl.exp2(high + low)[:, None] + dot(scores * causal(high, low, CHUNK), x_tile, PRODUCTS)
-    by_head = (start * nheads + head) * HEADDIM + token[:, None] * (nheads * HEADDIM) + row[None, :]
-    tl.store(y + by_head, read, mask=(token < count)[:, None])
+    store_rows(y + (start * nheads + head) * HEADDIM, token, nheads * HEADDIM, count, read, HEADDIM)
 
 
 class Past(NamedTuple):
