@@ -11,7 +11,15 @@ from zipfile import BadZipFile
 import numpy as np
 
 from model.disk import write_whole
+from model.mixers import nonlinear, recurrent
 from model.recording.schema import CHUNK
+
+
+def no_shares(layers: tuple[str, ...]) -> str | None:
+    """Why the states of ``layers``, names of mixers, are no sums of what tokens wrote: "cells", "cache", or None."""
+    if nonlinear(layers):
+        return "cells"
+    return None if recurrent(layers) == layers else "cache"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

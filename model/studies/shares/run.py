@@ -32,9 +32,9 @@ from kernels.dispatch import scan
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
 from model.errors import UserError
 from model.interventions.mitigations import MITIGATIONS, active
-from model.mixers import MIXERS, nonlinear, recurrent
+from model.mixers import MIXERS, recurrent
 from model.reading.again import first_state, reader_of
-from model.studies.shares.result import Shares
+from model.studies.shares.result import Shares, no_shares
 
 if TYPE_CHECKING:
     from kernels.types import Scan
@@ -80,10 +80,9 @@ def remembered(
 
 def check_linear(config: ModelConfig, name: str) -> None:
     """UserError where the memory of the model ``name`` is no sum of what tokens wrote: a cell's, or a cache."""
-    if nonlinear(config.layers):
-        raise UserError("shares.cells", model=name)
-    if recurrent(config.layers) != config.layers:
-        raise UserError("shares.cache", model=name)
+    obstacle = no_shares(config.layers)
+    if obstacle is not None:
+        raise UserError(f"shares.{obstacle}", model=name)
 
 
 def capture(held: list[ScanInputs]) -> Scan:

@@ -75,12 +75,16 @@ def test_every_page_opens_on_it(home: Path, name: str) -> None:
             offered = app.selectbox(key="norms_statistic").options
             assert ("Effective rank" in offered) == (name == "hybrid")
             assert ("Mean decay (share kept per token)" in offered) == (name != "rope")
+        if page == "text":
+            app.selectbox(key="text_measure").set_value("remembered").run()
+            said["text"] = words(sound(app))
         if page == "state_map" and name == "hybrid":
             assert list(app.selectbox(key="map_layer").options) == ["All layers", "Layer 0"]
     assert ("no state to place on a map" in said["state_map"]) == (name == "rope")
     assert ("recurrent layers" in said["state_map"]) == (name == "hybrid")
     assert ("cache of keys and values" in said["state_norms"]) == (name != "lstm")
     assert ("half-life do not apply" in said["state_norms"]) == (name == "rope")
+    assert {"rope": "every token apart", "hybrid": "every token apart", "lstm": "no sum of"}[name] in said["text"]
     assert ("cache, which starts empty" in said["lab"]) == (name == "rope")
 
 

@@ -113,9 +113,9 @@ def _passkey(one: Architecture, dark: bool) -> bool:
     shares = {at: right / of for at, (right, of) in one.passkeys.items()}
     alt = ", ".join(f"{at}: {right}/{of}" for at, (right, of) in one.passkeys.items())
     _line(one, "passkey", shares, "share", alt, dark)
-    lengths = t("architectures.passkey_x"), *(f"{at:,}" for at in one.passkeys)
-    counts = t("architectures.passkey_right"), *(f"{right}/{of}" for right, of in one.passkeys.values())
-    st.markdown("\n".join(f"| {' | '.join(cells)} |" for cells in (lengths, ["---"] * len(lengths), counts)))
+    rows = [(t("architectures.passkey_x"), t("architectures.passkey_right")), ("---:", "---:")]
+    rows += [(f"{at:,}", f"{right}/{of}") for at, (right, of) in one.passkeys.items()]
+    st.markdown("\n".join(f"| {' | '.join(cells)} |" for cells in rows))
     return True
 
 

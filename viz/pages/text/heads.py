@@ -12,7 +12,8 @@ import streamlit as st
 from model.errors import UserError
 from model.recording.reader import Recording
 from model.studies.passage.result import Difference, Effect, HeadTable, Passage
-from viz.app.language import show_error, t
+from model.studies.shares.result import no_shares
+from viz.app.language import plain, show_error, t
 from viz.pages.text import passage_job
 from viz.ui.visible import visible
 
@@ -37,14 +38,16 @@ def which_head(recording: Recording, text: str, passage: Passage, moment: int | 
 
 
 def _compute(recording: Recording, text: str, passage: Passage, read: int) -> None:
+    obstacle = no_shares(recording.meta.layers)
     with st.container(horizontal=True, vertical_alignment="center"):
         clicked = st.button(
             t("text.heads_compute", token=read),
             key="text_heads",
             icon=":material/lan:",
-            disabled=passage_job.HEADS.active,
+            disabled=passage_job.HEADS.active or obstacle is not None,
         )
-        st.caption(t("text.heads_moment"))
+        model = plain(recording.experiment.model)
+        st.caption(t("text.heads_moment") if obstacle is None else t(f"shares.{obstacle}", model=model))
     if clicked:
         try:
             passage_job.start_heads(recording, text, passage, read)

@@ -46,7 +46,8 @@ def names(recording: Recording, explored: Explored | None) -> list[str]:
     found.append(LOSS)
     if explored is not None and len(recording.array(SNAPSHOT_POSITION)):
         found.append(NOVELTY)
-    return [*found, NORM, DECAY, REMEMBERED]
+    fading = [DECAY] if np.isfinite(recording.array(DECAY)).any() else []  # of a cache or an RNN nothing fades
+    return [*found, NORM, *fading, REMEMBERED]
 
 
 def measure(recording: Recording, name: str, explored: Explored | None, layer: int | None, head: int | None) -> Measure:

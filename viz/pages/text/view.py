@@ -20,7 +20,7 @@ from model.messages import message
 from model.recording.reader import Recording
 from model.recording.schema import CHARACTER, CHUNK, CONTROL_LOSS, LOSS, POSITION
 from model.studies.passage.result import Passage
-from model.studies.shares.result import Shares, stored_moments
+from model.studies.shares.result import Shares, no_shares, stored_moments
 from viz.app import session
 from viz.app.language import language, plain, show_error, t
 from viz.app.theme import is_dark
@@ -175,6 +175,9 @@ def _controls(recording: Recording, moment: int | None) -> tuple[Measure, str, i
     if name != REMEMBERED:
         return measure(recording, name, explored, layer, head), grain, layer, None
     nothing = remembered(np.zeros(0, np.float32), recording.read_tokens)
+    if obstacle := no_shares(recording.meta.layers):
+        st.info(t(f"shares.{obstacle}", model=plain(recording.experiment.model)), icon=":material/info:")
+        return nothing, grain, layer, None
     if moment is None:
         st.info(t("text.choose_moment"), icon=":material/ads_click:")
         return nothing, grain, layer, None
