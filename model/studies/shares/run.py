@@ -32,7 +32,7 @@ from kernels.dispatch import scan
 from kernels.types import CHUNK, Memory, ScanInputs, ScanOutput
 from model.errors import UserError
 from model.interventions.mitigations import MITIGATIONS, active
-from model.mixers import MIXERS, recurrent
+from model.mixers import MIXERS
 from model.reading.again import first_state, reader_of
 from model.studies.shares.result import Shares, no_shares
 
