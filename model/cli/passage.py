@@ -66,6 +66,8 @@ def lines(found: Forgetting) -> list[str]:
     """How a passage is forgotten, as it is printed."""
     gone = {"half of its share is gone": found.half_life(), "its share is below 1%": found.forgotten()}
     said = [f"{name} after {'-' if tokens is None else f'{tokens:,.0f}'} tokens" for name, tokens in gone.items()]
+    if not found.shares:
+        said = ["no share of the state: with this memory, or these mitigations, it is no sum of what tokens wrote"]
     lost = found.lost()
     said.append(f"having read it no longer helps from {'-' if lost is None else f'{lost:,}'} tokens on")
     keyed = any(probe.recalled for probe in found.probes)

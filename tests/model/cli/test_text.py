@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import model
 from model.cli.main import app
-from model.cli.passage import passage_of
+from model.cli.passage import lines, passage_of
 from model.errors import UserError
 from model.reading.runner import run
 from model.studies.passage.result import Forgetting, Passage
@@ -93,6 +93,8 @@ def test_a_passage_is_followed_from_the_command_line(recording, home):
     assert f"{heads['total']:.2%}" in said(*words, "--heads", "--at", 200)
     said(*words, "--mitigation", "decay=4")
     assert len(list((home / "passages").iterdir())) == 2
+    assert "half of its share" in lines(stored)[0]
+    assert "no share of the state" in lines(Forgetting(passage=stored.passage, probes=stored.probes))[0]
     for wrong in ("120", "0-5", "5", "a-b"):
         with pytest.raises(UserError, match="120-180"):
             passage_of(wrong)
