@@ -7,7 +7,7 @@ from pathlib import Path
 
 from model.checkpoints.catalogue import SHIPPED
 from model.studies.architectures import Architecture
-from model.studies.architectures.report import markdown
+from model.studies.architectures.report import markdown, row
 from model.studies.architectures.run import SHIPPED as RESULTS
 
 BEGIN, END = "<!-- measured: python -m tests.cards -->\n", "<!-- end of measured -->"
@@ -21,7 +21,9 @@ def cards() -> dict[Path, str]:
         if BEGIN in text:
             before, rest = text.split(BEGIN)
             result = Architecture.load(RESULTS / f"{file.parent.name}.json")
-            found[file] = f"{before}{BEGIN}{markdown([result])}\n{passkeys(result)}{END}{rest.split(END)[1]}"
+            found[file] = (
+                f"{before}{BEGIN}{markdown([result])}\n{passkeys(result)}\n{speed(result)}{END}{rest.split(END)[1]}"
+            )
     return found
 
 
@@ -34,6 +36,14 @@ def passkeys(result: Architecture) -> str:
         ("answered right", [f"{right} of {asked}" for right, asked in answers.values()]),
     ]
     return "".join(f"| {' | '.join([name, *cells])} |\n" for name, cells in rows)
+
+
+def speed(result: Architecture) -> str:
+    """Times of reading, in a sentence."""
+    assert result.speed is not None
+    longest, times = result.speed.points[-1].length, row(result)
+    reading = f"Reading {longest:,} tokens takes {times['speed']:.0f} µs a token"
+    return f"{reading}, and each token after them {times['step']:.1f} ms ({result.speed.machine}).\n"
 
 
 if __name__ == "__main__":

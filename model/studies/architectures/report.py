@@ -104,14 +104,20 @@ class Crossed:
 
 
 def crossings(results: Sequence[Architecture]) -> list[Crossed]:
-    """Where the fits of two cross, within :data:`AHEAD` times what was timed, shortest length first."""
+    """Where the fits of two cross, up to :data:`AHEAD` times what was timed, shortest length first.
+
+    Not of two that differ in their weights alone, which take the same time, nor below what was timed.
+    """
     curves = {one.name: curve for one in results if one.speed and (curve := one.speed.curve())}
+    shapes = {one.name: (one.layers, one.parameters) for one in results}
     found = []
     for first, second in permutations(curves, 2):
+        if shapes[first] == shapes[second]:
+            continue
         at = crossing(curves[first], curves[second])
         shortest = max(curves[name].lengths[0] for name in (first, second))
         longest = min(curves[name].lengths[-1] for name in (first, second))
-        if at.length and shortest / AHEAD <= at.length <= AHEAD * longest:
+        if at.length and shortest <= at.length <= AHEAD * longest:
             seconds = curves[first].fitted(at.length)
             found.append(Crossed(first=first, second=second, length=at.length, seconds=seconds, kind=at.kind))
     return sorted(found, key=lambda one: one.length)

@@ -118,7 +118,7 @@ def timed(name: str, fixed: float, slope: float, square: float = 0.0) -> Archite
     points = tuple(Timing(length=at, seconds=fixed + slope * at + square * at**2) for at in lengths)
     speed = Speed(machine="CPU", points=points, step=1e-3)
     return Architecture(
-        name=name, weights=name, layers=("x",), train_length=T, parameters=1, trained=len(name), tokens=TOKENS,
+        name=name, weights=name, layers=(name,), train_length=T, parameters=1, trained=len(name), tokens=TOKENS,
         documents=(), speed=speed,
     )  # fmt: skip
 
@@ -129,6 +129,7 @@ def test_curves_cross_where_their_equations_do() -> None:
     assert (found.first, found.second) == ("linear", "quadratic") and found.length == pytest.approx(1000, rel=1e-3)
     assert found.seconds == pytest.approx(0.02, rel=1e-3)
     assert "1,000" in crossing_words(found, "ja") and crossings([linear]) == []
+    assert crossings([quadratic, replace(linear, layers=quadratic.layers)]) == []  # of one shape: by chance
     for language in LANGUAGES:
         assert unequal([linear, quadratic], language) and unequal([linear], language) is None
 

@@ -23,7 +23,7 @@ SAYS: dict[str, tuple[int, tuple[str, ...]]] = {
     "ask": (0, ("ask.no_text",)),
     "passkey": (2, ("passkey.map_title", "passkey.curve_title")),
     "capacity": (2, ("capacity.finding_below", "capacity.law", "capacity.recall_title", "capacity.forget_title")),
-    "architectures": (8, ("architectures.conclusion", "architectures.unequal", "architectures.no_speed")),
+    "architectures": (9, ("architectures.conclusion", "architectures.unequal")),
     "cost": (0, ("cost.nothing_yet",)),
     "mitigations": (0, ("mitigations.intro", "mitigations.measured", "mitigations.fits", "mitigations.left")),
     "effective_context": (1, ("effective_context.intro", "effective_context.shown")),
