@@ -177,7 +177,7 @@ def test_the_command_prints_a_matrix(home: Path, tmp_path: Path) -> None:
     file.write_text(TEXT, "utf-8")
     words = ["parts", str(file), "--model", name, "--out", str(tmp_path / "out"), "--tokens", "300"]
     said = CliRunner().invoke(app, words)
-    assert said.exit_code == 0 and "attention off" in said.output and "mamba2" in said.output
+    assert said.exit_code == 0 and "attention off" in said.output and "Mamba-2" in said.output
     values = json.loads(CliRunner().invoke(app, [*words, "--json"]).output)
     assert set(values["changes"]) == {"recurrence", "attention", "layer:0", "layer:1", "layer:2"}
     assert values["experiment"]["attention_window"] == 64 and values["experiment"]["tokens"] == 300
