@@ -1,8 +1,8 @@
 """How the threads of OpenMP wait for each other: spinning while cores are free, asleep while other programs want them.
 
-Threads of a reading meet at hundreds of barriers. Where cores are free, one that spins there goes on at once, and one
-that sleeps loses up to a tenth of the speed. Where other programs want the cores, one that spins takes the time that
-the thread it waits for needs, and a reading takes up to ten times as long.
+Threads of a reading meet at hundreds of barriers. Where cores are free, one that spins there continues at once, and
+one that sleeps loses up to a tenth of the speed. Where other programs want the cores, one that spins takes the time
+that the thread it waits for needs, and a reading takes up to ten times as long.
 
 libgomp, which torch brings for Linux, reads the setting once, when it is loaded. But it spins only while its threads in
 this process are not more than the cores: beyond that it sleeps. So a second team of threads that does nothing makes all
@@ -81,7 +81,7 @@ class IdleTeams:
     """Teams of OpenMP that do nothing, so many that the process has more threads than there are cores."""
 
     def __init__(self, threads: int) -> None:
-        """Start them, beside a team of ``threads`` that works; none for a single thread, which waits for nobody."""
+        """Start them, beside a team of ``threads`` that works; none if a single thread works."""
         count = -(-cores() // (threads - 1)) - 1 if threads > 1 else 0
         self._over = threading.Event()
         self._masters = [threading.Thread(target=self._hold, daemon=True) for _ in range(count)]

@@ -1,7 +1,7 @@
 """What a reading keeps of its speed while other programs want the cores, by the way in which its threads wait.
 
 Three ways: as app and command line choose it (:mod:`model.waiting`), always asleep, always spinning. Each has a process
-of its own, which reads when it is told to. They take turns, first on the machine as it is and then beside as many busy
+of its own, which reads on request. They take turns, first on the machine as it is and then beside as many busy
 processes as there are cores, and one.
 """
 

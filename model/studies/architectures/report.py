@@ -86,7 +86,7 @@ def unequal(results: Sequence[Architecture], language: str) -> str | None:
 
 
 AHEAD = 4
-"""Crossings so many times beyond the longest length that was timed, or below the shortest, are not worth a word."""
+"""Crossings so many times beyond the longest length that was timed are not worth a word."""
 
 
 @dataclass(frozen=True, kw_only=True)
